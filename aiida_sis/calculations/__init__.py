@@ -1,0 +1,1 @@
+"""Calculation jobs of DeePMD-kit and LAMMPS, and the calcfunctions between them."""

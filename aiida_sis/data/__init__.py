@@ -1,0 +1,1 @@
+"""Data nodes that know their shapes, units, element order and checksum."""

@@ -1,0 +1,1 @@
+"""Parsers: file access, outputs and exit codes; the reading itself is in ``core``."""

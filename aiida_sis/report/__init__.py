@@ -1,0 +1,1 @@
+"""What a run did, read from its provenance graph: record, tables and figures."""

@@ -1,0 +1,1 @@
+"""Builders of the atomic structures that the examples and the demonstration start from."""

@@ -1,0 +1,1 @@
+"""The workchains of stability-indicated sampling and their protocols."""
