@@ -1,0 +1,20 @@
+"""The summary of a SIS run, as a node that is linked to every result it was made from."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_sis.core.summary import make_summary
+
+
+@calcfunction
+def summarise(outcome: orm.Str, parameters: orm.Dict, **results: orm.Dict) -> orm.Dict:
+    """Summarise a SIS run from the results of its labels, trainings and MD runs.
+
+    :param outcome: how the run ended, for example ``stable``.
+    :param parameters: the settings of the run.
+    :param results: the results, under the link labels of the workchains that gave them.
+    :returns: the summary, see :func:`aiida_sis.core.summary.make_summary`.
+    """
+    return orm.Dict(make_summary(outcome.value, parameters.get_dict(), {key: node.get_dict() for key, node in results.items()}))

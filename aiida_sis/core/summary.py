@@ -1,0 +1,91 @@
+"""What a SIS run did, generation by generation, from the results of its parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_LABEL = re.compile(r'label_g(\d+)_(\d+)')
+_TRAIN = re.compile(r'train_g(\d+)')
+_EXPLORE = re.compile(r'explore_g(\d+)_s(\d+)_r(\d+)')
+
+Results = Mapping[str, Any]
+
+
+def make_summary(outcome: str, parameters: Results, results: Mapping[str, Results]) -> dict[str, Any]:
+    """Summarise a run.
+
+    The acceleration ratio is the paper's own for SIS: the MD length reached by every replica without a catastrophe,
+    divided by all AIMD time that was run for labels, spoilt frames included.
+
+    :param outcome: how the run ended.
+    :param parameters: the settings of the run.
+    :param results: the results dictionaries under ``label_g{g}_{i}``, ``train_g{g}`` and ``explore_g{g}_s{s}_r{r}``.
+    :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``, ``md_ps`` and
+        ``acceleration_ratio``; times in ps, temperatures in K.
+    """
+    generations = [_generation(number, results) for number in range(_last_generation(results) + 1)]
+    aimd_ps = sum(label['aimd_fs'] for generation in generations for label in generation['labels']) / 1000
+    stages = [_stage(number, stage, generations) for number, stage in enumerate(parameters['stages'])]
+    passed = [stage['length_ps'] for stage in stages if stage['passed_in_generation'] is not None]
+    md_ps = max(passed, default=0.0)
+    return {
+        'outcome': outcome,
+        'temperature_k': parameters.get('temperature_k', 300.0),
+        'stages': stages,
+        'generations': generations,
+        'aimd_ps': aimd_ps,
+        'md_ps': md_ps,
+        'acceleration_ratio': md_ps / aimd_ps if aimd_ps else None,
+    }
+
+
+def _last_generation(results: Mapping[str, Results]) -> int:
+    numbers = [int(match.group(1)) for key in results for match in [re.search(r'_g(\d+)', key)] if match]
+    return max(numbers, default=-1)
+
+
+def _generation(number: int, results: Mapping[str, Results]) -> dict[str, Any]:
+    labels, runs, training = [], [], None
+    for key, values in sorted(results.items()):
+        if (match := _LABEL.fullmatch(key)) and int(match.group(1)) == number:
+            labels.append({'index': int(match.group(2)), **_label(values)})
+        elif (match := _TRAIN.fullmatch(key)) and int(match.group(1)) == number:
+            training = _training(values)
+        elif (match := _EXPLORE.fullmatch(key)) and int(match.group(1)) == number:
+            runs.append({'stage': int(match.group(2)), 'replica': int(match.group(3)), **_run(values)})
+    return {'generation': number, 'labels': labels, 'training': training, 'md': runs}
+
+
+def _label(values: Results) -> dict[str, Any]:
+    keys = ('route', 'aimd_fs', 'n_frames', 'max_temperature_k', 'possible_exotherm')
+    return {key: values.get(key) for key in keys} | {'aimd_fs': values.get('aimd_fs') or 0.0}
+
+
+def _training(values: Results) -> dict[str, Any]:
+    keys = ('force_rmse_ev_per_angstrom', 'energy_rmse_ev_per_atom', 'n_steps', 'wall_seconds', 'per_dataset')
+    return {key: values.get(key) for key in keys}
+
+
+def _run(values: Results) -> dict[str, Any]:
+    point = values.get('catastrophe') or {}
+    start = values.get('t_next') or {}
+    return {
+        'stable': values.get('stable'),
+        'length_ps': values.get('length_ps_reached'),
+        't_cp_ps': point.get('time_ps'),
+        'bound': point.get('bound'),
+        'temperature_cp_k': point.get('temperature_k'),
+        't_next_ps': start.get('time_ps'),
+        'steps_past_t_cp': values.get('steps_past_t_cp'),
+    }
+
+
+def _stage(number: int, stage: Results, generations: list[dict[str, Any]]) -> dict[str, Any]:
+    passed = None
+    for generation in generations:
+        runs = [run for run in generation['md'] if run['stage'] == number]
+        if passed is None and runs and all(run['stable'] for run in runs):
+            passed = generation['generation']
+    return {**stage, 'passed_in_generation': passed}

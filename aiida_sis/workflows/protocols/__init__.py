@@ -1,0 +1,142 @@
+"""Protocols: complete sets of inputs in YAML, each with a description, and the way from one to a builder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+from aiida import orm
+from aiida.engine.processes.builder import ProcessBuilder
+
+from aiida_sis.core.settings import nearest_key
+from aiida_sis.workflows.neighbours import suggest_sel
+
+_SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')
+_CODES = ('cp2k', 'dp', 'lmp')
+_CLOCK = {
+    'prepend_text': 'echo "SIS_CLOCK_START $(date +%s.%N)"',
+    'append_text': 'echo "SIS_CLOCK_END $(date +%s.%N)"',
+}
+
+
+def list_protocols() -> dict[str, str]:
+    """Give every protocol with its description.
+
+    :returns: descriptions by name.
+    """
+    folder = resources.files(__package__)
+    names = sorted(entry.name.removesuffix('.yaml') for entry in folder.iterdir() if entry.name.endswith('.yaml'))
+    return {name: str(_read(name)['description']) for name in names}
+
+
+def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Read a protocol and apply the user's overrides to it.
+
+    :param name: its name.
+    :param overrides: nested dictionary with the same layout; a list or a value replaces the protocol's.
+    :returns: the inputs by section.
+    :raises ValueError: for an unknown protocol or section, naming the nearest valid one.
+    """
+    known = [entry.name.removesuffix('.yaml') for entry in resources.files(__package__).iterdir() if entry.name.endswith('.yaml')]
+    if name not in known:
+        raise ValueError(f"There is no protocol '{name}': {nearest_key(name, known)}")
+    values = _read(name)
+    for key in overrides or {}:
+        if key not in _SECTIONS:
+            raise ValueError(f"The override '{key}' is unknown: {nearest_key(key, list(_SECTIONS))}")
+    return _merge(values, dict(overrides or {}))
+
+
+def fill_builder(
+    builder: ProcessBuilder,
+    codes: Mapping[str, orm.AbstractCode | str],
+    systems: Mapping[str, orm.StructureData],
+    protocol: str,
+    overrides: Mapping[str, Any] | None,
+    options: Mapping[str, Any] | None,
+    seed: int,
+) -> ProcessBuilder:
+    """Fill the builder of a SIS run; the ports and units are those of its workchains.
+
+    :param builder: the empty builder.
+    :param codes: codes or labels for ``cp2k``, ``dp`` and ``lmp``.
+    :param systems: start structures by name.
+    :param protocol: name of the protocol.
+    :param overrides: changes to it.
+    :param options: scheduler options, for all jobs or by code key.
+    :param seed: the seed of the run.
+    :returns: the builder.
+    :raises ValueError: for a code or a system that is missing, or an unknown protocol or key.
+    """
+    values = load_protocol(protocol, overrides)
+    loaded = _load_codes(codes)
+    if not systems:
+        raise ValueError('The input systems is empty: give at least one start structure to explore.')
+    type_map = values['dp']['model'].get('type_map') or _elements(systems)
+    values['dp']['model']['type_map'] = type_map
+    descriptor = values['dp']['model']['descriptor']
+    if descriptor.get('sel') in (None, 'auto'):
+        descriptor['sel'] = suggest_sel([node.get_ase() for node in systems.values()], type_map, descriptor['rcut'])
+
+    builder.systems = dict(systems)
+    builder.type_map = orm.List(type_map)
+    builder.parameters = orm.Dict(values['sis'])
+    builder.seed = orm.Int(seed)
+    builder.label.parameters = orm.Dict(values['label'])
+    builder.label.cp2k.cp2k.code = loaded['cp2k']
+    builder.label.cp2k.cp2k.parameters = orm.Dict(values['cp2k'])
+    builder.label.cp2k.cp2k.metadata.options = _job_options(values, options, 'cp2k')
+    builder.train.train.code = loaded['dp']
+    builder.train.train.parameters = orm.Dict(values['dp'])
+    builder.train.train.settings = orm.Dict(values['train'].get('settings', {}))
+    builder.train.train.metadata.options = _job_options(values, options, 'dp')
+    if values['train'].get('force_rmse_max') is not None:
+        builder.train.force_rmse_max = orm.Float(values['train']['force_rmse_max'])
+    if values['train'].get('max_extensions') is not None:
+        builder.train.max_extensions = orm.Int(values['train']['max_extensions'])
+    builder.explore.md.code = loaded['lmp']
+    builder.explore.md.parameters = orm.Dict(values['md'])
+    builder.explore.md.metadata.options = _job_options(values, options, 'lmp')
+    return builder
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = resources.files(__package__).joinpath(f'{name}.yaml').read_text(encoding='utf-8')
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _load_codes(codes: Mapping[str, orm.AbstractCode | str]) -> dict[str, orm.AbstractCode]:
+    for key in codes:
+        if key not in _CODES:
+            raise ValueError(f"The code key '{key}' is unknown: {nearest_key(key, list(_CODES))}")
+    missing = [key for key in _CODES if key not in codes]
+    if missing:
+        raise ValueError(f'The codes lack {", ".join(missing)}: give a code or its label for each of {", ".join(_CODES)}.')
+    return {key: orm.load_code(code) if isinstance(code, str) else code for key, code in codes.items()}
+
+
+def _elements(systems: Mapping[str, orm.StructureData]) -> list[str]:
+    return sorted({site.kind_name for node in systems.values() for site in node.sites})
+
+
+def _job_options(values: Mapping[str, Any], options: Mapping[str, Any] | None, code: str) -> dict[str, Any]:
+    given = dict(options or {})
+    if given and set(given) <= set(_CODES):
+        given = dict(given.get(code, {}))
+    merged = {**values.get('options', {}), **given}
+    for key, line in _CLOCK.items():
+        merged[key] = f'{merged[key]}\n{line}' if key == 'prepend_text' and merged.get(key) else line
+    return merged
