@@ -1,0 +1,81 @@
+"""Where the wall time of a run went: into the codes, or into the framework around them.
+
+Each job writes the time at which its code starts and ends into the scheduler's output, which AiiDA always retrieves. Codes run
+side by side, so it is the union of their intervals that counts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from aiida import orm
+
+_CLOCK = re.compile(r'^SIS_CLOCK_(START|END) (\d+\.?\d*)$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class WallTime:
+    """Seconds of a run.
+
+    :param wall: from the submission of the run to its end.
+    :param codes: during which at least one code ran.
+    :param jobs: number of jobs that reported their clock.
+    """
+
+    wall: float
+    codes: float
+    jobs: int
+
+    @property
+    def framework_share(self) -> float:
+        """The part of the wall time during which no code ran, between 0 and 1."""
+        return max(0.0, 1 - self.codes / self.wall) if self.wall > 0 else 0.0
+
+
+def wall_time(node: orm.ProcessNode, wall_seconds: float) -> WallTime:
+    """Compare the wall time of a run with the time during which its codes ran.
+
+    :param node: the workchain.
+    :param wall_seconds: its wall time in s.
+    :returns: both, from the clocks of all jobs it called.
+    """
+    intervals = [interval for job in node.called_descendants if (interval := job_interval(job)) is not None]
+    return WallTime(wall=wall_seconds, codes=union_length(intervals), jobs=len(intervals))
+
+
+def job_interval(job: orm.Node) -> tuple[float, float] | None:
+    """Read when the code of a job started and ended.
+
+    :param job: any called node; those that are no jobs, or whose output is not there, have no interval.
+    :returns: start and end in seconds since the epoch, or nothing.
+    """
+    if not isinstance(job, orm.CalcJobNode):
+        return None
+    text = job.get_scheduler_stdout()
+    return read_clock(text) if text else None
+
+
+def read_clock(text: str) -> tuple[float, float] | None:
+    """Read the first start and the last end from a scheduler's output.
+
+    :param text: the output.
+    :returns: start and end in s, or nothing where one of them lacks.
+    """
+    marks = _CLOCK.findall(text)
+    starts = [float(time) for kind, time in marks if kind == 'START']
+    ends = [float(time) for kind, time in marks if kind == 'END']
+    return (starts[0], ends[-1]) if starts and ends else None
+
+
+def union_length(intervals: list[tuple[float, float]]) -> float:
+    """Give the length of the union of intervals.
+
+    :param intervals: pairs of start and end, in any order.
+    :returns: the length in the same unit.
+    """
+    total, reached = 0.0, float('-inf')
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,0 +1,37 @@
+"""The small systems of the demonstration and the tests, at their optimised geometries."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from aiida import orm
+from ase import Atoms
+from ase.io import read
+
+
+def lifsi_ion_pair() -> orm.StructureData:
+    """Give one LiFSI ion pair in a cubic cell of 9 Å, optimised with GFN1-xTB.
+
+    The smallest piece of the paper's electrolyte that keeps its salt whole: Li+ on two oxygens of the FSI- anion. No hydrogen,
+    so 1 fs is a sound timestep. An MD from an unoptimised start would explode and teach the potential nothing.
+
+    :returns: the structure, 10 atoms; positions in Å.
+    """
+    return _structure('lifsi_ion_pair.xyz', 'LiFSI ion pair')
+
+
+def lif_dimer() -> orm.StructureData:
+    """Give Li2F2, the dimer whose aggregation the paper reports, in a cubic cell of 6 Å.
+
+    :returns: the structure, 4 atoms; positions in Å.
+    """
+    return _structure('lif_dimer.xyz', '(LiF)2 dimer')
+
+
+def _structure(filename: str, label: str) -> orm.StructureData:
+    with resources.as_file(resources.files(__package__).joinpath(filename)) as path:
+        atoms = read(path, format='extxyz')
+    assert isinstance(atoms, Atoms)
+    node = orm.StructureData(ase=atoms)
+    node.label = label
+    return node
