@@ -1,0 +1,110 @@
+"""``aiida-sis demo``: set up, run the demonstration, show it, and put what it made into one folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aiida_sis.cli.cmd_setup import prepare
+from aiida_sis.cli.options import PROFILE_DIR
+
+if TYPE_CHECKING:
+    from aiida import orm
+    from rich.console import Console
+
+__all__ = ('demo', 'export')
+
+
+@click.command()
+@click.option('--seed', type=int, default=1, show_default=True, help='Every random choice follows from it.')
+@click.option('--protocol', default='demo', show_default=True, help='The protocol to run.')
+@PROFILE_DIR
+@click.option('--no-wait', is_flag=True, help='Submit the run and return.')
+def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
+    """Run stability-indicated sampling on a LiFSI ion pair with the real codes."""
+    click.echo('Setting up')
+    codes = prepare(profile_dir)
+    from rich.console import Console
+
+    from aiida_sis.cli.progress import follow
+
+    node = submit_demo(codes, protocol, seed)
+    click.echo(
+        f'Submitted run {node.pk}. Ctrl-C leaves it running; `aiida-sis status {node.pk} --watch` comes back to it.'
+    )
+    if no_wait:
+        return
+    console = Console()
+    try:
+        follow(node, console)
+    except KeyboardInterrupt:
+        click.echo(f'\nRun {node.pk} goes on in the background: aiida-sis status {node.pk} --watch')
+        sys.exit(130)
+    show_end(node, console)
+    sys.exit(0 if node.is_finished_ok else 1)
+
+
+def submit_demo(codes: dict[str, orm.InstalledCode], protocol: str, seed: int) -> orm.ProcessNode:
+    """Submit the demonstration to the daemon.
+
+    :param codes: the codes by label.
+    :param protocol: name of the protocol.
+    :param seed: seed of every random choice.
+    """
+    from aiida.engine import submit
+
+    from aiida_sis.structures.demo import lifsi_ion_pair
+    from aiida_sis.workflows.sis import SisWorkChain
+
+    try:
+        builder = SisWorkChain.get_builder_from_protocol(
+            codes=codes, systems={'ion_pair': lifsi_ion_pair()}, protocol=protocol, seed=seed
+        )
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    return submit(builder)
+
+
+def show_end(node: orm.ProcessNode, console: Console) -> None:
+    """Print the table, the verdict and the paths of what was made.
+
+    :param node: the node of the ended run.
+    :param console: where to print.
+    """
+    from aiida_sis.report.collect import collect
+    from aiida_sis.report.tables import generations_table, verdict_lines
+
+    record = collect(node)
+    console.print(generations_table(record))
+    for line in verdict_lines(record):
+        console.print(line, highlight=False, markup=False)
+    for title, path in export(node, Path(f'sis-demo-{node.pk}')).items():
+        console.print(f'{title:<8} {path}', highlight=False, markup=False, soft_wrap=True)
+
+
+def export(node: orm.ProcessNode, folder: Path) -> dict[str, Path]:
+    """Write the figure, the last potential and the summary of a run into a folder.
+
+    :param node: the node of the run.
+    :param folder: the folder; made if need be.
+    :returns: the paths by title.
+    """
+    from aiida_sis.data.potential import PotentialData
+    from aiida_sis.report.collect import collect, output_of
+    from aiida_sis.report.figures import save_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    record = collect(node, with_series=True)
+    paths = {'Figure': save_figure(record, folder / 'temperature.png')}
+    potential = output_of(node, 'potential')
+    if isinstance(potential, PotentialData):
+        potential.export(folder / 'model')
+        paths['Model'] = folder / 'model'
+    if record.summary:
+        paths['Summary'] = folder / 'summary.json'
+        paths['Summary'].write_text(json.dumps(record.summary, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
+    return paths

@@ -1,0 +1,99 @@
+"""``aiida-sis doctor``: say what is there, in which version, and what to do about what is not."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from aiida_sis.cli.codes import CODES, find_code
+from aiida_sis.cli.options import PROFILE_DIR
+from aiida_sis.cli.profile import PROFILE_NAME, point_to
+
+__all__ = ('doctor',)
+
+_PACKAGES = ('aiida-core', 'aiida-cp2k', 'aiida-lammps', 'dpdata', 'numpy', 'scipy', 'ase')
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. An essential part that is missing makes the command fail."""
+
+    name: str
+    state: str
+    detail: str
+    remedy: str = ''
+    essential: bool = True
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.remedy
+
+
+@click.command()
+@PROFILE_DIR
+def doctor(profile_dir: Path) -> None:
+    """Report codes, packages, profile and daemon; exit nonzero if something essential is missing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    findings = [*_python(), *_codes(), *_profile(profile_dir)]
+    table = Table('', 'Part', 'Version or state', 'Where', box=None, pad_edge=False)
+    for finding in findings:
+        mark = '[green]ok[/]' if finding.is_good else '[red]missing[/]' if finding.essential else '[yellow]note[/]'
+        table.add_row(mark, finding.name, finding.state, finding.detail)
+    console = Console()
+    console.print(table)
+    for finding in findings:
+        if not finding.is_good:
+            console.print(f'{finding.name}: {finding.remedy}', markup=False, highlight=False)
+    if any(finding.essential and not finding.is_good for finding in findings):
+        sys.exit(1)
+    console.print('Everything that a run needs is here.')
+
+
+def _python() -> list[Finding]:
+    number = '.'.join(str(part) for part in sys.version_info[:3])
+    findings = [Finding('Python', number, sys.executable)]
+    for package in _PACKAGES:
+        try:
+            findings.append(Finding(package, version(package), ''))
+        except PackageNotFoundError:
+            findings.append(Finding(package, 'not found', '', f'pip install {package}'))
+    return findings
+
+
+def _codes() -> list[Finding]:
+    findings = []
+    for spec in CODES:
+        found = find_code(spec)
+        if found is None:
+            findings.append(Finding(spec.title, 'not found', '', spec.advice))
+        else:
+            findings.append(Finding(spec.title, found.version, str(found.path), found.problem or ''))
+    return findings
+
+
+def _profile(folder: Path) -> list[Finding]:
+    """Report profile, broker and daemon; `aiida-sis setup` makes all three, so their absence is no failure."""
+    remedy = 'run `aiida-sis setup`'
+    if not (folder / '.aiida' / 'config.json').is_file():
+        return [Finding('AiiDA profile', 'not made yet', str(folder), remedy, essential=False)]
+    point_to(folder)
+    from aiida.engine.daemon.client import get_daemon_client
+    from aiida.manage.configuration import get_config
+
+    config = get_config()
+    if PROFILE_NAME not in config.profile_names:
+        return [Finding('AiiDA profile', 'not made yet', str(folder), remedy, essential=False)]
+    profile = config.get_profile(PROFILE_NAME)
+    running = get_daemon_client(PROFILE_NAME).is_daemon_running
+    return [
+        Finding('AiiDA profile', PROFILE_NAME, str(folder)),
+        Finding('broker', str(profile.process_control_backend), 'comes with the daemon'),
+        Finding('daemon', 'running' if running else 'stopped', '', '' if running else remedy, essential=False),
+    ]

@@ -1,0 +1,50 @@
+"""``aiida-sis setup``: make the isolated profile with its computer, codes and daemon, or bring it up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aiida_sis.cli.codes import CODES, FoundCode, find_code, find_mpirun
+from aiida_sis.cli.options import PROFILE_DIR
+from aiida_sis.cli.profile import ensure_codes, ensure_computer, ensure_daemon, ensure_profile
+
+if TYPE_CHECKING:
+    from aiida import orm
+
+__all__ = ('prepare', 'setup')
+
+
+def prepare(folder: Path, start_daemon: bool = True) -> dict[str, orm.InstalledCode]:
+    """Do the whole setup and return the codes by label.
+
+    :param folder: the folder of the isolated profile.
+    :param start_daemon: also start the daemon.
+    """
+    found: list[FoundCode] = []
+    for spec in CODES:
+        item = find_code(spec)
+        if item is None:
+            raise click.ClickException(f'{spec.title} is missing: no {spec.executables[0]} found. {spec.advice}')
+        if item.problem is not None:
+            raise click.ClickException(f'{spec.title} at {item.path}: {item.problem}')
+        found.append(item)
+        click.echo(f'  {spec.label:<8} {item.version:<28} {item.path}')
+    new = ensure_profile(folder)
+    click.echo(f'  profile  {"made" if new else "found":<28} {folder}')
+    cp2k = next(item.path for item in found if item.spec.label == 'cp2k')
+    codes = ensure_codes(found, ensure_computer(find_mpirun(cp2k)))
+    if start_daemon:
+        click.echo(f'  daemon   {ensure_daemon()}')
+    return codes
+
+
+@click.command()
+@PROFILE_DIR
+@click.option('--no-daemon', is_flag=True, help='Do not start the daemon.')
+def setup(profile_dir: Path, no_daemon: bool) -> None:
+    """Make or refresh the isolated AiiDA profile, its codes and its daemon."""
+    prepare(profile_dir, start_daemon=not no_daemon)
+    click.echo(f'Use it with verdi by: export AIIDA_PATH={profile_dir.resolve()}')

@@ -1,0 +1,28 @@
+"""The root of the command line.
+
+AiiDA chooses its configuration folder when it is imported. The commands therefore import AiiDA inside their functions,
+after :func:`aiida_sis.cli.profile.point_to` has named the folder, so that nothing is made in the user's home.
+"""
+
+from __future__ import annotations
+
+import click
+
+from aiida_sis import __version__
+from aiida_sis.cli.cmd_demo import demo
+from aiida_sis.cli.cmd_doctor import doctor
+from aiida_sis.cli.cmd_plot import plot
+from aiida_sis.cli.cmd_setup import setup
+from aiida_sis.cli.cmd_status import status
+
+__all__ = ('main',)
+
+
+@click.group(context_settings={'help_option_names': ['-h', '--help']})
+@click.version_option(__version__, prog_name='aiida-sis')
+def main() -> None:
+    """Stability-indicated sampling with CP2K, DeePMD-kit and LAMMPS."""
+
+
+for command in (demo, doctor, plot, setup, status):
+    main.add_command(command)
