@@ -1,0 +1,114 @@
+"""From an AIMD trajectory to labelled frames, with every refusal on record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_sis.core import frames as fr
+from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_sis.data.dataset import DatasetData
+
+DEFAULTS: dict[str, Any] = {
+    'fractions': [0.6, 0.2, 0.2],
+    'split': 'shuffled',
+    'stride': 1,
+    'max_frames': None,
+    'max_force': fr.DEFAULT_MAX_FORCE,
+    'energy_outlier_sigmas': fr.DEFAULT_ENERGY_OUTLIER_SIGMAS,
+    'refuse_energy_outliers': False,
+    'unconverged_frames': [],
+    'generation': 0,
+    'label': '',
+}
+
+
+@calcfunction
+def dataset_from_trajectory(
+    trajectory: orm.TrajectoryData, type_map: orm.List, seed: orm.Int, settings: orm.Dict
+) -> dict[str, orm.Data]:
+    """Turn a trajectory of aiida-cp2k into a dataset, refusing frames that would mislead a potential.
+
+    :param trajectory: arrays ``positions`` (f, n, 3) Å, ``cells`` (f, 3, 3) Å, ``energies`` (f,) hartree, ``forces``
+        (f, n, 3) hartree/bohr; converted with CODATA factors.
+    :param type_map: element of each type, in the order of the whole run.
+    :param seed: seed of the split.
+    :param settings: ``fractions`` (train, validation, test), ``split`` (``shuffled`` or ``blocks``), ``stride``,
+        ``max_frames``, ``max_force`` (eV/Å), ``energy_outlier_sigmas``, ``refuse_energy_outliers``,
+        ``unconverged_frames`` (list of frame numbers), ``generation``, ``label``.
+    :return: ``report`` (Dict) with counts and frame numbers by reason, and ``dataset`` unless no frame was left.
+    :raises ValueError: for an unknown setting, an element outside the type map or arrays that do not belong together.
+    """
+    options = _options(settings.get_dict())
+    types = atom_types(list(trajectory.symbols), type_map.get_list())
+    candidates = frames_of(trajectory)
+    report = fr.examine(
+        candidates,
+        fr.HygieneSettings(
+            max_force=options['max_force'],
+            energy_outlier_sigmas=options['energy_outlier_sigmas'],
+            refuse_energy_outliers=options['refuse_energy_outliers'],
+            unconverged=tuple(options['unconverged_frames']),
+        ),
+    )
+    kept = fr.thin(report.kept, options['stride'], options['max_frames'])
+    facts = {**report.summary(), 'n_kept': len(kept), 'kept_frames': [int(i) for i in kept], 'settings': options}
+    if len(kept) == 0:
+        return {'report': orm.Dict(facts)}
+    subset = fr.split(len(kept), tuple(options['fractions']), seed.value, options['split'])
+    chosen = candidates.take(kept)
+    dataset = DatasetData(
+        coords=chosen.coords,
+        cells=chosen.cells,
+        energies=chosen.energies,
+        forces=chosen.forces,
+        atom_types=types,
+        type_map=type_map.get_list(),
+        split=subset,
+        generation=options['generation'],
+        label=options['label'],
+    )
+    facts.update(n_train=dataset.n_train, n_validation=dataset.n_validation, n_test=dataset.n_test)
+    return {'dataset': dataset, 'report': orm.Dict(facts)}
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """Settings completed with the defaults."""
+    unknown = sorted(set(given) - set(DEFAULTS))
+    if unknown:
+        raise ValueError(f'`settings` has unknown keys {unknown}; known are {sorted(DEFAULTS)}.')
+    return {**DEFAULTS, **given}
+
+
+def atom_types(symbols: list[str], type_map: list[str]) -> list[int]:
+    """Index of each atom's element in the type map.
+
+    :param symbols: element of each atom.
+    :param type_map: element of each type.
+    :raises ValueError: if an element is not in the type map.
+    """
+    foreign = sorted(set(symbols) - set(type_map))
+    if foreign:
+        raise ValueError(f'elements {foreign} are not in the type_map {type_map}: add them for the whole run.')
+    return [type_map.index(symbol) for symbol in symbols]
+
+
+def frames_of(trajectory: orm.TrajectoryData) -> fr.Frames:
+    """The frames of a trajectory of aiida-cp2k in eV and Å.
+
+    :param trajectory: arrays ``positions``, ``cells``, ``energies``, ``forces`` in Å, hartree, hartree/bohr.
+    :raises ValueError: if an array is missing.
+    """
+    names = set(trajectory.get_arraynames())
+    missing = sorted({'positions', 'cells', 'energies', 'forces'} - names)
+    if missing:
+        raise ValueError(f'the trajectory has no {missing}: print FORCES and CELL at every step of the AIMD.')
+    return fr.Frames(
+        coords=np.asarray(trajectory.get_array('positions'), dtype=np.float64),
+        cells=np.asarray(trajectory.get_array('cells'), dtype=np.float64),
+        energies=np.asarray(trajectory.get_array('energies'), dtype=np.float64).ravel() * HARTREE_TO_EV,
+        forces=np.asarray(trajectory.get_array('forces'), dtype=np.float64) * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM,
+    )

@@ -1,0 +1,255 @@
+"""One generation of the potential, in one job: train, freeze, compress if asked, test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo, CodeRunMode
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec
+
+from aiida_sis.core import deepmd
+from aiida_sis.data.dataset import DatasetData
+from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
+
+SETTINGS_KEYS = ('compress', 'weights')
+
+
+class DeepmdTrainCalculation(CalcJob):
+    """Train a Deep Potential on the frames of all datasets, and say how wrong it is on frames it has not seen.
+
+    The commands are run one after another by one job, so a queue is waited for once. Frames come from the
+    ``DatasetData`` nodes and are not stored again; the model goes into the ``PotentialData`` and nowhere else.
+    """
+
+    DATA_FOLDER = 'data'
+    PARENT_FILENAME = 'parent.pb'
+    COMPRESSED_FILENAME = 'compressed.pb'
+    TEST_LIST_FILENAME = 'test_systems.txt'
+    DETAIL_PREFIX = 'detail'
+    TRAIN_OUTPUT = 'train.out'
+    FREEZE_OUTPUT = 'freeze.out'
+    COMPRESS_OUTPUT = 'compress.out'
+    TEST_OUTPUT = 'test.out'
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+        """Declare the ports and the exit codes.
+
+        :param spec: specification of the process.
+        """
+        super().define(spec)
+        spec.input_namespace(
+            'datasets',
+            valid_type=DatasetData,
+            dynamic=True,
+            help='Every dataset to train on: coords (n_frames, n_atoms, 3) Å, energies (n_frames,) eV, forces '
+            '(n_frames, n_atoms, 3) eV/Å, each with its own split.',
+        )
+        spec.input(
+            'parameters',
+            valid_type=orm.Dict,
+            help="DeePMD-kit's training input: model, learning_rate, loss, training; without systems and seeds.",
+        )
+        spec.input(
+            'parent',
+            valid_type=PotentialData,
+            required=False,
+            help='Potential of an earlier generation to continue from; its weights and statistics are kept.',
+        )
+        spec.input('seed', valid_type=orm.Int, serializer=orm.to_aiida_type, help='Seed of data order and weights.')
+        spec.input(
+            'settings',
+            valid_type=orm.Dict,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help='compress (bool, default false): tabulate the model for faster MD. weights ({dataset: share}, sum 1): '
+            'how often each dataset is drawn; default by its number of frames.',
+        )
+        inputs: Any = spec.inputs
+        options = inputs['metadata']['options']
+        options['parser_name'].default = 'sis.deepmd.train'
+        options['resources'].default = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+        options['withmpi'].default = False
+        inputs.validator = validate_inputs
+        cls._define_outputs(spec)
+
+    @classmethod
+    def _define_outputs(cls, spec: CalcJobProcessSpec) -> None:
+        """Outputs and exit codes."""
+        spec.output('potential', valid_type=PotentialData, help='The trained potential.', required=False)
+        spec.output(
+            'learning_curve',
+            valid_type=orm.ArrayData,
+            required=False,
+            help='step, lr and rmse_val, rmse_trn (weighted), rmse_e_* in eV/atom, rmse_f_* in eV/Å; each (n_rows,).',
+        )
+        spec.output(
+            'results',
+            valid_type=orm.Dict,
+            required=False,
+            help='Held-out errors (energy eV/atom, force eV/Å) over all test frames, per dataset and per element; '
+            'number of steps, seconds, version, warnings.',
+        )
+        spec.default_output_node = 'results'
+        for status, label, message in (
+            (301, 'ERROR_NO_TRAIN_OUTPUT', 'The output of `dp train` was not retrieved.'),
+            (302, 'ERROR_NO_LEARNING_CURVE', 'The training wrote no learning curve.'),
+            (303, 'ERROR_LEARNING_CURVE_UNREADABLE', 'The learning curve cannot be read: {reason}.'),
+            (304, 'ERROR_NO_MODEL', 'The training finished but no frozen model was written: {reason}.'),
+            (305, 'ERROR_NO_COMPRESSED_MODEL', 'Compression was asked for but wrote no model: {reason}.'),
+            (306, 'ERROR_NO_TEST_OUTPUT', 'The output of `dp test` was not retrieved.'),
+            (307, 'ERROR_TEST_OUTPUT_UNREADABLE', 'The output of `dp test` cannot be read: {reason}.'),
+            (400, 'ERROR_TRAINING_INTERRUPTED', 'The training was stopped at step {step} of {wanted}.'),
+            (401, 'ERROR_TRAINING_FAILED', 'DeePMD-kit failed: {reason}.'),
+            (410, 'ERROR_NAN_LOSS', 'The training error is not finite from step {step} on; lower start_lr.'),
+            (
+                411,
+                'ERROR_DIVERGED',
+                'The force error on held-out frames, {rmse:.3g} eV/Å, is no better than a potential without forces '
+                '({reference:.3g} eV/Å).',
+            ),
+        ):
+            spec.exit_code(status, label, message=message)
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write input and frames, and list the commands.
+
+        :param folder: the sandbox of the job.
+        """
+        datasets: dict[str, DatasetData] = dict(sorted(self.inputs.datasets.items()))
+        settings = self.inputs.settings.get_dict() if 'settings' in self.inputs else {}
+        training = [key for key, dataset in datasets.items() if dataset.n_train]
+        weights = settings.get('weights')
+        text = json.dumps(
+            deepmd.complete_input(
+                self.inputs.parameters.get_dict(),
+                [self.system(key, 'train') for key in training],
+                [self.system(key, 'validation') for key, dataset in datasets.items() if dataset.n_validation],
+                self.inputs.seed.value,
+                [weights[key] for key in training] if weights else None,
+            ),
+            indent=2,
+        )
+        tested = [self.system(key, 'test') for key, dataset in datasets.items() if dataset.n_test]
+        root = Path(folder.abspath)
+        (root / deepmd.INPUT_FILENAME).write_text(text)
+        (root / self.TEST_LIST_FILENAME).write_text('\n'.join(tested) + '\n')
+        for key, dataset in datasets.items():
+            for subset in ('train', 'validation', 'test'):
+                if len(dataset.get_split(subset)):
+                    dataset.write_npy(root / self.system(key, subset), subset)
+        written = [str(p.relative_to(root)) for p in (root / self.DATA_FOLDER).rglob('*') if p.is_file()]
+
+        commands = self._commands(bool(settings.get('compress', False)))
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = commands
+        calcinfo.codes_run_mode = CodeRunMode.SERIAL
+        calcinfo.provenance_exclude_list = written
+        if 'parent' in self.inputs:
+            parent = self.inputs.parent
+            calcinfo.local_copy_list = [(parent.uuid, parent.training_filename, self.PARENT_FILENAME)]
+        outputs = [str(command.stdout_name) for command in commands]
+        calcinfo.retrieve_list = [deepmd.LEARNING_CURVE_FILENAME, *outputs]
+        calcinfo.retrieve_temporary_list = [FROZEN_FILENAME, self.COMPRESSED_FILENAME, f'{self.DETAIL_PREFIX}.f.out']
+        return calcinfo
+
+    @classmethod
+    def system(cls, key: str, subset: str) -> str:
+        """Folder of one subset of one dataset in the job.
+
+        :param key: name of the dataset in the namespace.
+        :param subset: ``train``, ``validation`` or ``test``.
+        """
+        return f'{cls.DATA_FOLDER}/{key}/{subset}'
+
+    def _commands(self, compress: bool) -> list[CodeInfo]:
+        """The commands in order; the model that MD will run is the one that is tested."""
+        start = ['--init-frz-model', self.PARENT_FILENAME] if 'parent' in self.inputs else []
+        model = self.COMPRESSED_FILENAME if compress else FROZEN_FILENAME
+        commands = [
+            (['train', deepmd.INPUT_FILENAME, *start], self.TRAIN_OUTPUT),
+            (['freeze', '-o', FROZEN_FILENAME], self.FREEZE_OUTPUT),
+        ]
+        if compress:
+            commands.append((['compress', '-i', FROZEN_FILENAME, '-o', model], self.COMPRESS_OUTPUT))
+        test = ['test', '-m', model, '-f', self.TEST_LIST_FILENAME, '-n', '0', '-d', self.DETAIL_PREFIX]
+        commands.append((test, self.TEST_OUTPUT))
+        infos = []
+        for parameters, output in commands:
+            info = CodeInfo()
+            info.code_uuid = self.inputs.code.uuid
+            info.cmdline_params = parameters
+            info.stdout_name = output
+            info.join_files = True
+            infos.append(info)
+        return infos
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Refuse, before the queue, what would only fail after it.
+
+    :param inputs: inputs of the calculation.
+    :return: one sentence that names the input, its value and the remedy; None if all is well.
+    """
+    if not all(key in inputs for key in ('datasets', 'parameters')):
+        return None  # a workchain that exposes the inputs may fill these in later
+    parameters = inputs['parameters'].get_dict()
+    datasets: Mapping[str, DatasetData] = inputs['datasets']
+    message = deepmd.check_parameters(parameters)
+    if message:
+        return message
+    if not datasets:
+        return '`datasets` is empty: give at least one dataset to train on.'
+    type_map = list(parameters['model']['type_map'])
+    for key, dataset in datasets.items():
+        if dataset.type_map != type_map:
+            return (
+                f'`datasets.{key}` has the type_map {dataset.type_map}, but `parameters.model.type_map` is {type_map}; '
+                'the order of the elements is fixed for a whole run.'
+            )
+    for subset, use in (('train', 'trained on'), ('test', 'tested on')):
+        if not any(len(dataset.get_split(subset)) for dataset in datasets.values()):
+            return f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: offer at least 3 frames.'
+    return _validate_parent(inputs, parameters) or _validate_settings(inputs, datasets)
+
+
+def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
+    """A parent must be the same network."""
+    parent = inputs.get('parent')
+    if parent is None:
+        return None
+    type_map = list(parameters['model']['type_map'])
+    if parent.type_map != type_map:
+        return f'`parent` has the type_map {parent.type_map}, but `parameters.model.type_map` is {type_map}.'
+    for descriptor in deepmd.descriptors(parameters):
+        sel = descriptor.get('sel')
+        wanted = sel if isinstance(sel, list) else [sel]
+        stored = parent.sel
+        if stored and sel is not None and stored != wanted and descriptor.get('type') != 'hybrid':
+            return f'`parent` was trained with sel {stored}; `parameters.model.descriptor.sel` is {wanted}: keep it.'
+        break
+    return None
+
+
+def _validate_settings(inputs: Mapping[str, Any], datasets: Mapping[str, DatasetData]) -> str | None:
+    """Known keys, and shares that are shares."""
+    if 'settings' not in inputs:
+        return None
+    settings = inputs['settings'].get_dict()
+    unknown = sorted(set(settings) - set(SETTINGS_KEYS))
+    if unknown:
+        return f'`settings` has unknown keys {unknown}; known are {list(SETTINGS_KEYS)}.'
+    weights = settings.get('weights')
+    if not weights:
+        return None
+    training = {key for key, dataset in datasets.items() if dataset.n_train}
+    if set(weights) != training:
+        return f'`settings.weights` names {list(weights)}; name each dataset with training frames: {sorted(training)}.'
+    if min(weights.values()) < 0 or abs(sum(weights.values()) - 1) > 1e-6:
+        return f'`settings.weights` sums to {sum(weights.values()):g}; shares are not negative and sum to 1.'
+    return None

@@ -1,0 +1,205 @@
+"""Labelled frames of one composition as a node."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from aiida import orm
+from numpy.typing import ArrayLike, NDArray
+
+from aiida_sis.core.frames import SUBSETS, TEST, TRAIN, VALIDATION, Frames, check_shapes
+
+if TYPE_CHECKING:
+    import dpdata
+
+UNITS = {'coords': 'Å', 'cells': 'Å', 'energies': 'eV', 'forces': 'eV/Å'}
+
+
+class DatasetData(orm.ArrayData):
+    """What one AIMD taught: frames with energies and forces, and which of them are held out.
+
+    The split is an index array beside the frames, so a frame is stored once. Arrays: ``coords`` (n_frames, n_atoms, 3)
+    Å, ``cells`` (n_frames, 3, 3) Å, ``energies`` (n_frames,) eV, ``forces`` (n_frames, n_atoms, 3) eV/Å,
+    ``atom_types`` (n_atoms,) indices into the type map, ``split`` (n_frames,) 0 train, 1 validation, 2 test.
+    """
+
+    def __init__(
+        self,
+        coords: ArrayLike | None = None,
+        cells: ArrayLike | None = None,
+        energies: ArrayLike | None = None,
+        forces: ArrayLike | None = None,
+        atom_types: ArrayLike | None = None,
+        type_map: Sequence[str] = (),
+        split: ArrayLike | None = None,
+        generation: int = 0,
+        label: str = '',
+        **kwargs: Any,
+    ) -> None:
+        """Check that the arrays belong together, and store them.
+
+        :param coords: (n_frames, n_atoms, 3), Å.
+        :param cells: (n_frames, 3, 3), Å.
+        :param energies: (n_frames,), eV.
+        :param forces: (n_frames, n_atoms, 3), eV/Å.
+        :param atom_types: (n_atoms,) indices into ``type_map``.
+        :param type_map: element of each type, in the order of the whole run.
+        :param split: (n_frames,) 0 train, 1 validation, 2 test.
+        :param generation: the generation of the loop that labelled the frames.
+        :param label: what the frames are, for people.
+        :raises ValueError: if the arrays do not fit each other or the type map.
+        """
+        super().__init__(**kwargs)
+        self.label = label
+        given = (coords, cells, energies, forces, atom_types, split)
+        if all(array is None for array in given):
+            return
+        frames = Frames(*(np.asarray(array, dtype=np.float64) for array in given[:4]))
+        types = np.asarray(atom_types, dtype=np.int64)
+        subset = np.asarray(split, dtype=np.int8)
+        _check(frames, types, list(type_map), subset)
+        for name in UNITS:
+            self.set_array(name, getattr(frames, name))
+        self.set_array('atom_types', types)
+        self.set_array('split', subset)
+        attributes: dict[str, Any] = {
+            'type_map': list(type_map),
+            'elements': sorted({type_map[t] for t in types}),
+            'n_frames': len(frames),
+            'n_atoms': len(types),
+            **{f'n_{name}': int((subset == index).sum()) for name, index in SUBSETS.items()},
+            'generation': int(generation),
+            'label': label,
+            'units': UNITS,
+            'sha256': _digest(frames, types, list(type_map), subset),
+        }
+        self.base.attributes.set_many(attributes)
+
+    @property
+    def type_map(self) -> list[str]:
+        """Element of each type, in the order of the whole run."""
+        return list(self.base.attributes.get('type_map'))
+
+    @property
+    def elements(self) -> list[str]:
+        """The elements present, sorted."""
+        return list(self.base.attributes.get('elements'))
+
+    @property
+    def symbols(self) -> list[str]:
+        """Element of each atom, (n_atoms,)."""
+        type_map = self.type_map
+        return [type_map[t] for t in self.get_array('atom_types')]
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames, all subsets together."""
+        return int(self.base.attributes.get('n_frames'))
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of each frame."""
+        return int(self.base.attributes.get('n_atoms'))
+
+    @property
+    def n_train(self) -> int:
+        """Frames trained on."""
+        return int(self.base.attributes.get('n_train'))
+
+    @property
+    def n_validation(self) -> int:
+        """Frames watched during the training."""
+        return int(self.base.attributes.get('n_validation'))
+
+    @property
+    def n_test(self) -> int:
+        """Frames held out for the test."""
+        return int(self.base.attributes.get('n_test'))
+
+    @property
+    def generation(self) -> int:
+        """The generation of the loop that labelled the frames."""
+        return int(self.base.attributes.get('generation'))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all arrays and the type map."""
+        return str(self.base.attributes.get('sha256'))
+
+    def get_split(self, subset: str = 'all') -> NDArray[np.int64]:
+        """Frame numbers of a subset, ascending.
+
+        :param subset: ``train``, ``validation``, ``test`` or ``all``.
+        :raises ValueError: for another name.
+        """
+        if subset == 'all':
+            return np.arange(self.n_frames)
+        if subset not in SUBSETS:
+            raise ValueError(f"subset '{subset}' is unknown; use 'train', 'validation', 'test' or 'all'.")
+        return np.flatnonzero(self.get_array('split') == SUBSETS[subset])
+
+    def get_frames(self, subset: str = 'all') -> Frames:
+        """The frames of a subset.
+
+        :param subset: ``train``, ``validation``, ``test`` or ``all``.
+        """
+        return Frames(*(self.get_array(name) for name in UNITS)).take(self.get_split(subset))
+
+    def to_dpdata(self, subset: str = 'all') -> dpdata.LabeledSystem:
+        """The frames of a subset as dpdata's labelled system.
+
+        :param subset: ``train``, ``validation``, ``test`` or ``all``.
+        """
+        import dpdata
+
+        frames = self.get_frames(subset)
+        types = self.get_array('atom_types')
+        data = {
+            'atom_names': self.type_map,
+            'atom_numbs': [int((types == t).sum()) for t in range(len(self.type_map))],
+            'atom_types': types,
+            'orig': np.zeros(3),
+            **{name: getattr(frames, name) for name in UNITS},
+        }
+        return dpdata.LabeledSystem(data=data)
+
+    def write_npy(self, folder: Path, subset: str = 'all') -> Path:
+        """Write a subset as one DeePMD system, in double precision: a total energy needs its last digits.
+
+        :param folder: made if missing; gets ``type.raw``, ``type_map.raw`` and ``set.000``.
+        :param subset: ``train``, ``validation``, ``test`` or ``all``.
+        :return: the folder.
+        :raises ValueError: if the subset has no frame.
+        """
+        n_frames = len(self.get_split(subset))
+        if n_frames == 0:
+            raise ValueError(f"dataset '{self.label}' has no frame in its {subset} subset: nothing to write.")
+        self.to_dpdata(subset).to('deepmd/npy', str(folder), set_size=n_frames, prec=np.float64)
+        return folder
+
+
+def _check(frames: Frames, types: NDArray[np.int64], type_map: list[str], subset: NDArray[np.int8]) -> None:
+    """Raise a ValueError that names the first array that does not fit."""
+    check_shapes(frames)
+    n_frames, n_atoms = frames.coords.shape[:2]
+    for name in UNITS:
+        if len(getattr(frames, name)) != n_frames:
+            raise ValueError(f'{name} has {len(getattr(frames, name))} frames but coords has {n_frames}.')
+    if types.shape != (n_atoms,):
+        raise ValueError(f'atom_types has shape {types.shape} but there are {n_atoms} atoms: give one type an atom.')
+    if len(set(type_map)) != len(type_map) or types.min() < 0 or types.max() >= len(type_map):
+        raise ValueError(f'atom_types {set(types.tolist())} do not index a type_map of unique names, {type_map}.')
+    if subset.shape != (n_frames,) or not np.isin(subset, [TRAIN, VALIDATION, TEST]).all():
+        raise ValueError(f'split must give 0, 1 or 2 for each of the {n_frames} frames; its shape is {subset.shape}.')
+
+
+def _digest(frames: Frames, types: NDArray[np.int64], type_map: list[str], subset: NDArray[np.int8]) -> str:
+    """SHA-256 of the content, independent of label and generation."""
+    digest = hashlib.sha256(' '.join(type_map).encode())
+    for array in (*(getattr(frames, name) for name in UNITS), types, subset):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,145 @@
+"""A trained Deep Potential as a node."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from aiida import orm
+
+#: Model file of each backend of DeePMD-kit: what LAMMPS reads.
+MODEL_FILENAMES = {'tensorflow': 'model.pb', 'pytorch': 'model.pth'}
+#: The uncompressed model, kept beside a compressed one because only it can be trained further.
+FROZEN_FILENAME = 'frozen.pb'
+CHECKPOINT_FOLDER = 'checkpoint'
+
+
+class PotentialData(orm.Data):
+    """A Deep Potential: the file LAMMPS runs, and what the next generation starts its training from.
+
+    The frozen model alone is enough for both. It holds every weight and statistic in double precision, at a quarter of
+    the bytes of a TensorFlow checkpoint (which adds the optimiser's moments and the graph), and ``--init-frz-model``
+    starts at the same error as ``--init-model``. Checkpoint files are accepted for backends that need them.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, Path | bytes] | None = None,
+        type_map: Sequence[str] = (),
+        descriptor: str = '',
+        rcut: float = 0.0,
+        sel: Sequence[int] = (),
+        deepmd_backend: str = 'tensorflow',
+        generation: int = 0,
+        deepmd_version: str = '',
+        compressed: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Store the files with their digest and what a user of the potential must know.
+
+        :param files: name in the node -> path or content; must hold the model file of the backend (``model.pb``).
+        :param type_map: element of each type.
+        :param descriptor: type of the descriptor, e.g. ``se_e2_a``.
+        :param rcut: cutoff radius, Å.
+        :param sel: maximum number of neighbours of each type (or in total).
+        :param deepmd_backend: ``tensorflow`` or ``pytorch`` (``backend`` is AiiDA's storage).
+        :param generation: the generation of the loop that trained it.
+        :param deepmd_version: version of DeePMD-kit that trained it.
+        :param compressed: whether the model file is a compressed (tabulated) one.
+        :raises ValueError: for an unknown backend, an empty type map or a missing model file.
+        """
+        super().__init__(**kwargs)
+        if files is None:
+            return
+        if deepmd_backend not in MODEL_FILENAMES:
+            raise ValueError(f"deepmd_backend '{deepmd_backend}' is unknown; use one of {sorted(MODEL_FILENAMES)}.")
+        if not type_map:
+            raise ValueError('type_map is empty: a potential must name its elements in order.')
+        filename = MODEL_FILENAMES[deepmd_backend]
+        if filename not in files:
+            raise ValueError(f"files {sorted(files)} lack the model '{filename}' of the {deepmd_backend} backend.")
+        contents = {name: data if isinstance(data, bytes) else Path(data).read_bytes() for name, data in files.items()}
+        for name, content in contents.items():
+            self.base.repository.put_object_from_bytes(content, name)
+        attributes: dict[str, Any] = {
+            'model_filename': filename,
+            'type_map': list(type_map),
+            'descriptor': descriptor,
+            'rcut': float(rcut),
+            'sel': list(sel),
+            'deepmd_backend': deepmd_backend,
+            'generation': int(generation),
+            'deepmd_version': deepmd_version,
+            'compressed': bool(compressed),
+            'sha256': hashlib.sha256(contents[filename]).hexdigest(),
+            'n_bytes': sum(len(content) for content in contents.values()),
+        }
+        self.base.attributes.set_many(attributes)
+
+    @property
+    def model_filename(self) -> str:
+        """Name of the file LAMMPS reads."""
+        return str(self.base.attributes.get('model_filename'))
+
+    @property
+    def training_filename(self) -> str:
+        """Name of the file a further training starts from: the uncompressed frozen model."""
+        return FROZEN_FILENAME if FROZEN_FILENAME in self.base.repository.list_object_names() else self.model_filename
+
+    @property
+    def type_map(self) -> list[str]:
+        """Element of each type, in order."""
+        return list(self.base.attributes.get('type_map'))
+
+    @property
+    def rcut(self) -> float:
+        """Cutoff radius, Å."""
+        return float(self.base.attributes.get('rcut'))
+
+    @property
+    def generation(self) -> int:
+        """The generation of the loop that trained it."""
+        return int(self.base.attributes.get('generation'))
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the model file is compressed."""
+        return bool(self.base.attributes.get('compressed'))
+
+    @property
+    def deepmd_backend(self) -> str:
+        """Backend of DeePMD-kit that reads the model."""
+        return str(self.base.attributes.get('deepmd_backend'))
+
+    @property
+    def sel(self) -> list[int]:
+        """Maximum number of neighbours of each type (or in total)."""
+        return list(self.base.attributes.get('sel'))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the model file."""
+        return str(self.base.attributes.get('sha256'))
+
+    def open_model(self) -> AbstractContextManager[BinaryIO]:
+        """The model file, opened for reading bytes."""
+        return cast(AbstractContextManager[BinaryIO], self.base.repository.open(self.model_filename, 'rb'))
+
+    def checkpoint_files(self) -> list[str]:
+        """Repository paths of checkpoint files, if any were stored."""
+        if CHECKPOINT_FOLDER not in self.base.repository.list_object_names():
+            return []
+        return [f'{CHECKPOINT_FOLDER}/{n}' for n in sorted(self.base.repository.list_object_names(CHECKPOINT_FOLDER))]
+
+    def copy_to(self, folder: Path) -> Path:
+        """Write every file of the potential, for use outside AiiDA.
+
+        :param folder: made if missing.
+        :return: path of the model file.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.base.repository.copy_tree(folder)
+        return folder / self.model_filename

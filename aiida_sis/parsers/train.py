@@ -1,0 +1,185 @@
+"""Read what a training job brought back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode
+from aiida.parsers import Parser
+
+from aiida_sis.calculations.train import DeepmdTrainCalculation as Train
+from aiida_sis.core import deepmd
+from aiida_sis.data.dataset import DatasetData
+from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
+
+MODEL_FILENAME = 'model.pb'
+
+
+class DeepmdTrainParser(Parser):
+    """Attach learning curve, results and potential; each as far as the job got."""
+
+    def parse(self, **kwargs: Any) -> ExitCode | None:
+        """Attach what could be read, then say what is missing, the earliest cause first.
+
+        :param kwargs: ``retrieved_temporary_folder``, path of the files that are not kept.
+        """
+        self.temporary = Path(kwargs.get('retrieved_temporary_folder') or '/nonexistent')
+        self.results: dict[str, Any] = {'warnings': []}
+        failure = self._train()
+        if failure is None:
+            failure = self._potential()
+        if failure is None:
+            failure = self._test()
+        self.out('results', orm.Dict(self.results))
+        return failure
+
+    def _failure(self, label: str, **values: Any) -> ExitCode:
+        """The exit code of that label, its message completed."""
+        code: ExitCode = getattr(self.exit_codes, label)
+        return code.format(**values) if values else code
+
+    def _text(self, name: str) -> str | None:
+        """Content of a retrieved file, None if it is missing."""
+        if name not in self.retrieved.base.repository.list_object_names():
+            return None
+        return self.retrieved.base.repository.get_object_content(name, 'rb').decode('utf-8', errors='replace')
+
+    def _train(self) -> ExitCode | None:
+        """Training log and learning curve."""
+        text = self._text(Train.TRAIN_OUTPUT)
+        if text is None:
+            return self._failure('ERROR_NO_TRAIN_OUTPUT')
+        log = deepmd.parse_train_log(text)
+        wanted = self.node.inputs.parameters.get_dict()['training']['numb_steps']
+        self.results.update(
+            n_steps=log.n_steps,
+            wall_seconds=log.wall_seconds,
+            seconds_per_step=log.seconds_per_step,
+            deepmd_version=log.version,
+            warnings=log.warnings,
+        )
+        curve_failure = self._learning_curve()
+        if log.error is not None and not log.finished:
+            return self._failure('ERROR_TRAINING_FAILED', reason=log.error)
+        if not log.finished:
+            return self._failure('ERROR_TRAINING_INTERRUPTED', step=log.n_steps, wanted=wanted)
+        self.results['n_steps'] = wanted
+        return curve_failure
+
+    def _learning_curve(self) -> ExitCode | None:
+        """Learning curve, and whether it stayed finite."""
+        text = self._text(deepmd.LEARNING_CURVE_FILENAME)
+        if text is None:
+            return self._failure('ERROR_NO_LEARNING_CURVE')
+        try:
+            curve = deepmd.parse_learning_curve(text)
+        except deepmd.DeepmdOutputError as error:
+            return self._failure('ERROR_LEARNING_CURVE_UNREADABLE', reason=error)
+        self.out('learning_curve', orm.ArrayData(dict(curve.columns)))
+        for name, key in (
+            ('train_energy_rmse_ev_per_atom', 'rmse_e_trn'),
+            ('train_force_rmse_ev_per_angstrom', 'rmse_f_trn'),
+            ('validation_energy_rmse_ev_per_atom', 'rmse_e_val'),
+            ('validation_force_rmse_ev_per_angstrom', 'rmse_f_val'),
+        ):
+            value = curve.last(key)
+            self.results[name] = value if value is not None and np.isfinite(value) else None
+        if curve.first_bad_step is not None:
+            return self._failure('ERROR_NAN_LOSS', step=curve.first_bad_step)
+        return None
+
+    def _test(self) -> ExitCode | None:
+        """Held-out errors."""
+        text = self._text(Train.TEST_OUTPUT)
+        if text is None:
+            return self._failure('ERROR_NO_TEST_OUTPUT')
+        try:
+            errors = deepmd.parse_test_log(text)
+        except deepmd.DeepmdOutputError as error:
+            reason = deepmd.find_error(text) or str(error)
+            return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=reason)
+        return self._errors(errors)
+
+    def _potential(self) -> ExitCode | None:
+        """The model as a node (never reached with a training error that is not finite: that is no potential)."""
+        frozen, compressed = self.temporary / FROZEN_FILENAME, self.temporary / Train.COMPRESSED_FILENAME
+        if not frozen.is_file():
+            return self._failure('ERROR_NO_MODEL', reason=self._reason(Train.FREEZE_OUTPUT))
+        files: dict[str, Path | bytes] = {MODEL_FILENAME: frozen}
+        settings = self.node.inputs.settings.get_dict() if 'settings' in self.node.inputs else {}
+        wants_compression = bool(settings.get('compress', False))
+        if wants_compression and compressed.is_file():
+            files = {MODEL_FILENAME: compressed, FROZEN_FILENAME: frozen}
+        parameters = self.node.inputs.parameters.get_dict()
+        descriptor = next(deepmd.descriptors(parameters), {})
+        sel = descriptor.get('sel', [])
+        datasets: list[DatasetData] = list(self.node.inputs.datasets.values())
+        self.out(
+            'potential',
+            PotentialData(
+                files=files,
+                type_map=parameters['model']['type_map'],
+                descriptor=parameters['model']['descriptor'].get('type', ''),
+                rcut=descriptor.get('rcut', 0.0),
+                sel=sel if isinstance(sel, list) else [sel],
+                generation=max(dataset.generation for dataset in datasets),
+                deepmd_version=self.results.get('deepmd_version', ''),
+                compressed=len(files) > 1,
+            ),
+        )
+        if wants_compression and len(files) == 1:
+            return self._failure('ERROR_NO_COMPRESSED_MODEL', reason=self._reason(Train.COMPRESS_OUTPUT))
+        return None
+
+    def _reason(self, name: str) -> str:
+        """Why a command failed, from its output."""
+        text = self._text(name)
+        return 'its output is missing' if text is None else deepmd.find_error(text) or f'see {name}'
+
+    def _errors(self, errors: dict[str, deepmd.SystemErrors]) -> ExitCode | None:
+        """Held-out errors over all frames, per dataset, per element."""
+        datasets: dict[str, DatasetData] = {
+            Train.system(key, 'test'): dataset for key, dataset in self.node.inputs.datasets.items() if dataset.n_test
+        }
+        missing = sorted(set(datasets) - set(errors))
+        if missing:
+            return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=f'no errors reported for {missing}')
+        errors = {system: errors[system] for system in datasets}
+        energy, force = deepmd.pool(errors, {system: dataset.n_atoms for system, dataset in datasets.items()})
+        self.results.update(
+            energy_rmse_ev_per_atom=energy,
+            force_rmse_ev_per_angstrom=force,
+            per_dataset={
+                system.split('/')[1]: {
+                    'n_frames': e.n_frames,
+                    'energy_rmse_ev_per_atom': e.energy_rmse,
+                    'force_rmse_ev_per_angstrom': e.force_rmse,
+                    'energy_mae_ev_per_atom': e.energy_mae,
+                    'force_mae_ev_per_angstrom': e.force_mae,
+                }
+                for system, e in errors.items()
+            },
+            n_train_frames=sum(dataset.n_train for dataset in self.node.inputs.datasets.values()),
+            n_test_frames=sum(e.n_frames for e in errors.values()),
+            per_element=self._per_element(datasets),
+        )
+        forces = [dataset.get_frames('test').forces.ravel() for dataset in datasets.values()]
+        reference = float(np.sqrt(np.mean(np.concatenate(forces) ** 2)))
+        self.results['test_force_rms_ev_per_angstrom'] = reference
+        if not force < reference:
+            return self._failure('ERROR_DIVERGED', rmse=force, reference=reference)
+        return None
+
+    def _per_element(self, datasets: dict[str, DatasetData]) -> dict[str, float]:
+        """Force error of each element, eV/Å; empty with a warning if the details did not come back whole."""
+        path = self.temporary / f'{Train.DETAIL_PREFIX}.f.out'
+        try:
+            details = deepmd.parse_detail(path.read_text())
+            symbols = {system: dataset.symbols for system, dataset in datasets.items()}
+            return deepmd.force_rmse_per_element({system: details[system] for system in datasets}, symbols)
+        except (OSError, KeyError, ValueError) as error:
+            self.results['warnings'].append(f'No force error per element: {error!r}')
+            return {}
