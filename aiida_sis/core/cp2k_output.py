@@ -1,0 +1,257 @@
+"""Reading CP2K's own files, the truncated ones included: what was computed before a failure is worth keeping."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+OUTPUT_FILE = 'aiida.out'
+ENERGY_FILE = 'aiida-1.ener'
+POSITION_FILE = 'aiida-pos-1.xyz'
+FORCE_FILE = 'aiida-frc-1.xyz'
+CELL_FILE = 'aiida-1.cell'
+
+
+@dataclass(frozen=True)
+class EnergySeries:
+    """What CP2K's `.ener` file holds, one entry a step.
+
+    :param steps: step number.
+    :param times_fs: time in fs.
+    :param kinetic: kinetic energy in hartree.
+    :param temperatures: temperature in K.
+    :param potential: potential energy in hartree.
+    :param conserved: conserved quantity in hartree.
+    :param seconds: wall time of the step in s; the initial frame has 0.
+    """
+
+    steps: NDArray[np.int64]
+    times_fs: Floats
+    kinetic: Floats
+    temperatures: Floats
+    potential: Floats
+    conserved: Floats
+    seconds: Floats
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Median wall time of a step in s (the first one holds the start of the program), None without a step."""
+        done = self.seconds[self.steps > 0]
+        return float(np.median(done)) if done.size else None
+
+
+def read_ener(text: str) -> EnergySeries:
+    """Read CP2K's `.ener` file as far as its lines are whole.
+
+    :param text: content of `PROJECT-1.ener`.
+    :returns: the series, empty where the file has no whole line.
+    """
+    rows: list[list[float]] = []
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if line.startswith('#') or not line.endswith('\n') or len(words) < 7:
+            continue
+        try:
+            rows.append([float(word) for word in words[:7]])
+        except ValueError:  # CP2K prints ******** where a number doesn't fit its field
+            rows.append([_number(word) for word in words[:7]])
+    table = np.array(rows, dtype=float).reshape(-1, 7)
+    return EnergySeries(table[:, 0].astype(np.int64), *(table[:, column].copy() for column in range(1, 7)))
+
+
+def _number(word: str) -> float:
+    """Read a number, NaN where the field overflowed."""
+    try:
+        return float(word)
+    except ValueError:
+        return float('nan')
+
+
+@dataclass(frozen=True)
+class XyzFrames:
+    """Frames of one of CP2K's XYZ files (positions in Å, or forces in hartree/bohr).
+
+    :param steps: step number of each frame (n_frames,).
+    :param energies: potential energy in hartree (n_frames,).
+    :param symbols: names of the atoms.
+    :param values: (n_frames, n_atoms, 3).
+    """
+
+    steps: NDArray[np.int64]
+    energies: Floats
+    symbols: tuple[str, ...]
+    values: Floats
+
+
+def read_xyz(text: str) -> XyzFrames:
+    """Read CP2K's trajectory in XYZ format up to its last whole frame: a job that was killed leaves half a frame.
+
+    :param text: content of `PROJECT-pos-1.xyz` or `PROJECT-frc-1.xyz`.
+    :returns: the frames.
+    """
+    lines = text.splitlines()
+    if lines and not text.endswith('\n'):
+        lines.pop()
+    n_atoms = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
+    steps, energies, values = [], [], []
+    symbols: tuple[str, ...] = ()
+    for first in range(0, len(lines) - n_atoms - 1, n_atoms + 2):
+        comment = re.search(r'i =\s*(\d+).*E =\s*(\S+)', lines[first + 1])
+        atoms = [line.split() for line in lines[first + 2 : first + 2 + n_atoms]]
+        if comment is None or any(len(atom) < 4 for atom in atoms):
+            break
+        steps.append(int(comment.group(1)))
+        energies.append(_number(comment.group(2)))
+        symbols = tuple(atom[0] for atom in atoms)
+        values.append([[_number(word) for word in atom[1:4]] for atom in atoms])
+    return XyzFrames(
+        np.array(steps, dtype=np.int64),
+        np.array(energies, dtype=float),
+        symbols,
+        np.array(values, dtype=float).reshape(-1, n_atoms, 3),
+    )
+
+
+def read_cells(text: str) -> tuple[NDArray[np.int64], Floats]:
+    """Read CP2K's `.cell` file as far as its lines are whole.
+
+    :param text: content of `PROJECT-1.cell`.
+    :returns: steps (n_frames,) and cells (n_frames, 3, 3) in Å.
+    """
+    whole = [line.split() for line in text.splitlines(keepends=True) if line.endswith('\n')]
+    rows = [words for words in whole if len(words) >= 12 and not words[0].startswith('#')]
+    cells = np.array([[float(word) for word in words[2:11]] for words in rows], dtype=float)
+    return np.array([int(words[0]) for words in rows], dtype=np.int64), cells.reshape(-1, 3, 3)
+
+
+_ABORT_ART = re.compile(r'^\s*(\[ABORT\]|\\___/|/ +\\|___|O/\||/\| \||\|)')
+
+
+def abort_reason(text: str) -> str | None:
+    """Say in one sentence why CP2K stopped, because its exit code alone doesn't tell a chemist anything.
+
+    :param text: CP2K's main output.
+    :returns: one sentence, or None where the run came to its regular end.
+    """
+    if 'SCF run NOT converged. To continue the calculation regardless' in text:
+        return 'The SCF did not converge.'
+    words: list[str] = []
+    _, found, box = text.partition('[ABORT]')
+    for line in box.splitlines() if found else []:
+        if line.strip().startswith('****'):
+            break
+        words.append(_ABORT_ART.sub('', line.strip().strip('*')).strip())
+    place = re.search(r'(\S+\.F:\d+)', ' '.join(words))
+    message = re.sub(r'\s*\S+\.F:\d+', '', ' '.join(word for word in words if word)).strip()
+    if message == 'xTB Charges':
+        return 'The atomic charges of xTB left the chemical range, the sign of an unphysical geometry.'
+    if message:
+        return f'CP2K aborted: {message.rstrip(".")}' + (f' ({place.group(1)}).' if place else '.')
+    if 'exceeded requested execution time' in text:
+        return 'CP2K ran out of its wall time.'
+    if 'PROGRAM STOPPED IN' not in text:
+        return "CP2K's output ends without its closing lines: the job was killed or ran out of wall time."
+    return None
+
+
+@dataclass(frozen=True)
+class AimdFrames:
+    """Labelled frames as CP2K left them: only the steps that all of its files agree on.
+
+    :param steps: step number (n_frames,).
+    :param symbols: chemical symbols (n_atoms,).
+    :param positions: Å (n_frames, n_atoms, 3).
+    :param cells: Å (n_frames, 3, 3).
+    :param energies: hartree (n_frames,).
+    :param forces: hartree/bohr (n_frames, n_atoms, 3).
+    """
+
+    steps: NDArray[np.int64]
+    symbols: tuple[str, ...]
+    positions: Floats
+    cells: Floats
+    energies: Floats
+    forces: Floats
+
+    def take(self, mask: NDArray[np.bool_]) -> AimdFrames:
+        """Keep the frames that `mask` (n_frames,) is true for."""
+        return AimdFrames(
+            self.steps[mask],
+            self.symbols,
+            self.positions[mask],
+            self.cells[mask],
+            self.energies[mask],
+            self.forces[mask],
+        )
+
+
+def read_frames(positions: str, forces: str, cells: str) -> AimdFrames:
+    """Bring the three files of one CP2K job together: a job that was killed leaves them at different lengths.
+
+    :param positions: content of `PROJECT-pos-1.xyz`.
+    :param forces: content of `PROJECT-frc-1.xyz`.
+    :param cells: content of `PROJECT-1.cell`.
+    :returns: the frames whose step is in all of them.
+    """
+    coordinates, gradients = read_xyz(positions), read_xyz(forces)
+    cell_steps, cell_values = read_cells(cells)
+    common = np.intersect1d(np.intersect1d(coordinates.steps, gradients.steps), cell_steps)
+
+    def rows(steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.array([int(np.flatnonzero(steps == step)[-1]) for step in common], dtype=np.int64)
+
+    here = rows(coordinates.steps)
+    return AimdFrames(
+        common,
+        tuple(re.sub(r'\d+$', '', name) for name in coordinates.symbols),
+        coordinates.values[here],
+        cell_values[rows(cell_steps)],
+        coordinates.energies[here],
+        gradients.values[rows(gradients.steps)],
+    )
+
+
+def _superseded(parts: list[NDArray[np.int64]]) -> list[NDArray[np.bool_]]:
+    """Mark in each part the steps that no later part computed again: a restart repeats the last steps before it."""
+    keep = []
+    for number, steps in enumerate(parts):
+        later = [part[0] for part in parts[number + 1 :] if part.size]
+        keep.append(steps < min(later) if later else np.ones(steps.shape, dtype=bool))
+    return keep
+
+
+def join_frames(parts: list[AimdFrames]) -> AimdFrames:
+    """Join the frames of one AIMD that took several jobs.
+
+    :param parts: the frames of the jobs, in their order; at least one.
+    :returns: every step once, from the last job that computed it.
+    """
+    kept = [part.take(mask) for part, mask in zip(parts, _superseded([p.steps for p in parts]), strict=True)]
+    kept = [part for part in kept if len(part.steps)] or parts[:1]
+    return AimdFrames(
+        np.concatenate([part.steps for part in kept]),
+        kept[0].symbols,
+        np.concatenate([part.positions for part in kept]),
+        np.concatenate([part.cells for part in kept]),
+        np.concatenate([part.energies for part in kept]),
+        np.concatenate([part.forces for part in kept]),
+    )
+
+
+def join_series(parts: list[EnergySeries]) -> EnergySeries:
+    """Join the series of one AIMD that took several jobs.
+
+    :param parts: the series of the jobs, in their order; at least one.
+    :returns: every step once, from the last job that computed it.
+    """
+    masks = _superseded([part.steps for part in parts])
+    columns = [
+        np.concatenate([getattr(part, entry.name)[mask] for part, mask in zip(parts, masks, strict=True)])
+        for entry in fields(EnergySeries)
+    ]
+    return EnergySeries(*columns)

@@ -1,0 +1,106 @@
+"""Labels made by the real CP2K."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiida import engine, orm
+from ase.io import read
+
+from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_sis.workflows.label import LabelWorkChain
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(shutil.which('cp2k.psmp') is None, reason='CP2K is not installed'),
+]
+
+FILES = Path(__file__).parents[1] / 'files' / 'cp2k'
+TYPE_MAP = ['N', 'S', 'O', 'F', 'Li', 'C', 'H']
+GFN1_XTB = {
+    'FORCE_EVAL': {
+        'METHOD': 'QUICKSTEP',
+        'DFT': {
+            'QS': {'METHOD': 'XTB', 'XTB': {'DO_EWALD': True}},
+            'POISSON': {'EWALD': {'EWALD_TYPE': 'SPME', 'ALPHA': 0.35, 'GMAX': 25}},
+            'SCF': {
+                'EPS_SCF': 1e-6,
+                'MAX_SCF': 50,
+                'SCF_GUESS': 'MOPAC',
+                'OT': {'MINIMIZER': 'DIIS', 'PRECONDITIONER': 'FULL_SINGLE_INVERSE'},
+                'OUTER_SCF': {'MAX_SCF': 5, 'EPS_SCF': 1e-6},
+            },
+        },
+    }
+}
+
+
+@pytest.fixture
+def cp2k(aiida_code_installed):
+    """The installed CP2K on one core."""
+    return aiida_code_installed(
+        label='cp2k-label',
+        default_calc_job_plugin='cp2k',
+        filepath_executable='/usr/bin/cp2k.psmp',
+        prepend_text='export OMP_NUM_THREADS=1',
+    )
+
+
+@pytest.fixture
+def ion_pair() -> orm.StructureData:
+    """One LiFSI ion pair, optimised, in a cell of 9 Å."""
+    atoms = read(FILES / 'ion-pair.xyz')
+    atoms.set_cell([9.0, 9.0, 9.0])
+    atoms.set_pbc(True)
+    return orm.StructureData(ase=atoms)
+
+
+def label(cp2k, structure, level_of_theory=None, velocities=None, **parameters):
+    """Run a label and give its outputs and node."""
+    inputs = {
+        'structure': structure,
+        'type_map': orm.List(TYPE_MAP),
+        'seed': orm.Int(7),
+        'parameters': orm.Dict({'timestep_fs': 1.0, 'temperature_k': 300.0, **parameters}),
+        'cp2k': {
+            'cp2k': {
+                'code': cp2k,
+                'parameters': orm.Dict(level_of_theory or GFN1_XTB),
+                'metadata': {'options': {'withmpi': False, 'resources': {'num_machines': 1}}},
+            }
+        },
+    }
+    if velocities is not None:
+        inputs['velocities'] = orm.ArrayData({'velocities': velocities})
+    return engine.run_get_node(LabelWorkChain, **inputs)
+
+
+def calls(node: orm.ProcessNode, kind: type) -> list[orm.ProcessNode]:
+    """Every process of a kind below a node."""
+    return [child for child in node.called_descendants if isinstance(child, kind)]
+
+
+def test_direct(cp2k, ion_pair):
+    """An optimised ion pair runs normally: one job, no merged copy, all frames of it."""
+    outputs, node = label(cp2k, ion_pair, length_fs=20.0)
+    assert node.is_finished_ok, node.exit_message
+    assert len(calls(node, orm.CalcJobNode)) == 1
+    assert len(calls(node, orm.CalcFunctionNode)) == 3
+    results = outputs['results'].get_dict()
+    assert results['route'] == 'direct'
+    assert results['aimd_fs'] == 20.0
+    assert results['kept_frames'] == 21
+    trajectory = outputs['trajectory']
+    assert trajectory.get_stepids().tolist() == list(range(21))
+    for name in ('positions', 'cells', 'energies', 'forces'):
+        assert trajectory.get_shape(name)[0] == 21
+    dataset = outputs['dataset']
+    assert dataset.n_frames == 21
+    np.testing.assert_allclose(dataset.get_array('energies'), trajectory.get_array('energies') * HARTREE_TO_EV)
+    np.testing.assert_allclose(
+        dataset.get_array('forces'), trajectory.get_array('forces') * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
+    )
+    assert outputs['temperatures'].get_array('temperature')[0] == pytest.approx(300.0, abs=0.1)
