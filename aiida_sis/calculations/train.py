@@ -106,7 +106,7 @@ class DeepmdTrainCalculation(CalcJob):
             (307, 'ERROR_TEST_OUTPUT_UNREADABLE', 'The output of `dp test` cannot be read: {reason}.'),
             (400, 'ERROR_TRAINING_INTERRUPTED', 'The training was stopped at step {step} of {wanted}.'),
             (401, 'ERROR_TRAINING_FAILED', 'DeePMD-kit failed: {reason}.'),
-            (410, 'ERROR_NAN_LOSS', 'The training error is not finite from step {step} on; lower start_lr.'),
+            (410, 'ERROR_LOSS_NOT_FINITE', 'The training error is not finite from step {step} on; lower start_lr.'),
             (
                 411,
                 'ERROR_DIVERGED',
@@ -124,6 +124,7 @@ class DeepmdTrainCalculation(CalcJob):
         datasets: dict[str, DatasetData] = dict(sorted(self.inputs.datasets.items()))
         settings = self.inputs.settings.get_dict() if 'settings' in self.inputs else {}
         training = [key for key, dataset in datasets.items() if dataset.n_train]
+        tested = [self.system(key, 'test') for key, dataset in datasets.items() if dataset.n_test]
         weights = settings.get('weights')
         text = json.dumps(
             deepmd.complete_input(
@@ -135,7 +136,6 @@ class DeepmdTrainCalculation(CalcJob):
             ),
             indent=2,
         )
-        tested = [self.system(key, 'test') for key, dataset in datasets.items() if dataset.n_test]
         root = Path(folder.abspath)
         (root / deepmd.INPUT_FILENAME).write_text(text)
         (root / self.TEST_LIST_FILENAME).write_text('\n'.join(tested) + '\n')

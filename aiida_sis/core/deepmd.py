@@ -323,22 +323,23 @@ def parse_test_log(text: str) -> dict[str, SystemErrors]:
     return errors
 
 
-def parse_detail(text: str) -> dict[str, FloatArray]:
-    """Read a detail file of ``dp test -d``: reference beside prediction, system after system.
+def parse_detail(text: str) -> FloatArray:
+    """Read a detail file of ``dp test -d``: reference beside prediction.
+
+    The systems follow each other in the order they were tested in; DeePMD-kit 3.2 names only the first.
 
     :param text: content of ``detail.f.out``, ``detail.e.out`` and the like.
-    :return: folder of each system -> (n_rows, n_columns); the first half of the columns is the reference.
-    :raises DeepmdOutputError: if a system's rows are not a table of numbers.
+    :return: (n_rows, n_columns); the first half of the columns is the reference.
+    :raises DeepmdOutputError: if the rows are not a table of numbers.
     """
-    tables: dict[str, FloatArray] = {}
-    for block in re.split(r'^# ', text, flags=re.MULTILINE)[1:]:
-        header, _, body = block.partition('\n')
-        system = header.split(': ')[0]
-        try:
-            tables[system] = np.array([[float(word) for word in line.split()] for line in body.splitlines()])
-        except ValueError as error:
-            raise DeepmdOutputError(f"the details of system '{system}' are not a table: {error}") from error
-    return tables
+    try:
+        rows = [[float(word) for word in line.split()] for line in text.splitlines() if not line.startswith('#')]
+        table = np.array(rows, dtype=np.float64)
+    except ValueError as error:
+        raise DeepmdOutputError(f'the details of the test are not a table: {error}') from error
+    if table.ndim != 2 or table.shape[1] % 2:
+        raise DeepmdOutputError(f'the details of the test have the shape {table.shape}')
+    return table
 
 
 def pool(errors: Mapping[str, SystemErrors], n_atoms: Mapping[str, int]) -> tuple[float, float]:
@@ -355,16 +356,18 @@ def pool(errors: Mapping[str, SystemErrors], n_atoms: Mapping[str, int]) -> tupl
     return float(np.sqrt(np.average(energy**2, weights=frames))), float(np.sqrt(np.average(force**2, weights=atoms)))
 
 
-def force_rmse_per_element(details: Mapping[str, FloatArray], symbols: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def force_rmse_per_element(table: FloatArray, forces: FloatArray, symbols: Sequence[str]) -> dict[str, float]:
     """Force error of each element, eV/Å: which chemistry the potential has not understood.
 
-    :param details: system -> (n_frames·n_atoms, 6) of ``detail.f.out``.
-    :param symbols: system -> element of each of its atoms, (n_atoms,).
+    :param table: (n_rows, 6) of ``detail.f.out``, a row for each atom of each frame.
+    :param forces: (n_rows, 3) the reference forces, eV/Å, which the rows must repeat.
+    :param symbols: element of each row, (n_rows,).
+    :raises DeepmdOutputError: if the rows belong to other frames.
     """
-    squares: dict[str, list[FloatArray]] = {}
-    for system, table in details.items():
-        elements = np.array(symbols[system])
-        deviation = ((table[:, :3] - table[:, 3:]) ** 2).reshape(-1, len(elements), 3)
-        for element in dict.fromkeys(elements.tolist()):
-            squares.setdefault(element, []).append(deviation[:, elements == element].ravel())
-    return {element: float(np.sqrt(np.concatenate(parts).mean())) for element, parts in sorted(squares.items())}
+    if table.shape != (len(symbols), 6) or forces.shape != (len(symbols), 3):
+        raise DeepmdOutputError(f'the details of the test have the shape {table.shape}, not ({len(symbols)}, 6)')
+    if not np.allclose(table[:, :3], forces, rtol=1e-4, atol=1e-3):
+        raise DeepmdOutputError('the details of the test do not repeat the reference forces of the datasets')
+    elements = np.array(symbols)
+    squares = (table[:, 3:] - table[:, :3]) ** 2
+    return {element: float(np.sqrt(squares[elements == element].mean())) for element in sorted(set(symbols))}

@@ -134,12 +134,23 @@ class PotentialData(orm.Data):
             return []
         return [f'{CHECKPOINT_FOLDER}/{n}' for n in sorted(self.base.repository.list_object_names(CHECKPOINT_FOLDER))]
 
-    def copy_to(self, folder: Path) -> Path:
-        """Write every file of the potential, for use outside AiiDA.
+    def export(self, path: Any, fileformat: str | None = None, overwrite: bool = False, **kwargs: Any) -> list[str]:
+        """Write every file of the potential into a folder, for use outside AiiDA.
 
-        :param folder: made if missing.
-        :return: path of the model file.
+        :param path: folder, made if missing.
+        :param fileformat: ignored, the files are written as they are.
+        :param overwrite: replace files of the same name.
+        :param kwargs: ignored.
+        :return: paths of the files written.
+        :raises OSError: if a file exists and overwrite is false.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self.base.repository.copy_tree(folder)
-        return folder / self.model_filename
+        folder, written = Path(path), []
+        for root, _, names in self.base.repository.walk():
+            for name in names:
+                target = folder / root / name
+                if target.exists() and not overwrite:
+                    raise OSError(f'{target} exists; choose another folder or overwrite.')
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.base.repository.get_object_content(str(root / name), 'rb'))
+                written.append(str(target))
+        return written

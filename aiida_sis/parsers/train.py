@@ -88,7 +88,7 @@ class DeepmdTrainParser(Parser):
             value = curve.last(key)
             self.results[name] = value if value is not None and np.isfinite(value) else None
         if curve.first_bad_step is not None:
-            return self._failure('ERROR_NAN_LOSS', step=curve.first_bad_step)
+            return self._failure('ERROR_LOSS_NOT_FINITE', step=curve.first_bad_step)
         return None
 
     def _test(self) -> ExitCode | None:
@@ -142,7 +142,9 @@ class DeepmdTrainParser(Parser):
     def _errors(self, errors: dict[str, deepmd.SystemErrors]) -> ExitCode | None:
         """Held-out errors over all frames, per dataset, per element."""
         datasets: dict[str, DatasetData] = {
-            Train.system(key, 'test'): dataset for key, dataset in self.node.inputs.datasets.items() if dataset.n_test
+            Train.system(key, 'test'): dataset
+            for key, dataset in sorted(self.node.inputs.datasets.items())
+            if dataset.n_test
         }
         missing = sorted(set(datasets) - set(errors))
         if missing:
@@ -177,9 +179,10 @@ class DeepmdTrainParser(Parser):
         """Force error of each element, eV/Å; empty with a warning if the details did not come back whole."""
         path = self.temporary / f'{Train.DETAIL_PREFIX}.f.out'
         try:
-            details = deepmd.parse_detail(path.read_text())
-            symbols = {system: dataset.symbols for system, dataset in datasets.items()}
-            return deepmd.force_rmse_per_element({system: details[system] for system in datasets}, symbols)
-        except (OSError, KeyError, ValueError) as error:
-            self.results['warnings'].append(f'No force error per element: {error!r}')
+            table = deepmd.parse_detail(path.read_text())
+            forces = [dataset.get_frames('test').forces.reshape(-1, 3) for dataset in datasets.values()]
+            symbols = [symbol for dataset in datasets.values() for symbol in dataset.symbols * dataset.n_test]
+            return deepmd.force_rmse_per_element(table, np.concatenate(forces), symbols)
+        except (OSError, deepmd.DeepmdOutputError) as error:
+            self.results['warnings'].append(f'no force error per element: {error}')
             return {}
