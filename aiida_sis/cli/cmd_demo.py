@@ -106,5 +106,12 @@ def export(node: orm.ProcessNode, folder: Path) -> dict[str, Path]:
         paths['Model'] = folder / 'model'
     if record.summary:
         paths['Summary'] = folder / 'summary.json'
-        paths['Summary'].write_text(json.dumps(record.summary, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
+        timing = {
+            'wall_seconds': record.wall_seconds,
+            'code_seconds': record.code_seconds,
+            'framework_share': record.framework_share,
+        }
+        paths['Summary'].write_text(
+            json.dumps({**record.summary, **timing}, indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
+        )
     return paths

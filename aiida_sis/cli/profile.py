@@ -112,7 +112,8 @@ def ensure_computer(mpirun: str) -> orm.Computer:
     computer.set_minimum_job_poll_interval(_JOB_POLL_INTERVAL)
     computer.set_default_mpiprocs_per_machine(1)
     computer.set_mpirun_command([mpirun, '-np', '{tot_num_mpiprocs}'])
-    computer.configure(safe_interval=0.0)
+    # Paths and environment of the codes are all given, so no command needs the seconds of a login shell.
+    computer.configure(safe_interval=0.0, use_login_shell=False)
     return computer
 
 

@@ -69,7 +69,7 @@ def _events(record: RunRecord) -> list[str]:
         if training is not None and training.force_rmse is not None:
             events.append(f'generation {number}: trained, held-out force error {training.force_rmse:.3f} eV/Å')
         for md in generation.md:
-            where = f'generation {number}, stage {md.stage}, replica {md.replica}'
+            where = f'generation {number}, {record.stage_name(md.stage)}, replica {md.replica}'
             if md.stable:
                 events.append(f'{where}: stable for {md.length_ps or 0:.4g} ps')
             elif md.t_cp_ps is not None:

@@ -19,6 +19,8 @@ from aiida import orm
 from aiida.common.links import LinkType
 from numpy.typing import NDArray
 
+from aiida_sis.report.clock import wall_time
+
 __all__ = (
     'GenerationRecord',
     'LabelRecord',
@@ -111,7 +113,11 @@ class GenerationRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The whole run. ``summary`` is the workchain's own output, empty until it has ended."""
+    """The whole run.
+
+    ``summary`` is the workchain's own output, empty until it has ended; ``code_seconds`` is the time in s during which
+    at least one of the codes ran, known at the end.
+    """
 
     pk: int
     state: str
@@ -119,6 +125,8 @@ class RunRecord:
     started: datetime
     last_change: datetime
     summary: dict[str, Any] = field(default_factory=dict)
+    stage_names: tuple[str, ...] = ()
+    code_seconds: float | None = None
     exit_status: int | None = None
     message: str | None = None
 
@@ -139,6 +147,22 @@ class RunRecord:
         if 'aimd_ps' in self.summary:
             return float(self.summary['aimd_ps'])
         return sum(label.aimd_fs or 0.0 for generation in self.generations for label in generation.labels) / 1000.0
+
+    @property
+    def framework_share(self) -> float | None:
+        """The part of the wall time, 0 to 1, during which no code ran; ``None`` before the end."""
+        if self.code_seconds is None or self.wall_seconds <= 0:
+            return None
+        return max(0.0, 1.0 - self.code_seconds / self.wall_seconds)
+
+    @property
+    def outcome(self) -> str:
+        """How the run ended in the summary's words, else its state."""
+        return str(self.summary.get('state') or self.summary.get('outcome') or self.state)
+
+    def stage_name(self, stage: int) -> str:
+        """Return the name of a stage, or its number where it has none."""
+        return self.stage_names[stage] if stage < len(self.stage_names) else f'stage {stage}'
 
     @property
     def md_records(self) -> tuple[MdRecord, ...]:
@@ -175,6 +199,8 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
         )
         for number in sorted({*labels, *trainings, *explorations})
     )
+    stages = _dictionary(input_of(node, 'parameters')).get('stages', [])
+    wall = (node.mtime - node.ctime).total_seconds()
     return RunRecord(
         pk=_pk(node),
         state=process_state(node),
@@ -182,6 +208,8 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
         started=node.ctime,
         last_change=node.mtime,
         summary=_dictionary(output_of(node, 'summary')),
+        stage_names=tuple(str(stage.get('name', number)) for number, stage in enumerate(stages)),
+        code_seconds=wall_time(node, wall).codes if node.is_terminated else None,
         exit_status=node.exit_status,
         message=node.exit_message or (node.exception if node.is_excepted else None),
     )

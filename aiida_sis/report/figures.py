@@ -69,12 +69,12 @@ def plot_run(record: RunRecord) -> Figure:
     n_columns = 1 if len(panels) <= 2 else min(_MAX_COLUMNS, int(np.ceil(np.sqrt(len(panels)))))
     n_rows = max(1, int(np.ceil(len(panels) / n_columns)))
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.6 if n_columns == 1 else 3.7 * n_columns, 2.25 * n_rows + 0.9), layout='constrained')
+        figure = Figure(figsize=(7.6 if n_columns == 1 else 3.7 * n_columns, 2.25 * n_rows + 0.9), layout='constrained')
         FigureCanvasAgg(figure)
         axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
         limits = _limits(record.md_records)
         for axis, (generation, stage, runs) in zip(axes, panels, strict=False):
-            _panel(axis, generation, stage, runs, limits)
+            _panel(axis, generation, record.stage_name(stage), runs, limits)
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         if not panels:
@@ -102,7 +102,7 @@ def save_figure(record: RunRecord, path: Path, dpi: int = 180) -> Path:
 
 
 def _panel(
-    axis: Axes, generation: GenerationRecord, stage: int, runs: Sequence[MdRecord], limits: tuple[float, float]
+    axis: Axes, generation: GenerationRecord, stage: str, runs: Sequence[MdRecord], limits: tuple[float, float]
 ) -> None:
     bottom, top = limits
     first = runs[0]
@@ -122,8 +122,7 @@ def _panel(
         _draw_marks(axis, run)
     training = generation.training
     error = f', {training.force_rmse:.2f} eV/Å' if training and training.force_rmse is not None else ''
-    stages = f', stage {stage}' if len(generation.stages) > 1 or stage > 0 else ''
-    axis.set_title(f'Generation {generation.generation}{stages}{error}')
+    axis.set_title(f'Generation {generation.generation}{error}, {stage}')
 
 
 def _draw_series(axis: Axes, run: MdRecord, colour: str, most_drawn: int = 1500) -> None:

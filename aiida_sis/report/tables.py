@@ -35,10 +35,10 @@ def generations_table(record: RunRecord) -> Table:
     table.add_column('Frames\nin all', justify='right')
     table.add_column('Force error\n(eV/Å)', justify='right')
     table.add_column('Energy error\n(meV/atom)', justify='right')
-    table.add_column('MD with this potential', justify='left')
+    table.add_column('MD with this potential\n(stage, replica)', justify='left')
     table.add_column('t_next\n(ps)', justify='right')
     for generation in record.generations:
-        table.add_row(*_row(generation))
+        table.add_row(*_row(record, generation))
     return table
 
 
@@ -55,10 +55,9 @@ def verdict_lines(record: RunRecord) -> list[str]:
         lines.append(f'Stable MD: {float(md_ps):.4g} ps from {record.aimd_ps:.4g} ps of AIMD')
     if ratio is not None:
         lines.append(f'Acceleration ratio (MD / AIMD): {float(ratio):.3g}')
-    lines.append(f'Wall time: {format_seconds(float(summary.get("wall_seconds") or record.wall_seconds))}')
-    share = summary.get('framework_share')
-    if share is not None:
-        lines.append(f'Of this the framework: {100 * float(share):.1f} % (the codes ran for the rest)')
+    lines.append(f'Wall time: {format_seconds(record.wall_seconds)}')
+    if record.framework_share is not None:
+        lines.append(f'Of this the framework: {100 * record.framework_share:.1f} % (the codes ran for the rest)')
     return lines
 
 
@@ -90,7 +89,7 @@ def format_seconds(seconds: float) -> str:
     return f'{hours} h {minutes:02d} min'
 
 
-def _row(generation: GenerationRecord) -> tuple[RenderableType, ...]:
+def _row(record: RunRecord, generation: GenerationRecord) -> tuple[RenderableType, ...]:
     training = generation.training
     force = f'{training.force_rmse:.3f}' if training and training.force_rmse is not None else _state(training)
     energy = f'{1000 * training.energy_rmse:.1f}' if training and training.energy_rmse is not None else ''
@@ -101,7 +100,7 @@ def _row(generation: GenerationRecord) -> tuple[RenderableType, ...]:
         frames,
         force,
         energy,
-        Text('\n').join([_md(md) for md in generation.md]),
+        Text('\n').join([_md(md, record.stage_name(md.stage)) for md in generation.md]),
         '\n'.join(f'{md.t_next_ps:.3f}' if md.t_next_ps is not None else '' for md in generation.md),
     )
 
@@ -114,8 +113,8 @@ def _label(label: LabelRecord) -> str:
     return f'{label.aimd_fs:.0f} fs, {label.n_frames or 0} frames, {route}{failed}'
 
 
-def _md(md: MdRecord) -> Text:
-    name = f'stage {md.stage} replica {md.replica}: '
+def _md(md: MdRecord, stage: str) -> Text:
+    name = f'{stage}, {md.replica}: '
     if md.stable:
         return Text(f'{name}stable {md.length_ps or 0:.4g} ps', style='green')
     if md.t_cp_ps is not None:
@@ -129,14 +128,13 @@ def _state(record: Any) -> str:
 
 
 def _verdict(record: RunRecord) -> str:
-    state = record.summary.get('state')
     if record.is_running:
         return 'the run goes on'
     texts = {
         'stable': 'stable through the last stage',
         'max_generations': 'not stable within the allowed number of generations',
     }
-    text = texts.get(str(state), str(state) if state else record.state)
+    text = texts.get(record.outcome, record.outcome)
     if record.exit_status:
         text += f' (exit code {record.exit_status}: {record.message})'
     elif record.state == 'failed' and record.message:

@@ -1,0 +1,76 @@
+# `make demo` and `make test` install what is missing and can be repeated. See README.md.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT_INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
+export OMP_NUM_THREADS := 1
+
+.PHONY: help demo test lint clean distclean cp2k
+
+help:
+	@echo 'make demo       install what is missing and run the demonstration (DEMO_ARGS="--seed 2")'
+	@echo 'make test       install what is missing, check style and types, run all tests with the real codes'
+	@echo 'make lint       style and types only'
+	@echo 'make clean      remove caches and build products'
+	@echo 'make distclean  also stop the daemon and remove .venv and .sis (the AiiDA profile with all its runs)'
+
+demo: cp2k $(VENV)/.installed-codes
+	$(VENV)/bin/aiida-sis demo $(DEMO_ARGS)
+
+# Importing AiiDA makes its folder: here inside the environment, never in the user's home.
+test: export PATH := $(abspath $(VENV))/bin:$(PATH)
+test: export AIIDA_PATH := $(abspath $(VENV))
+test: cp2k $(VENV)/.installed-tests
+	ruff check .
+	mypy
+	pytest $(PYTEST_ARGS)
+
+lint: export PATH := $(abspath $(VENV))/bin:$(PATH)
+lint: export AIIDA_PATH := $(abspath $(VENV))
+lint: $(VENV)/.installed-tests
+	ruff check .
+	mypy
+
+cp2k:
+	@for name in cp2k.psmp cp2k.popt cp2k.ssmp; do \
+	  if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo 'CP2K is missing and there is no apt-get: conda install -c conda-forge cp2k (see README.md)' >&2; exit 1; \
+	fi; \
+	echo 'Installing CP2K'; \
+	$(SUDO) apt-get update -q; \
+	$(SUDO) $(if $(SUDO),env) $(APT_INSTALL) cp2k cp2k-data openmpi-bin
+
+# Debian and Ubuntu ship Python without venv.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo 'Python 3.10 or newer is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo 'Installing python3-venv'; \
+	  $(SUDO) apt-get update -q; \
+	  $(SUDO) $(if $(SUDO),env) $(APT_INSTALL) python3-venv; \
+	fi
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-codes: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[codes]'
+	touch $@
+
+$(VENV)/.installed-tests: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[codes,tests]'
+	touch $@ $(VENV)/.installed-codes
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache docs/_build
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	if [ -x $(VENV)/bin/verdi ] && [ -d .sis ]; then AIIDA_PATH=$(CURDIR)/.sis $(VENV)/bin/verdi daemon stop || true; fi
+	rm -rf $(VENV) .sis
