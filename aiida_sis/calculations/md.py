@@ -1,0 +1,295 @@
+"""A molecular dynamics with a Deep Potential that watches its own temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from aiida_sis.core import lammps_input
+from aiida_sis.core.md_settings import MdSettings, SettingsError
+from aiida_sis.core.stability import degrees_of_freedom, kinetic_temperature, validate_window
+from aiida_sis.data.potential import PotentialData
+
+
+class LammpsMdCalculation(CalcJob):
+    """Run LAMMPS with a Deep Potential until the length is reached or the temperature leaves its window.
+
+    Not derived from ``lammps.raw`` of aiida-lammps, although the transport is as simple: there the script is an input
+    node and here it follows from the parameters, so that a workchain can change a window; and there a lost atom is a
+    failure (309), while here it is a result.
+    """
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+        """Declare the ports and the exit codes.
+
+        :param spec: Specification of the process.
+        """
+        super().define(spec)
+        spec.input(
+            'structure',
+            valid_type=orm.StructureData,
+            help='Where the dynamics starts; periodic in three directions; positions (n_atoms, 3) in Å.',
+        )
+        spec.input('potential', valid_type=PotentialData, help='The potential; it fixes the order of the elements.')
+        spec.input(
+            'velocities',
+            valid_type=orm.ArrayData,
+            required=False,
+            help='Array `velocities`, (n_atoms, 3) in Å/ps. If given, nothing is minimised and nothing is drawn.',
+        )
+        spec.input(
+            'seed',
+            valid_type=orm.Int,
+            serializer=orm.to_aiida_type,
+            validator=validate_seed,
+            help='Seed of the velocities and of the thermostat, 1 to 900000000.',
+        )
+        spec.input(
+            'parameters',
+            valid_type=orm.Dict,
+            serializer=orm.to_aiida_type,
+            validator=validate_parameters,
+            help='temperature_k, window_k [low, high] (K) and length_ps are required. Optional: timestep_fs (0.5), '
+            'thermo_interval_fs (10), trajectory_interval_ps (1), ring_interval_fs (10), ring_size (60), grace_ps '
+            '(0 if the start lies inside the window, else five time constants), thermostat {style: csvr, nose_hoover '
+            'or none; time_constant_fs: 100}, minimise {enabled: true, etol: 1e-4, ftol: 1e-6, maxiter: 1000}, t_next '
+            '{rule: band, mean or offset; margin_fs: 50; offset_fs: 100}. Velocities are drawn at twice the '
+            'temperature after a minimisation, because half of the kinetic energy becomes potential energy at once.',
+        )
+        inputs: Any = spec.inputs
+        options = inputs['metadata']['options']
+        options['parser_name'].default = 'sis.lammps.md'
+        options['resources'].default = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+        options['withmpi'].default = False
+        options['input_filename'].default = lammps_input.INPUT_FILENAME
+        options['output_filename'].default = lammps_input.LOG_FILENAME
+        inputs.validator = validate_inputs
+        cls._define_outputs(spec)
+
+    @classmethod
+    def _define_outputs(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare the outputs and the exit codes.
+
+        :param spec: Specification of the process.
+        """
+        spec.output(
+            'series',
+            valid_type=orm.ArrayData,
+            required=False,
+            help='step, time_ps, temperature (K), potential_energy, total_energy, conserved (eV), pressure (bar), '
+            'max_force (eV/Å), min_distance (Å); each (n_samples,). NaN: not computed on that step, or no number.',
+        )
+        spec.output(
+            'results',
+            valid_type=orm.Dict,
+            required=False,
+            help='stable; length_ps_requested, length_ps_reached; catastrophe {time_ps, temperature_k, bound} or null; '
+            't_next {time_ps, requested_time_ps, snapshot_index, rule} or null; steps, speed, version, warnings.',
+        )
+        spec.output(
+            'snapshots',
+            valid_type=orm.TrajectoryData,
+            required=False,
+            help='After a catastrophe, the latest snapshots: positions (Å), velocities (Å/ps), forces (eV/Å), each '
+            '(n_frames, n_atoms, 3); cells (n_frames, 3, 3) in Å; times in ps.',
+        )
+        spec.output(
+            'trajectory',
+            valid_type=orm.TrajectoryData,
+            required=False,
+            help='The whole dynamics at a wide spacing and its last frame; arrays as in `snapshots`.',
+        )
+        spec.default_output_node = 'results'
+        for status, label, message in (
+            (301, 'ERROR_NO_LOG', 'The log of LAMMPS was not retrieved.'),
+            (302, 'ERROR_LOG_UNREADABLE', 'The log of LAMMPS holds no sample of the dynamics.'),
+            (303, 'ERROR_LOG_TRUNCATED', 'The log stops in the middle: LAMMPS was killed after {time_ps:g} ps.'),
+            (304, 'ERROR_NO_SNAPSHOTS', 'The dynamics failed, but no snapshot from before the failure can be read.'),
+            (305, 'ERROR_NO_TRAJECTORY', 'The trajectory was not retrieved or cannot be read.'),
+            (310, 'ERROR_LAMMPS', 'LAMMPS stopped with an error that the physics does not explain: {error}'),
+            (400, 'ERROR_OUT_OF_WALLTIME', 'The time was up after {time_ps:g} ps; until there it was stable.'),
+            (410, 'ERROR_MINIMISATION_FAILED', 'The energy minimisation before the dynamics failed: {error}'),
+        ):
+            spec.exit_code(status, label, message=message)
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write script and structure; the potential is taken from its node without a second copy in the repository.
+
+        :param folder: The sandbox of the job.
+        :return: What to copy, run and retrieve.
+        """
+        structure: orm.StructureData = self.inputs.structure
+        potential: PotentialData = self.inputs.potential
+        settings = MdSettings.from_dict(self.inputs.parameters.get_dict())
+        velocities = self.inputs.velocities.get_array('velocities') if 'velocities' in self.inputs else None
+        options = self.inputs.metadata.options
+        limit = options.get('max_wallclock_seconds')
+        script = lammps_input.write_script(
+            settings,
+            potential.type_map,
+            potential.model_filename,
+            self.inputs.seed.value,
+            given_temperature=temperature_of(structure, velocities),
+            # Leaves a tenth for the start and for writing the last frame.
+            timeout_seconds=max(1, int(0.9 * limit)) if limit else None,
+        )
+        data = lammps_input.write_data(
+            symbols_of(structure), positions_of(structure), np.array(structure.cell), potential.type_map, velocities
+        )
+        for name, text in ((options.input_filename, script), (lammps_input.DATA_FILENAME, data)):
+            with folder.open(name, 'w') as handle:
+                handle.write(text)
+
+        codeinfo = CodeInfo()
+        codeinfo.code_uuid = self.inputs.code.uuid
+        codeinfo.cmdline_params = ['-in', options.input_filename, '-log', lammps_input.LOG_FILENAME, '-screen', 'none']
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = [codeinfo]
+        calcinfo.local_copy_list = [(potential.uuid, potential.model_filename, potential.model_filename)]
+        calcinfo.retrieve_list = [lammps_input.LOG_FILENAME]
+        calcinfo.retrieve_temporary_list = [
+            lammps_input.TRAJECTORY_FILENAME,
+            lammps_input.FINAL_FILENAME,
+            (f'{lammps_input.RING_FOLDER}/{lammps_input.RING_PREFIX}*.lammpstrj', '.', 2),
+        ]
+        return calcinfo
+
+
+def symbols_of(structure: orm.StructureData) -> list[str]:
+    """Return the element of each atom.
+
+    :param structure: The structure.
+    :return: Symbols, shape ``(n_atoms,)``.
+    """
+    kinds = {kind.name: kind.symbol for kind in structure.kinds}
+    return [kinds[site.kind_name] for site in structure.sites]
+
+
+def positions_of(structure: orm.StructureData) -> NDArray[np.float64]:
+    """Return the positions.
+
+    :param structure: The structure.
+    :return: Shape ``(n_atoms, 3)``, in Å.
+    """
+    return np.array([site.position for site in structure.sites], dtype=np.float64)
+
+
+def temperature_of(structure: orm.StructureData, velocities: NDArray[np.float64] | None) -> float | None:
+    """Return the kinetic temperature of given velocities.
+
+    :param structure: The structure.
+    :param velocities: Shape ``(n_atoms, 3)``, in Å/ps, or nothing.
+    :return: Temperature in K, or nothing.
+    """
+    return None if velocities is None else kinetic_temperature(symbols_of(structure), velocities)
+
+
+def validate_seed(node: orm.Int, _: Any) -> str | None:
+    """Check the seed.
+
+    :param node: The input.
+    :return: One sentence, or nothing if it is sound.
+    """
+    if node and not 1 <= node.value <= lammps_input.MAX_SEED:
+        return f'`seed` must lie between 1 and {lammps_input.MAX_SEED}, but is {node.value}.'
+    return None
+
+
+def validate_parameters(node: orm.Dict, _: Any) -> str | None:
+    """Check the parameters by themselves.
+
+    :param node: The input.
+    :return: One sentence, or nothing if they are sound.
+    """
+    try:
+        MdSettings.from_dict(node.get_dict())
+    except SettingsError as exception:
+        return str(exception)
+    return None
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Check the inputs against each other; a workchain that exposes them may leave some out.
+
+    :param inputs: All inputs.
+    :return: One sentence, or nothing if they fit.
+    """
+    structure, potential, parameters = (inputs.get(name) for name in ('structure', 'potential', 'parameters'))
+    velocities = inputs.get('velocities')
+    if structure is None:
+        return None
+    return (
+        _check_structure(structure, potential)
+        or (None if velocities is None else _check_velocities(structure, velocities))
+        or (None if parameters is None else _check_window(structure, velocities, parameters))
+    )
+
+
+def _check_structure(structure: orm.StructureData, potential: PotentialData | None) -> str | None:
+    """Check what LAMMPS and the potential ask of a structure.
+
+    :param structure: The structure.
+    :param potential: The potential, if known.
+    :return: One sentence, or nothing.
+    """
+    if not all(structure.pbc):
+        return f'`structure` must be periodic in three directions, but its pbc is {tuple(structure.pbc)}; add vacuum.'
+    if len(structure.sites) < 2:
+        return '`structure` must have at least two atoms: the temperature of one is not defined.'
+    if structure.get_cell_volume() < 1e-6:
+        return '`structure` must have a cell with a volume; give it three independent cell vectors.'
+    symbols = set(symbols_of(structure))
+    odd = sorted(symbol for symbol in symbols if symbol not in atomic_numbers or symbol == 'X')
+    if odd or structure.has_vacancies:
+        return f'`structure` must consist of whole atoms of known elements, but has {", ".join(odd) or "vacancies"}.'
+    missing = sorted(symbols - set(potential.type_map)) if potential is not None else []
+    if missing and potential is not None:
+        return (
+            f'`structure` has {", ".join(missing)}, which `potential` does not know (its type_map is '
+            f'{", ".join(potential.type_map)}); train it with all elements of the run.'
+        )
+    return None
+
+
+def _check_velocities(structure: orm.StructureData, velocities: orm.ArrayData) -> str | None:
+    """Check that velocities fit the structure.
+
+    :param structure: The structure.
+    :param velocities: The velocities.
+    :return: One sentence, or nothing.
+    """
+    expected = (len(structure.sites), 3)
+    if 'velocities' not in velocities.get_arraynames():
+        return f'`velocities` must hold an array of that name, but has {velocities.get_arraynames()}.'
+    values = velocities.get_array('velocities')
+    if values.shape != expected or not np.isfinite(values).all():
+        return f'`velocities` must be finite and of shape {expected} as `structure`, but its shape is {values.shape}.'
+    return None
+
+
+def _check_window(structure: orm.StructureData, velocities: orm.ArrayData | None, parameters: orm.Dict) -> str | None:
+    """Check the window against the thermal fluctuation of this structure, and the start against the window.
+
+    :param structure: The structure.
+    :param velocities: The velocities, if given.
+    :param parameters: The parameters.
+    :return: One sentence, or nothing.
+    """
+    try:
+        settings = MdSettings.from_dict(parameters.get_dict())
+    except SettingsError as exception:
+        return str(exception)
+    n_dof = degrees_of_freedom(len(structure.sites))
+    given = temperature_of(structure, None if velocities is None else velocities.get_array('velocities'))
+    return validate_window(
+        settings.window_k, settings.temperature_k, n_dof, settings.length_ps
+    ) or settings.check_start(given)

@@ -1,0 +1,300 @@
+"""Settings of a watched molecular dynamics, checked before anything is submitted."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .stability import GUARD_FACTOR, T_NEXT_RULES, TNextRule
+
+THERMOSTATS = ('csvr', 'nose_hoover', 'none')
+AUTOMATIC_GRACE = 5.0
+"""Grace time in units of the thermostat's time constant, where the start lies outside the window."""
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Thermostat:
+    """How heat is exchanged with the bath.
+
+    :param style: ``csvr`` (stochastic velocity rescaling), ``nose_hoover`` or ``none`` (constant energy).
+    :param time_constant_fs: Coupling time in fs.
+    """
+
+    style: str = 'csvr'
+    time_constant_fs: float = 100.0
+
+
+@dataclass(frozen=True)
+class Minimisation:
+    """Energy minimisation before the dynamics.
+
+    :param enabled: Whether there is one; never where velocities are given.
+    :param etol: Relative change of the energy at which it stops.
+    :param ftol: Norm of the force in eV/Å at which it stops.
+    :param maxiter: Most iterations.
+    """
+
+    enabled: bool = True
+    etol: float = 1e-4
+    ftol: float = 1e-6
+    maxiter: int = 1000
+
+
+@dataclass(frozen=True)
+class MdSettings:
+    """A dynamics at constant volume that ends itself where its temperature leaves the window.
+
+    :param temperature_k: Target in K.
+    :param window_k: Lower and upper edge in K.
+    :param length_ps: Length in ps.
+    :param timestep_fs: Timestep in fs; 1 fs is sound without hydrogen.
+    :param thermo_interval_fs: Spacing of the series in fs.
+    :param trajectory_interval_ps: Spacing of the trajectory that is kept in ps.
+    :param ring_interval_fs: Spacing of the latest snapshots in fs.
+    :param ring_size: How many of the latest snapshots are kept.
+    :param grace_ps: Time before which the window does not count; nothing: 0 where the start lies inside the window,
+        else five time constants of the thermostat.
+    :param thermostat: How heat is exchanged.
+    :param minimise: Minimisation before the dynamics.
+    :param t_next: How far to go back from a catastrophe.
+    """
+
+    temperature_k: float
+    window_k: tuple[float, float]
+    length_ps: float
+    timestep_fs: float = 0.5
+    thermo_interval_fs: float = 10.0
+    trajectory_interval_ps: float = 1.0
+    ring_interval_fs: float = 10.0
+    ring_size: int = 60
+    grace_ps: float | None = None
+    thermostat: Thermostat = field(default_factory=Thermostat)
+    minimise: Minimisation = field(default_factory=Minimisation)
+    t_next: TNextRule = field(default_factory=TNextRule)
+
+    @classmethod
+    def from_dict(cls, parameters: Mapping[str, Any]) -> MdSettings:
+        """Read and check the settings of an input node.
+
+        :param parameters: Keys as the fields of this class; ``t_next`` takes ``rule``, ``margin_fs`` and ``offset_fs``.
+        :return: The settings.
+        :raises SettingsError: If a key is unknown or missing, or a value cannot be used.
+        """
+        check_keys(parameters, (item.name for item in fields(cls)), '')
+        missing = [key for key in ('temperature_k', 'window_k', 'length_ps') if key not in parameters]
+        if missing:
+            raise SettingsError(f'`parameters` lacks {", ".join(missing)}; there is no default, so give a value.')
+        values = dict(parameters)
+        window = values['window_k']
+        if not isinstance(window, Sequence) or isinstance(window, str) or len(window) != 2:
+            raise SettingsError(f'`window_k` must be two temperatures, [low, high] in K, but is {window!r}.')
+        values['window_k'] = tuple(number(edge, 'window_k', allow_zero=True) for edge in window)
+        for key in ('temperature_k', 'length_ps', 'timestep_fs', 'thermo_interval_fs', 'trajectory_interval_ps',
+                    'ring_interval_fs'):  # fmt: skip
+            if key in values:
+                values[key] = number(values[key], key)
+        if values.get('grace_ps') is not None:
+            values['grace_ps'] = number(values['grace_ps'], 'grace_ps', allow_zero=True)
+        if 'ring_size' in values:
+            values['ring_size'] = whole(values['ring_size'], 'ring_size', least=2)
+        values['thermostat'] = _thermostat(section(values, 'thermostat'))
+        values['minimise'] = _minimisation(section(values, 'minimise'))
+        values['t_next'] = _t_next(section(values, 't_next'))
+        settings = cls(**values)
+        settings._check_intervals()
+        return settings
+
+    def _check_intervals(self) -> None:
+        """Refuse lengths that do not fit into each other.
+
+        :raises SettingsError: If an interval is shorter than a step, or nothing is left after the grace time.
+        """
+        for key, value in (
+            ('length_ps', self.length_ps * 1e3),
+            ('thermo_interval_fs', self.thermo_interval_fs),
+            ('ring_interval_fs', self.ring_interval_fs),
+            ('trajectory_interval_ps', self.trajectory_interval_ps * 1e3),
+        ):
+            if value < self.timestep_fs * (1 - 1e-9):
+                raise SettingsError(f'`{key}` ({value:g} fs) is shorter than `timestep_fs` ({self.timestep_fs:g} fs).')
+        if self.grace_ps is not None and self.grace_ps >= self.length_ps:
+            raise SettingsError(
+                f'`grace_ps` ({self.grace_ps:g}) must be shorter than `length_ps` ({self.length_ps:g}): '
+                'nothing would be watched.'
+            )
+
+    def steps(self, time_fs: float) -> int:
+        """Convert a time to the nearest number of steps, at least one.
+
+        :param time_fs: Time in fs.
+        :return: Number of steps.
+        """
+        return max(1, round(time_fs / self.timestep_fs))
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps of the whole dynamics."""
+        return self.steps(self.length_ps * 1e3)
+
+    @property
+    def guard_k(self) -> float:
+        """Temperature in K above which even the grace time ends."""
+        return GUARD_FACTOR * self.window_k[1]
+
+    def start_temperature(self, given: float | None) -> float:
+        """Return the temperature of the first step.
+
+        On a minimised structure half of the kinetic energy turns into potential energy within a vibration
+        (equipartition), so velocities are drawn at twice the target there.
+
+        :param given: Temperature of given velocities in K, if there are any.
+        :return: Temperature in K.
+        """
+        if given is not None:
+            return given
+        return 2 * self.temperature_k if self.minimise.enabled else self.temperature_k
+
+    def grace(self, given: float | None) -> float:
+        """Return the time before which the window does not count.
+
+        :param given: Temperature of given velocities in K, if there are any.
+        :return: The stated grace time in ps, or the automatic one.
+        """
+        if self.grace_ps is not None:
+            return self.grace_ps
+        if self.window_k[0] <= self.start_temperature(given) <= self.window_k[1]:
+            return 0.0
+        return min(AUTOMATIC_GRACE * self.thermostat.time_constant_fs * 1e-3, 0.5 * self.length_ps)
+
+    def check_start(self, given: float | None) -> str | None:
+        """Say whether the first step itself would be taken for a catastrophe.
+
+        :param given: Temperature of given velocities in K, if there are any.
+        :return: One sentence, or nothing.
+        """
+        start = self.start_temperature(given)
+        if self.grace(given) > 0 or self.window_k[0] <= start <= self.window_k[1]:
+            return None
+        return (
+            f'the dynamics starts at {start:.0f} K, outside `window_k` [{self.window_k[0]:g}, {self.window_k[1]:g}] K, '
+            'while `grace_ps` is 0: give a grace time (0.5 ps, say) or leave `grace_ps` out, which chooses one.'
+        )
+
+
+def check_keys(given: Mapping[str, Any], valid: Iterable[str], where: str) -> None:
+    """Refuse unknown keys, and name the nearest valid one.
+
+    :param given: What the user wrote.
+    :param valid: The keys there are.
+    :param where: Name of the section, empty for the top level.
+    :raises SettingsError: If a key is unknown.
+    """
+    known = list(valid)
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
+            hint = f'did you mean `{near[0]}`?' if near else f'valid keys: {", ".join(known)}.'
+            raise SettingsError(f'`parameters` has the unknown key `{where}{key}`; {hint}')
+
+
+def number(value: Any, name: str, allow_zero: bool = False) -> float:
+    """Check that a value is a positive number.
+
+    :param value: What the user wrote.
+    :param name: Name of the setting.
+    :param allow_zero: Whether 0 is allowed.
+    :return: The number.
+    :raises SettingsError: If it is not.
+    """
+    least = '>= 0' if allow_zero else '> 0'
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise SettingsError(f'`{name}` must be a number {least}, but is {value!r}.')
+    if value < 0 or (value == 0 and not allow_zero):
+        raise SettingsError(f'`{name}` must be {least}, but is {value!r}.')
+    return float(value)
+
+
+def whole(value: Any, name: str, least: int) -> int:
+    """Check that a value is a whole number.
+
+    :param value: What the user wrote.
+    :param name: Name of the setting.
+    :param least: Smallest allowed value.
+    :return: The number.
+    :raises SettingsError: If it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SettingsError(f'`{name}` must be a whole number >= {least}, but is {value!r}.')
+    return value
+
+
+def section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a nested section, empty if it is not given.
+
+    :param values: All settings.
+    :param name: Name of the section.
+    :return: A copy of it.
+    :raises SettingsError: If it is not a mapping.
+    """
+    value = values.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise SettingsError(f'`{name}` must be a mapping of settings, but is {value!r}.')
+    return dict(value)
+
+
+def _thermostat(given: dict[str, Any]) -> Thermostat:
+    """Read the thermostat.
+
+    :param given: What the user wrote.
+    :return: The settings.
+    :raises SettingsError: If they cannot be used.
+    """
+    check_keys(given, ('style', 'time_constant_fs'), 'thermostat.')
+    style = given.get('style', 'csvr')
+    if style not in THERMOSTATS:
+        raise SettingsError(f'`thermostat.style` must be one of {", ".join(THERMOSTATS)}, but is {style!r}.')
+    return Thermostat(style, number(given.get('time_constant_fs', 100.0), 'thermostat.time_constant_fs'))
+
+
+def _minimisation(given: dict[str, Any]) -> Minimisation:
+    """Read the minimisation.
+
+    :param given: What the user wrote.
+    :return: The settings.
+    :raises SettingsError: If they cannot be used.
+    """
+    check_keys(given, ('enabled', 'etol', 'ftol', 'maxiter'), 'minimise.')
+    enabled = given.get('enabled', True)
+    if not isinstance(enabled, bool):
+        raise SettingsError(f'`minimise.enabled` must be true or false, but is {enabled!r}.')
+    return Minimisation(
+        enabled,
+        number(given.get('etol', 1e-4), 'minimise.etol', allow_zero=True),
+        number(given.get('ftol', 1e-6), 'minimise.ftol', allow_zero=True),
+        whole(given.get('maxiter', 1000), 'minimise.maxiter', least=1),
+    )
+
+
+def _t_next(given: dict[str, Any]) -> TNextRule:
+    """Read the rule that goes back from a catastrophe.
+
+    :param given: What the user wrote.
+    :return: The rule.
+    :raises SettingsError: If it cannot be used.
+    """
+    check_keys(given, ('rule', 'margin_fs', 'offset_fs'), 't_next.')
+    rule = given.get('rule', 'band')
+    if rule not in T_NEXT_RULES:
+        raise SettingsError(f'`t_next.rule` must be one of {", ".join(T_NEXT_RULES)}, but is {rule!r}.')
+    return TNextRule(
+        rule,
+        number(given.get('margin_fs', 50.0), 't_next.margin_fs', allow_zero=True),
+        number(given.get('offset_fs', 100.0), 't_next.offset_fs'),
+    )

@@ -1,0 +1,234 @@
+"""Read what a watched dynamics brought back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode
+from aiida.parsers import Parser
+
+from aiida_sis.calculations.md import symbols_of, temperature_of
+from aiida_sis.core import lammps_input
+from aiida_sis.core.lammps_dump import DumpFrame, latest_at, merge_frames, parse_dump
+from aiida_sis.core.lammps_log import LammpsLog, diagnose, parse_log
+from aiida_sis.core.md_settings import MdSettings
+from aiida_sis.core.stability import Catastrophe, choose_t_next, degrees_of_freedom
+
+# The scheduler keeps what the shell says of a process that died by a signal.
+_SIGNALS = ('Segmentation fault', 'Floating point exception', 'signal 11', 'signal 8')
+
+
+class LammpsMdParser(Parser):
+    """Attach the series, the verdict and the frames; a catastrophe is a result and not a failure."""
+
+    def parse(self, **kwargs: Any) -> ExitCode | None:
+        """Attach what could be read, then say what went wrong, if anything but the potential did.
+
+        :param kwargs: ``retrieved_temporary_folder``, path of the files that are not kept.
+        :return: An exit code, or nothing.
+        """
+        text = self._text(lammps_input.LOG_FILENAME)
+        if text is None:
+            return self._failure('ERROR_NO_LOG')
+        self.structure: orm.StructureData = self.node.inputs.structure
+        self.settings = MdSettings.from_dict(self.node.inputs.parameters.get_dict())
+        self.temporary = Path(kwargs.get('retrieved_temporary_folder') or '/nonexistent')
+        self.warnings: list[str] = []
+        log = parse_log(text)
+        self.warnings += log.warnings
+        if log.n_samples:
+            self.out('series', self._series(log))
+        catastrophe = self._catastrophe(log)
+        trajectory = self._frames([lammps_input.TRAJECTORY_FILENAME, lammps_input.FINAL_FILENAME])
+        if trajectory:
+            self.out('trajectory', self._trajectory_data(trajectory))
+        t_next = self._t_next(log, catastrophe, trajectory) if catastrophe else None
+        self.out('results', orm.Dict(self._results(log, catastrophe, t_next)))
+        if catastrophe is not None:
+            return None if t_next is not None else self._failure('ERROR_NO_SNAPSHOTS')
+        return self._exit_code(log, bool(trajectory))
+
+    def _exit_code(self, log: LammpsLog, has_trajectory: bool) -> ExitCode | None:
+        """Say why a dynamics without a catastrophe did not reach its end.
+
+        :param log: What the log says.
+        :param has_trajectory: Whether there are frames.
+        :return: An exit code, or nothing.
+        """
+        time_ps = self._time_reached(log)
+        if log.error and not log.began and log.error_bound is not None:
+            return self._failure('ERROR_MINIMISATION_FAILED', error=log.error)
+        if log.error:
+            return self._failure('ERROR_LAMMPS', error=log.error)
+        if log.truncated:
+            return self._failure('ERROR_LOG_TRUNCATED', time_ps=time_ps)
+        if not log.n_samples:
+            return self._failure('ERROR_LOG_UNREADABLE')
+        if log.timed_out:
+            return self._failure('ERROR_OUT_OF_WALLTIME', time_ps=time_ps)
+        return None if has_trajectory else self._failure('ERROR_NO_TRAJECTORY')
+
+    def _failure(self, label: str, **values: Any) -> ExitCode:
+        """Return an exit code with its message filled in.
+
+        :param label: Label of the exit code.
+        :param values: What its message names.
+        :return: The exit code.
+        """
+        code: ExitCode = getattr(self.exit_codes, label)
+        return code.format(**values) if values else code
+
+    def _text(self, name: str | None) -> str | None:
+        """Return the content of a retrieved file.
+
+        :param name: Name of the file.
+        :return: Content, or nothing if there is no such file.
+        """
+        repository = self.retrieved.base.repository
+        if not name or name not in repository.list_object_names():
+            return None
+        return str(repository.get_object_content(name, 'rb').decode('utf-8', errors='replace'))
+
+    def _catastrophe(self, log: LammpsLog) -> Catastrophe | None:
+        """Find the catastrophe, in the log or in a process that died by its own fault in mid dynamics.
+
+        :param log: What the log says.
+        :return: The catastrophe, or nothing.
+        """
+        velocities = self.node.inputs.velocities.get_array('velocities') if 'velocities' in self.node.inputs else None
+        grace = self.settings.grace(temperature_of(self.structure, velocities))
+        found = diagnose(log, self.settings.timestep_fs, self.settings.window_k, grace)
+        if found is not None or not log.truncated or log.n_samples < 2:
+            return found
+        stderr = self._text(self.node.get_option('scheduler_stderr')) or ''
+        signal = next((name for name in _SIGNALS if name in stderr), None)
+        if signal is None:
+            return None
+        self.warnings.append(f'LAMMPS died in mid dynamics ({signal}); this is taken for a failure of the potential.')
+        series = log.watched(self.settings.timestep_fs)
+        return Catastrophe(float(series.time_ps[-1]), float(series.temperature[-1]), 'crash')
+
+    def _frames(self, names: list[str]) -> list[DumpFrame]:
+        """Read the whole and finite frames of some files.
+
+        :param names: Paths in the temporary folder; missing ones are skipped.
+        :return: Frames, one per step, ascending.
+        """
+        frames = []
+        for name in names:
+            path = self.temporary / name
+            if path.is_file():
+                frames += parse_dump(path.read_text(encoding='utf-8', errors='replace'))
+        whole = merge_frames(frames, len(self.structure.sites))
+        dropped = len({frame.step for frame in frames}) - len(whole)
+        if dropped:
+            self.warnings.append(f'{dropped} frames were left out: incomplete, or with values that are no numbers.')
+        return whole
+
+    def _t_next(self, log: LammpsLog, catastrophe: Catastrophe, trajectory: list[DumpFrame]) -> dict[str, Any] | None:
+        """Choose where to go back to, and attach the snapshots.
+
+        :param log: What the log says.
+        :param catastrophe: What was found in it.
+        :param trajectory: Frames of the trajectory, for a ring that does not reach back far enough.
+        :return: What was chosen, or nothing if there is no snapshot.
+        """
+        folder = self.temporary / lammps_input.RING_FOLDER
+        ring = self._frames([f'{lammps_input.RING_FOLDER}/{path.name}' for path in sorted(folder.glob('*'))])
+        n_dof = degrees_of_freedom(len(self.structure.sites))
+        series = log.watched(self.settings.timestep_fs)
+        wanted = choose_t_next(series, catastrophe, self.settings.temperature_k, n_dof, self.settings.t_next)
+        target = wanted * 1e3 / self.settings.timestep_fs
+        if latest_at([frame.step for frame in ring], target) is None:
+            earlier = latest_at([frame.step for frame in trajectory], target)
+            if earlier is not None:
+                ring = merge_frames([trajectory[earlier], *ring], len(self.structure.sites))
+        last_step = catastrophe.time_ps * 1e3 / self.settings.timestep_fs
+        if not ring or ring[0].step > last_step + 0.5:
+            return None
+        self.out('snapshots', self._trajectory_data(ring))
+        index = latest_at([frame.step for frame in ring], target) or 0
+        return {
+            'time_ps': ring[index].step * self.settings.timestep_fs * 1e-3,
+            'requested_time_ps': wanted,
+            'snapshot_index': index,
+            'rule': self.settings.t_next.name,
+        }
+
+    def _series(self, log: LammpsLog) -> orm.ArrayData:
+        """Build the node of the series.
+
+        :param log: What the log says.
+        :return: The node.
+        """
+        node = orm.ArrayData()
+        for name, values in log.series.items():
+            node.set_array(name, values.astype(np.int64) if name == 'step' else values)
+        node.set_array('time_ps', log.watched(self.settings.timestep_fs).time_ps)
+        return node
+
+    def _trajectory_data(self, frames: list[DumpFrame]) -> orm.TrajectoryData:
+        """Build the node of some frames, turned back into the frame of the structure.
+
+        :param frames: Frames, ascending.
+        :return: The node.
+        """
+        cell = np.array(self.structure.cell, dtype=np.float64)
+        rotated = lammps_input.LammpsCell.from_cell(cell)
+        stacks = {
+            name: np.array([rotated.from_lammps(getattr(frame, name)) for frame in frames])
+            for name in ('positions', 'velocities', 'forces')
+        }
+        steps = np.array([frame.step for frame in frames], dtype=np.int64)
+        node = orm.TrajectoryData()
+        node.set_trajectory(
+            symbols=symbols_of(self.structure),
+            positions=stacks['positions'],
+            stepids=steps,
+            # The volume is constant: the cell of the input keeps every bit.
+            cells=np.repeat(cell[None], len(frames), axis=0),
+            times=steps * (self.settings.timestep_fs * 1e-3),
+            velocities=stacks['velocities'],
+            pbc=(True, True, True),
+        )
+        node.set_array('forces', stacks['forces'])
+        return node
+
+    def _time_reached(self, log: LammpsLog) -> float:
+        """Return the time of the last sample.
+
+        :param log: What the log says.
+        :return: Time in ps.
+        """
+        return float(log.series['step'][-1]) * self.settings.timestep_fs * 1e-3 if log.n_samples else 0.0
+
+    def _results(
+        self, log: LammpsLog, catastrophe: Catastrophe | None, t_next: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Collect the facts of the dynamics.
+
+        :param log: What the log says.
+        :param catastrophe: What was found in it.
+        :param t_next: Where to go back to.
+        :return: Values for the database.
+        """
+        dt_ps = self.settings.timestep_fs * 1e-3
+        reached = self._time_reached(log) if catastrophe is None else catastrophe.time_ps
+        n_run = max(log.n_steps_run, int(log.series['step'][-1]) if log.n_samples else 0)
+        return {
+            'stable': catastrophe is None and log.complete and n_run >= self.settings.n_steps,
+            'length_ps_requested': self.settings.length_ps,
+            'length_ps_reached': reached,
+            'catastrophe': None if catastrophe is None else catastrophe.as_dict(),
+            't_next': t_next,
+            'steps_past_t_cp': None if catastrophe is None else n_run - round(catastrophe.time_ps / dt_ps),
+            'n_steps_run': n_run,
+            'steps_per_second': n_run / log.loop_seconds if log.loop_seconds else None,
+            'wall_seconds': log.wall_seconds,
+            'lammps_version': log.version,
+            'lammps_error': log.error or None,
+            'warnings': self.warnings,
+        }
