@@ -103,9 +103,11 @@ def fill_builder(
 
 
 def _read(name: str) -> dict[str, Any]:
+    """Read one file; a section that it lacks is taken whole from the protocol that it extends."""
     text = resources.files(__package__).joinpath(f'{name}.yaml').read_text(encoding='utf-8')
     values: dict[str, Any] = yaml.safe_load(text)
-    return values
+    parent = values.pop('extends', None)
+    return {**_read(parent), **values} if parent else values
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
