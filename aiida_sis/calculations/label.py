@@ -60,6 +60,8 @@ def make_optimisation_input(level_of_theory: orm.Dict, parameters: orm.Dict) -> 
 def collect_frames(cuts: orm.Dict, **folders: orm.FolderData) -> orm.TrajectoryData:
     """Gather the frames that may be learnt from AIMD runs that went wrong, so that nothing computed is lost.
 
+    Frames whose SCF did not converge stay out.
+
     :param cuts: for each AIMD its last good step; AIMD runs that aren't named give no frame.
     :param folders: what each CP2K job left, under `<aimd>_job_<number>`.
     :returns: trajectory with `positions` Å (n_frames, n_atoms, 3), `cells` Å (n_frames, 3, 3), `energies` hartree
@@ -68,7 +70,9 @@ def collect_frames(cuts: orm.Dict, **folders: orm.FolderData) -> orm.TrajectoryD
     """
     limits = cuts.get_dict()
     parts = [
-        frames.take(frames.steps <= limits[name]) for name, frames in frames_by_aimd(folders).items() if name in limits
+        frames.take((frames.steps <= limits[name]) & frames.converged)
+        for name, frames in frames_by_aimd(folders).items()
+        if name in limits
     ]
     trajectory = orm.TrajectoryData()
     trajectory.set_trajectory(
@@ -132,7 +136,7 @@ def frames_by_aimd(folders: Mapping[str, orm.FolderData]) -> dict[str, cp2k.Aimd
 
     :param folders: what each CP2K job left, under `<aimd>_job_<number>`.
     """
-    names = (cp2k.POSITION_FILE, cp2k.FORCE_FILE, cp2k.CELL_FILE)
+    names = (cp2k.POSITION_FILE, cp2k.FORCE_FILE, cp2k.CELL_FILE, cp2k.OUTPUT_FILE)
     return {
         run: cp2k.join_frames([cp2k.read_frames(*(read_text(job, name) for name in names)) for job in jobs])
         for run, jobs in _by_aimd(folders).items()

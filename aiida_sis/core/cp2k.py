@@ -23,7 +23,6 @@ Tree = dict[str, Any]
 # GFN1-xTB is parametrised up to radon, with one set for all lanthanides (CP2K's data file xTB_parameters).
 GFN1_XTB_ELEMENTS = frozenset(chemical_symbols[1:87])
 BASIS_METHODS = ('GPW', 'GAPW', 'GAPW_XC', 'LRIGPW', 'RIGPW')
-TRUE_WORDS = ('T', 'TRUE', '.TRUE.', '.T.', 'YES', 'ON')
 
 
 # ------------------------------------------------------------------------------------------------------------- input
@@ -96,8 +95,8 @@ def aimd_input(
 def optimisation_input(level_of_theory: Mapping[str, Any], *, max_steps: int, max_force: float) -> Tree:
     """Make the geometry optimisation that heals a snapshot; only its last structure is used.
 
-    An SCF that doesn't converge, or charges outside the chemical range, are what a spoilt snapshot gives first:
-    here, unlike in a labelled AIMD, CP2K goes on.
+    Atomic charges outside the chemical range are what a spoilt snapshot gives first in xTB: here, unlike in a labelled
+    AIMD, CP2K goes on.
 
     :param level_of_theory: CP2K input tree with at least `FORCE_EVAL`.
     :param max_steps: largest number of optimisation steps.
@@ -116,11 +115,8 @@ def optimisation_input(level_of_theory: Mapping[str, Any], *, max_steps: int, ma
             'PRINT': {'TRAJECTORY': {'EACH': {'GEO_OPT': 1}}} | _restart_every_step('GEO_OPT'),
         },
     }
-    dft = _section(level_of_theory, 'FORCE_EVAL', 'DFT')
-    if dft:
-        added['FORCE_EVAL'] = {'DFT': {'SCF': {'IGNORE_CONVERGENCE_FAILURE': True}}}
     if _qs_method(level_of_theory) == 'XTB':
-        added['FORCE_EVAL']['DFT']['QS'] = {'XTB': {'CHECK_ATOMIC_CHARGES': False}}
+        added['FORCE_EVAL'] = {'DFT': {'QS': {'XTB': {'CHECK_ATOMIC_CHARGES': False}}}}
     return merge(_quiet(level_of_theory), added)
 
 
@@ -184,12 +180,6 @@ def check_level_of_theory(parameters: Mapping[str, Any]) -> str | None:
     if not isinstance(parameters.get('FORCE_EVAL'), Mapping):
         return (
             'cp2k.cp2k.parameters has no single FORCE_EVAL section, which is the level of theory of the labels: add it.'
-        )
-    ignore = _section(parameters, 'FORCE_EVAL', 'DFT', 'SCF').get('IGNORE_CONVERGENCE_FAILURE', False)
-    if str(ignore).strip().upper() in TRUE_WORDS:
-        return (
-            'cp2k.cp2k.parameters sets FORCE_EVAL/DFT/SCF/IGNORE_CONVERGENCE_FAILURE, so frames of an SCF that did not '
-            'converge would be learnt: remove it, the label optimises the geometry by itself when an SCF fails.'
         )
     return None
 

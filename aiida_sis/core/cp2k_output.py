@@ -113,7 +113,7 @@ def read_xyz(text: str) -> XyzFrames:
         np.array(steps, dtype=np.int64),
         np.array(energies, dtype=float),
         symbols,
-        np.array(values, dtype=float).reshape(-1, n_atoms, 3),
+        np.array(values, dtype=float).reshape(len(steps), n_atoms, 3),
     )
 
 
@@ -126,7 +126,19 @@ def read_cells(text: str) -> tuple[NDArray[np.int64], Floats]:
     whole = [line.split() for line in text.splitlines(keepends=True) if line.endswith('\n')]
     rows = [words for words in whole if len(words) >= 12 and not words[0].startswith('#')]
     cells = np.array([[float(word) for word in words[2:11]] for words in rows], dtype=float)
-    return np.array([int(words[0]) for words in rows], dtype=np.int64), cells.reshape(-1, 3, 3)
+    return np.array([int(words[0]) for words in rows], dtype=np.int64), cells.reshape(len(rows), 3, 3)
+
+
+def unconverged_energies(text: str) -> Floats:
+    """Find the steps whose SCF did not converge: CP2K up to 2023.1 only warns of them and goes on.
+
+    :param text: CP2K's main output.
+    :returns: their energies in hartree, which tell them among the frames whatever the step is called.
+    """
+    found = re.findall(
+        r'SCF run NOT converged(?:(?!SCF run NOT converged).)*?ENERGY\|[^\n]*:\s+(\S+)', text, flags=re.S
+    )
+    return np.array([_number(word) for word in found], dtype=float)
 
 
 _ABORT_ART = re.compile(r'^\s*(\[ABORT\]|\\___/|/ +\\|___|O/\||/\| \||\|)')
@@ -169,6 +181,7 @@ class AimdFrames:
     :param cells: Å (n_frames, 3, 3).
     :param energies: hartree (n_frames,).
     :param forces: hartree/bohr (n_frames, n_atoms, 3).
+    :param converged: whether the SCF converged (n_frames,).
     """
 
     steps: NDArray[np.int64]
@@ -177,6 +190,7 @@ class AimdFrames:
     cells: Floats
     energies: Floats
     forces: Floats
+    converged: NDArray[np.bool_]
 
     def take(self, mask: NDArray[np.bool_]) -> AimdFrames:
         """Keep the frames that `mask` (n_frames,) is true for."""
@@ -187,15 +201,17 @@ class AimdFrames:
             self.cells[mask],
             self.energies[mask],
             self.forces[mask],
+            self.converged[mask],
         )
 
 
-def read_frames(positions: str, forces: str, cells: str) -> AimdFrames:
-    """Bring the three files of one CP2K job together: a job that was killed leaves them at different lengths.
+def read_frames(positions: str, forces: str, cells: str, output: str = '') -> AimdFrames:
+    """Bring the files of one CP2K job together: a job that was killed leaves them at different lengths.
 
     :param positions: content of `PROJECT-pos-1.xyz`.
     :param forces: content of `PROJECT-frc-1.xyz`.
     :param cells: content of `PROJECT-1.cell`.
+    :param output: main output, which alone knows the frames whose SCF did not converge.
     :returns: the frames whose step is in all of them.
     """
     coordinates, gradients = read_xyz(positions), read_xyz(forces)
@@ -213,7 +229,14 @@ def read_frames(positions: str, forces: str, cells: str) -> AimdFrames:
         cell_values[rows(cell_steps)],
         coordinates.energies[here],
         gradients.values[rows(gradients.steps)],
+        ~_close_to_any(coordinates.energies[here], unconverged_energies(output)),
     )
+
+
+def _close_to_any(energies: Floats, others: Floats) -> NDArray[np.bool_]:
+    """Which energies (n_frames,) are those of `others`, to the ten digits that the trajectory has after the point."""
+    near: NDArray[np.bool_] = np.abs(energies[:, None] - others[None, :]) < 1e-9
+    return np.asarray(near.any(axis=1), dtype=np.bool_)
 
 
 def _superseded(parts: list[NDArray[np.int64]]) -> list[NDArray[np.bool_]]:
@@ -240,6 +263,7 @@ def join_frames(parts: list[AimdFrames]) -> AimdFrames:
         np.concatenate([part.cells for part in kept]),
         np.concatenate([part.energies for part in kept]),
         np.concatenate([part.forces for part in kept]),
+        np.concatenate([part.converged for part in kept]),
     )
 
 

@@ -15,6 +15,8 @@ from aiida_sis.core.stability import degrees_of_freedom, judge_aimd
 NORMAL, HOT, SLOW, FAILED = 'normal', 'hot', 'slow', 'failed'
 #: Time in s that CP2K is given to start before its budget a step counts.
 START_ALLOWANCE_S = 120.0
+#: Share of frames without a converged SCF above which an AIMD has failed; below it only the frames are left out.
+MAX_UNCONVERGED_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,8 @@ class AimdVerdict:
     :param reason: one sentence for everything but `normal`, empty otherwise.
     :param aimd_fs: AIMD time computed in fs, whether its frames are kept or not.
     :param n_frames: frames computed, the initial one included.
-    :param n_good_frames: leading frames that may be learnt.
+    :param n_unconverged: frames whose SCF did not converge; they are never learnt.
+    :param n_good_frames: leading frames inside the ensemble, the unconverged ones among them included.
     :param last_good_step: CP2K's number of the last of them, -1 where there is none.
     :param max_temperature_k: highest temperature in K, None without a frame.
     :param mean_last_half_k: mean temperature of the second half in K, None without a frame.
@@ -225,6 +228,7 @@ class AimdVerdict:
     reason: str
     aimd_fs: float
     n_frames: int
+    n_unconverged: int
     n_good_frames: int
     last_good_step: int
     max_temperature_k: float | None
@@ -243,6 +247,7 @@ def judge(
     settings: LabelSettings,
     n_atoms: int,
     *,
+    n_unconverged: int = 0,
     failure: str | None = None,
     ran_out_of_time: bool = False,
     from_optimised: bool = False,
@@ -253,6 +258,7 @@ def judge(
     :param series: its energies and temperatures.
     :param settings: what was asked for.
     :param n_atoms: number of atoms.
+    :param n_unconverged: number of frames whose SCF did not converge.
     :param failure: why CP2K stopped early, None where it did not.
     :param ran_out_of_time: whether CP2K stopped early because its time was up.
     :param from_optimised: whether the AIMD began from an optimised structure.
@@ -265,6 +271,8 @@ def judge(
     if budget is not None and (ran_out_of_time or (pace is not None and pace > budget)):
         verdict = SLOW
         reason = f'The AIMD took {pace if pace is not None else float("nan"):.3g} s a step, its budget is {budget:g} s.'
+    if n_unconverged > MAX_UNCONVERGED_SHARE * n_good:
+        verdict, reason = FAILED, f'The SCF of {n_unconverged} of {n_good} frames did not converge.'
     if failure and verdict != SLOW:
         verdict, reason = FAILED, failure
     if n_good:
@@ -284,6 +292,7 @@ def judge(
         reason=reason,
         aimd_fs=float(np.count_nonzero(series.steps > 0) * settings.timestep_fs),
         n_frames=len(series.steps),
+        n_unconverged=n_unconverged,
         n_good_frames=n_good,
         last_good_step=int(series.steps[n_good - 1]) if n_good else -1,
         max_temperature_k=None if maximum is None else float(maximum),

@@ -236,6 +236,7 @@ class LabelWorkChain(WorkChain):
             series,
             self.settings,
             len(self.inputs.structure.sites),
+            n_unconverged=int((~frames_by_aimd(self._folders(name))[name].converged).sum()),
             failure=reason,
             ran_out_of_time=jobs[-1].exit_status == OUT_OF_WALLTIME,
             from_optimised=self.ctx.optimisation is not None,
@@ -271,15 +272,16 @@ class LabelWorkChain(WorkChain):
 
     def _good_frames(self) -> orm.TrajectoryData | None:
         """The trajectory of a run that went well as it is, otherwise what is good in all runs together."""
-        if len(self.verdicts) == 1 and self.verdicts[0].verdict in (NORMAL, SLOW):
-            outputs = self.ctx[f'{self.verdicts[0].name}_node'].outputs
-            if 'output_trajectory' in outputs and _is_whole(outputs.output_trajectory, self.verdicts[0].n_frames):
+        first = self.verdicts[0] if len(self.verdicts) == 1 else None
+        if first is not None and first.verdict in (NORMAL, SLOW) and not first.n_unconverged:
+            outputs = self.ctx[f'{first.name}_node'].outputs
+            if 'output_trajectory' in outputs and _is_whole(outputs.output_trajectory, first.n_frames):
                 trajectory: orm.TrajectoryData = outputs.output_trajectory
                 return trajectory
         cuts = {verdict.name: verdict.last_good_step for verdict in self.verdicts if verdict.n_good_frames}
         folders = {key: folder for name in cuts for key, folder in self._folders(name).items()}
         frames = frames_by_aimd(folders)
-        if not any((frames[name].steps <= step).any() for name, step in cuts.items()):
+        if not any((frames[name].converged & (frames[name].steps <= step)).any() for name, step in cuts.items()):
             return None
         collected: orm.TrajectoryData = _call(collect_frames, 'good_frames', orm.Dict(cuts), **folders)
         return collected

@@ -10,7 +10,12 @@ import pytest
 from aiida import engine, orm
 from ase.io import read
 
-from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_sis.core.units import (
+    AMU_A2_PS2_TO_EV,
+    BOLTZMANN_EV,
+    HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM,
+    HARTREE_TO_EV,
+)
 from aiida_sis.workflows.label import LabelWorkChain
 
 pytestmark = [
@@ -20,6 +25,7 @@ pytestmark = [
 
 FILES = Path(__file__).parents[1] / 'files' / 'cp2k'
 TYPE_MAP = ['N', 'S', 'O', 'F', 'Li', 'C', 'H']
+CHARGES_CELL = 9.0
 GFN1_XTB = {
     'FORCE_EVAL': {
         'METHOD': 'QUICKSTEP',
@@ -104,3 +110,78 @@ def test_direct(cp2k, ion_pair):
         dataset.get_array('forces'), trajectory.get_array('forces') * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
     )
     assert outputs['temperatures'].get_array('temperature')[0] == pytest.approx(300.0, abs=0.1)
+
+
+def test_velocities_reach_cp2k(cp2k, ion_pair):
+    """The temperature of the first frame is that of the velocities given, so units and order are right."""
+    velocities = np.random.default_rng(3).normal(size=(10, 3)) * 3.0
+    masses = ion_pair.get_ase().get_masses()
+    kinetic = 0.5 * AMU_A2_PS2_TO_EV * (masses[:, None] * velocities**2).sum()
+    outputs, node = label(cp2k, ion_pair, velocities=velocities, length_fs=3.0)
+    assert node.is_finished_ok, node.exit_message
+    expected = 2 * kinetic / (27 * BOLTZMANN_EV)
+    assert outputs['temperatures'].get_array('temperature')[0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_hot_snapshot_is_optimised(cp2k, ion_pair):
+    """Lithium pressed onto an oxygen heats at once; the optimised snapshot does not, and both runs are counted."""
+    atoms = ion_pair.get_ase()
+    atoms.positions[9] = atoms.positions[3] + [0.9, 0.0, 0.0]
+    outputs, node = label(
+        cp2k, orm.StructureData(ase=atoms), length_fs=15.0, optimisation={'max_steps': 40, 'max_force': 0.05}
+    )
+    assert node.is_finished_ok, node.exit_message
+    results = outputs['results'].get_dict()
+    assert results['route'] == 'fallback'
+    assert [run['verdict'] for run in results['aimds']] == ['hot', 'normal']
+    assert results['aimd_fs'] == 30.0
+    assert results['possible_exotherm'] is False
+    # the pressed frame itself has forces that no potential should learn
+    assert results['kept_frames'] + results['refused_frames'] == results['aimds'][0]['n_good_frames'] + 16
+    assert outputs['dataset'].n_frames == results['kept_frames']
+    assert 'optimised_structure' in outputs
+    assert set(outputs['temperatures'].get_array('aimd')) == {1, 2}
+
+
+def test_abort_of_the_first_step(cp2k):
+    """A geometry that xTB can't charge aborts before its first frame; the optimisation goes on where the AIMD can't."""
+    atoms = read(FILES / 'charges.xyz')
+    atoms.set_cell([CHARGES_CELL] * 3)
+    atoms.set_pbc(True)
+    outputs, node = label(
+        cp2k, orm.StructureData(ase=atoms), length_fs=5.0, timestep_fs=0.5, optimisation={'max_steps': 15}
+    )
+    results = outputs['results'].get_dict()
+    assert results['route'] == 'fallback'
+    assert results['aimds'][0]['verdict'] == 'failed'
+    assert 'atomic charges of xTB' in results['reason']
+    print(node.exit_status, node.exit_message, results)
+
+
+def test_optimised_first(cp2k, ion_pair):
+    """A start structure that was built is optimised before its AIMD; stopping at max_steps is no error."""
+    atoms = ion_pair.get_ase()
+    atoms.rattle(0.05, seed=2)
+    outputs, node = label(
+        cp2k,
+        orm.StructureData(ase=atoms),
+        length_fs=5.0,
+        optimise_first=True,
+        optimisation={'max_steps': 2, 'max_force': 0.001},
+    )
+    assert node.is_finished_ok, node.exit_message
+    results = outputs['results'].get_dict()
+    assert results['route'] == 'optimised_first'
+    assert results['optimisation']['converged'] is False
+    assert len(results['aimds']) == 1
+    assert len(calls(node, orm.CalcJobNode)) == 2
+
+
+def test_slow(cp2k, ion_pair):
+    """CP2K stops at the budget by itself; what it had computed is kept, and the second run is accepted as it is."""
+    outputs, node = label(cp2k, ion_pair, length_fs=5.0, max_seconds_per_step=1e-4, optimisation={'max_steps': 2})
+    assert node.is_finished_ok, node.exit_message
+    results = outputs['results'].get_dict()
+    assert [run['verdict'] for run in results['aimds']] == ['slow', 'slow']
+    assert results['route'] == 'fallback'
+    assert results['kept_frames'] == 12
