@@ -76,16 +76,17 @@ def plot_run(record: RunRecord) -> Figure:
         for axis, (generation, stage, runs) in zip(axes, panels, strict=False):
             _panel(axis, generation, record.stage_name(stage), runs, limits)
         for axis in axes[len(panels) :]:
-            axis.set_visible(False)
-        if not panels:
-            axes[0].set_visible(True)
-            axes[0].text(0.5, 0.5, 'no MD has been run yet', ha='center', va='center', transform=axes[0].transAxes)
-            axes[0].set_axis_off()
-        figure.supxlabel('Time (ps)', fontsize=10)
+            axis.set_axis_off()
+        for axis in axes[-n_columns:]:
+            axis.set_xlabel('Time (ps)')
         figure.supylabel('Temperature (K)', fontsize=10)
         figure.suptitle(_title(record), fontsize=10.5, x=0.02, ha='left')
-        if panels:
-            figure.legend(handles=_handles(record.md_records), loc='outside upper right', ncols=6, fontsize=8)
+        if not panels:
+            axes[0].text(0.5, 0.5, 'no MD has been run yet', ha='center', va='center', transform=axes[0].transAxes)
+        elif len(panels) < len(axes):
+            axes[-1].legend(handles=_handles(record.md_records), loc='center', fontsize=9)
+        else:
+            figure.legend(handles=_handles(record.md_records), loc='outside lower center', ncols=7, fontsize=8)
     return figure
 
 

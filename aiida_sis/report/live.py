@@ -17,6 +17,7 @@ from typing import Any
 from aiida import orm
 from aiida.transports import Transport
 
+from aiida_sis.core.md_settings import MdSettings
 from aiida_sis.report.collect import called, input_of
 
 __all__ = ('JobReading', 'LiveReader', 'read_cp2k', 'read_lammps', 'read_training')
@@ -223,7 +224,7 @@ def read_lammps(
     if 'Time' in reading:
         time_ps = reading['Time']
     else:
-        time_ps = reading['Step'] * float(parameters.get('timestep_fs', 1.0)) / 1000.0
+        time_ps = reading['Step'] * float(parameters.get('timestep_fs', MdSettings.timestep_fs)) / 1000.0
     total = parameters.get('length_ps')
     detail = f'T = {reading["Temp"]:.0f} K' if 'Temp' in reading else ''
     return JobReading(what, generation, time_ps, float(total) if total else None, 'ps', detail)

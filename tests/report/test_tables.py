@@ -1,0 +1,61 @@
+"""The tables say what a reader wants to know."""
+
+from __future__ import annotations
+
+import pytest
+from plumpy import ProcessState
+from rich.console import Console, RenderableType
+
+from aiida_sis.report.collect import collect
+from aiida_sis.report.live import JobReading
+from aiida_sis.report.tables import format_seconds, generations_table, live_view, verdict_lines
+
+
+def render(renderable: RenderableType) -> str:
+    """Return what is printed on a wide terminal."""
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_generations(make_run) -> None:
+    """Errors, catastrophic point and stable length are in the rows."""
+    text = render(generations_table(collect(make_run())))
+    for part in (
+        '0.200',
+        '4.0',
+        'coarse, 0: t_cp 0.120 ps (too hot, 1120 K)',
+        'fine, 0: stable 10 ps',
+        '0.072',
+        'direct',
+    ):
+        assert part in text
+
+
+def test_verdict(make_run) -> None:
+    """The verdict names the outcome and the acceleration ratio."""
+    text = '\n'.join(verdict_lines(collect(make_run())))
+    assert 'Verdict: stable through the last stage' in text
+    assert 'Acceleration ratio (MD / AIMD): 50' in text
+    assert 'Stable MD: 10 ps from 0.2 ps of AIMD' in text
+
+
+def test_verdict_of_failure(make_run) -> None:
+    """A failure shows its exit code."""
+    assert 'exit code 410' in verdict_lines(collect(make_run(ProcessState.FINISHED, 410)))[0]
+
+
+def test_live_view(make_run) -> None:
+    """The readings stand below the table."""
+    text = render(
+        live_view(collect(make_run(ProcessState.WAITING, None)), [JobReading('MD', 1, 2.0, 10.0, 'ps', 'T = 300 K')])
+    )
+    assert 'generation 1, MD: 2/10 ps, T = 300 K' in text
+    assert 'running' in text
+
+
+@pytest.mark.parametrize(('seconds', 'text'), [(3.2, '3 s'), (75, '1 min 15 s'), (3660, '1 h 01 min')])
+def test_seconds(seconds: float, text: str) -> None:
+    """A time reads as people say it."""
+    assert format_seconds(seconds) == text
