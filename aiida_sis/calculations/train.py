@@ -61,6 +61,13 @@ class DeepmdTrainCalculation(CalcJob):
             required=False,
             help='Potential of an earlier generation to continue from; its weights and statistics are kept.',
         )
+        spec.input(
+            'restart_folder',
+            valid_type=orm.RemoteData,
+            required=False,
+            help='Folder of a training that was interrupted, with a checkpoint in it (`training.save_freq`): goes on '
+            'from that step. The other inputs must be the same; excludes `parent`.',
+        )
         spec.input('seed', valid_type=orm.Int, serializer=orm.to_aiida_type, help='Seed of data order and weights.')
         spec.input(
             'settings',
@@ -153,6 +160,13 @@ class DeepmdTrainCalculation(CalcJob):
         if 'parent' in self.inputs:
             parent = self.inputs.parent
             calcinfo.local_copy_list = [(parent.uuid, parent.training_filename, self.PARENT_FILENAME)]
+        if 'restart_folder' in self.inputs:
+            remote = self.inputs.restart_folder
+            path = Path(remote.get_remote_path())
+            calcinfo.remote_copy_list = [
+                (remote.computer.uuid, str(path / name), '.')
+                for name in (f'{deepmd.CHECKPOINT_PREFIX}*', 'checkpoint', deepmd.LEARNING_CURVE_FILENAME)
+            ]
         outputs = [str(command.stdout_name) for command in commands]
         calcinfo.retrieve_list = [deepmd.LEARNING_CURVE_FILENAME, *outputs]
         calcinfo.retrieve_temporary_list = [FROZEN_FILENAME, self.COMPRESSED_FILENAME, f'{self.DETAIL_PREFIX}.f.out']
@@ -170,6 +184,8 @@ class DeepmdTrainCalculation(CalcJob):
     def _commands(self, compress: bool) -> list[CodeInfo]:
         """The commands in order; the model that MD will run is the one that is tested."""
         start = ['--init-frz-model', self.PARENT_FILENAME] if 'parent' in self.inputs else []
+        if 'restart_folder' in self.inputs:
+            start = ['--restart', deepmd.CHECKPOINT_PREFIX]
         model = self.COMPRESSED_FILENAME if compress else FROZEN_FILENAME
         commands = [
             (['train', deepmd.INPUT_FILENAME, *start], self.TRAIN_OUTPUT),
@@ -223,6 +239,8 @@ def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -
     parent = inputs.get('parent')
     if parent is None:
         return None
+    if 'restart_folder' in inputs:
+        return '`parent` and `restart_folder` are both given; a training starts from one of them: leave the other out.'
     type_map = list(parameters['model']['type_map'])
     if parent.type_map != type_map:
         return f'`parent` has the type_map {parent.type_map}, but `parameters.model.type_map` is {type_map}.'

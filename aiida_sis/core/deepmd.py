@@ -218,6 +218,7 @@ class TrainLog:
     :param wall_seconds: time of the training loop, s; None if it did not finish.
     :param seconds_per_step: s; None if not reported.
     :param error: last line of a Python traceback, None if there was none.
+    :param nan_step: step at which DeePMD-kit saw a NaN and gave up, None if it did not.
     :param warnings: warnings of DeePMD-kit, each once.
     """
 
@@ -227,6 +228,7 @@ class TrainLog:
     wall_seconds: float | None = None
     seconds_per_step: float | None = None
     error: str | None = None
+    nan_step: int | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -242,6 +244,7 @@ def parse_train_log(text: str) -> TrainLog:
     wall = re.search(r'^\S+ \S+ DEEPMD INFO\s+wall time: ([\d.]+) s', text, re.MULTILINE)
     per_step = re.search(r'average training time: ([\d.]+) s/batch', text)
     steps = re.findall(r'DEEPMD INFO\s+Batch\s+(\d+):', text)
+    nan = re.search(r'NaN detected at batch\s+(\d+)', text)
     found = re.findall(r'DEEPMD WARNING\s+(.+)', text)
     warnings = [w.strip() for w in dict.fromkeys(found) if not any(word in w for word in _IGNORED_WARNINGS)]
     return TrainLog(
@@ -251,6 +254,7 @@ def parse_train_log(text: str) -> TrainLog:
         wall_seconds=float(wall.group(1)) if wall else None,
         seconds_per_step=float(per_step.group(1)) if per_step else None,
         error=find_error(text),
+        nan_step=int(nan.group(1)) if nan else None,
         warnings=warnings,
     )
 

@@ -16,6 +16,8 @@ from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
 
 MODEL_FILENAME = 'model.pb'
+#: A force error above this share of the forces themselves says that the potential has none.
+NO_FORCES = 0.98
 
 
 class DeepmdTrainParser(Parser):
@@ -30,9 +32,10 @@ class DeepmdTrainParser(Parser):
         self.results: dict[str, Any] = {'warnings': []}
         failure = self._train()
         if failure is None:
-            failure = self._potential()
-        if failure is None:
             failure = self._test()
+            nan = self._failure('ERROR_LOSS_NOT_FINITE').status
+            if failure is None or failure.status != nan:  # a model that answers NaN is no potential
+                failure = self._potential() or failure
         self.out('results', orm.Dict(self.results))
         return failure
 
@@ -40,6 +43,11 @@ class DeepmdTrainParser(Parser):
         """The exit code of that label, its message completed."""
         code: ExitCode = getattr(self.exit_codes, label)
         return code.format(**values) if values else code
+
+    def _settings(self) -> dict[str, Any]:
+        """The settings of the job, empty if none were given."""
+        settings: dict[str, Any] = self.node.inputs.settings.get_dict() if 'settings' in self.node.inputs else {}
+        return settings
 
     def _text(self, name: str) -> str | None:
         """Content of a retrieved file, None if it is missing."""
@@ -62,6 +70,8 @@ class DeepmdTrainParser(Parser):
             warnings=log.warnings,
         )
         curve_failure = self._learning_curve()
+        if log.nan_step is not None:
+            return self._failure('ERROR_LOSS_NOT_FINITE', step=log.nan_step)
         if log.error is not None and not log.finished:
             return self._failure('ERROR_TRAINING_FAILED', reason=log.error)
         if not log.finished:
@@ -86,7 +96,7 @@ class DeepmdTrainParser(Parser):
             ('validation_force_rmse_ev_per_angstrom', 'rmse_f_val'),
         ):
             value = curve.last(key)
-            self.results[name] = value if value is not None and np.isfinite(value) else None
+            self.results[name] = _finite(value)
         if curve.first_bad_step is not None:
             return self._failure('ERROR_LOSS_NOT_FINITE', step=curve.first_bad_step)
         return None
@@ -104,32 +114,28 @@ class DeepmdTrainParser(Parser):
         return self._errors(errors)
 
     def _potential(self) -> ExitCode | None:
-        """The model as a node (never reached with a training error that is not finite: that is no potential)."""
+        """The model as a node: compressed beside frozen if both were made, else frozen."""
         frozen, compressed = self.temporary / FROZEN_FILENAME, self.temporary / Train.COMPRESSED_FILENAME
         if not frozen.is_file():
             return self._failure('ERROR_NO_MODEL', reason=self._reason(Train.FREEZE_OUTPUT))
+        wants_compression = bool(self._settings().get('compress', False))
         files: dict[str, Path | bytes] = {MODEL_FILENAME: frozen}
-        settings = self.node.inputs.settings.get_dict() if 'settings' in self.node.inputs else {}
-        wants_compression = bool(settings.get('compress', False))
         if wants_compression and compressed.is_file():
             files = {MODEL_FILENAME: compressed, FROZEN_FILENAME: frozen}
-        parameters = self.node.inputs.parameters.get_dict()
-        descriptor = next(deepmd.descriptors(parameters), {})
+        model = self.node.inputs.parameters.get_dict()['model']
+        descriptor = next(deepmd.descriptors({'model': model}), {})
         sel = descriptor.get('sel', [])
-        datasets: list[DatasetData] = list(self.node.inputs.datasets.values())
-        self.out(
-            'potential',
-            PotentialData(
-                files=files,
-                type_map=parameters['model']['type_map'],
-                descriptor=parameters['model']['descriptor'].get('type', ''),
-                rcut=descriptor.get('rcut', 0.0),
-                sel=sel if isinstance(sel, list) else [sel],
-                generation=max(dataset.generation for dataset in datasets),
-                deepmd_version=self.results.get('deepmd_version', ''),
-                compressed=len(files) > 1,
-            ),
+        potential = PotentialData(
+            files=files,
+            type_map=model['type_map'],
+            descriptor=model['descriptor'].get('type', ''),
+            rcut=descriptor.get('rcut', 0.0),
+            sel=sel if isinstance(sel, list) else [sel],
+            generation=max(dataset.generation for dataset in self.node.inputs.datasets.values()),
+            deepmd_version=self.results['deepmd_version'],
+            compressed=len(files) > 1,
         )
+        self.out('potential', potential)
         if wants_compression and len(files) == 1:
             return self._failure('ERROR_NO_COMPRESSED_MODEL', reason=self._reason(Train.COMPRESS_OUTPUT))
         return None
@@ -152,15 +158,15 @@ class DeepmdTrainParser(Parser):
         errors = {system: errors[system] for system in datasets}
         energy, force = deepmd.pool(errors, {system: dataset.n_atoms for system, dataset in datasets.items()})
         self.results.update(
-            energy_rmse_ev_per_atom=energy,
-            force_rmse_ev_per_angstrom=force,
+            energy_rmse_ev_per_atom=_finite(energy),
+            force_rmse_ev_per_angstrom=_finite(force),
             per_dataset={
                 system.split('/')[1]: {
                     'n_frames': e.n_frames,
-                    'energy_rmse_ev_per_atom': e.energy_rmse,
-                    'force_rmse_ev_per_angstrom': e.force_rmse,
-                    'energy_mae_ev_per_atom': e.energy_mae,
-                    'force_mae_ev_per_angstrom': e.force_mae,
+                    'energy_rmse_ev_per_atom': _finite(e.energy_rmse),
+                    'force_rmse_ev_per_angstrom': _finite(e.force_rmse),
+                    'energy_mae_ev_per_atom': _finite(e.energy_mae),
+                    'force_mae_ev_per_angstrom': _finite(e.force_mae),
                 }
                 for system, e in errors.items()
             },
@@ -171,7 +177,9 @@ class DeepmdTrainParser(Parser):
         forces = [dataset.get_frames('test').forces.ravel() for dataset in datasets.values()]
         reference = float(np.sqrt(np.mean(np.concatenate(forces) ** 2)))
         self.results['test_force_rms_ev_per_angstrom'] = reference
-        if not force < reference:
+        if not np.isfinite(force):
+            return self._failure('ERROR_LOSS_NOT_FINITE', step=self.results['n_steps'])
+        if force > NO_FORCES * reference:
             return self._failure('ERROR_DIVERGED', rmse=force, reference=reference)
         return None
 
@@ -186,3 +194,8 @@ class DeepmdTrainParser(Parser):
         except (OSError, deepmd.DeepmdOutputError) as error:
             self.results['warnings'].append(f'no force error per element: {error}')
             return {}
+
+
+def _finite(value: float | None) -> float | None:
+    """The value if a database can store it, else None."""
+    return value if value is not None and np.isfinite(value) else None
