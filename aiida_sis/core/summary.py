@@ -59,8 +59,8 @@ def _generation(number: int, results: Mapping[str, Results]) -> dict[str, Any]:
 
 
 def _label(values: Results) -> dict[str, Any]:
-    keys = ('route', 'aimd_fs', 'n_frames', 'max_temperature_k', 'possible_exotherm')
-    return {key: values.get(key) for key in keys} | {'aimd_fs': values.get('aimd_fs') or 0.0}
+    keys = ('route', 'kept_frames', 'max_temperature_k', 'possible_exotherm')
+    return {'aimd_fs': values.get('aimd_fs') or 0.0} | {key: values.get(key) for key in keys}
 
 
 def _training(values: Results) -> dict[str, Any]:

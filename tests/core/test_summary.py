@@ -24,7 +24,7 @@ def run(stable: bool, length: float) -> dict[str, Any]:
 
 def label(length: float) -> dict[str, Any]:
     """Give the results of a label."""
-    return {'route': 'direct', 'aimd_fs': length, 'n_frames': int(length)}
+    return {'route': 'direct', 'aimd_fs': length, 'kept_frames': int(length)}
 
 
 RESULTS = {

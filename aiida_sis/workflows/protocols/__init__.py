@@ -10,7 +10,7 @@ import yaml
 from aiida import orm
 from aiida.engine.processes.builder import ProcessBuilder
 
-from aiida_sis.core.settings import nearest_key
+from aiida_sis.core.settings import nearest_key, read_settings
 from aiida_sis.workflows.neighbours import suggest_sel
 
 _SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')
@@ -97,7 +97,7 @@ def fill_builder(
     if values['train'].get('max_extensions') is not None:
         builder.train.max_extensions = orm.Int(values['train']['max_extensions'])
     builder.explore.md.code = loaded['lmp']
-    builder.explore.md.parameters = orm.Dict(values['md'])
+    builder.explore.md.parameters = orm.Dict(values['md'] | _first_stage(values['sis']))
     builder.explore.md.metadata.options = _job_options(values, options, 'lmp')
     return builder
 
@@ -118,6 +118,13 @@ def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def _first_stage(sis: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what an MD must know and every stage replaces, so that the port can check its parameters as a whole."""
+    settings = read_settings(sis)
+    stage = settings.stages[0]
+    return {'temperature_k': settings.temperature_k, 'window_k': list(stage.window_k), 'length_ps': stage.length_ps}
 
 
 def _load_codes(codes: Mapping[str, orm.AbstractCode | str]) -> dict[str, orm.AbstractCode]:
