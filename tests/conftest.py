@@ -1,3 +1,88 @@
 """Fixtures for the three tiers of test: pure, AiiDA without real codes, the real codes."""
 
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+
+from aiida_sis.core import frames, units
+from aiida_sis.data.dataset import DatasetData
+
 pytest_plugins = 'aiida.tools.pytest_fixtures'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def aiida_profile(aiida_config: Any, aiida_profile_factory: Any) -> Iterator[Any]:
+    """A temporary profile with the broker that a newcomer has, so that a daemon can run in it without a service."""
+    with aiida_profile_factory(aiida_config, broker_backend='core.zeromq') as profile:
+        yield profile
+
+
+@pytest.fixture
+def stand_in_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
+    """Codes of the right kinds that are never run."""
+    plugins = {'cp2k': 'cp2k', 'dp': 'sis.deepmd.train', 'lmp': 'sis.lammps.md'}
+    return {
+        label: aiida_code_installed(label=label, default_calc_job_plugin=plugin, filepath_executable='/bin/true')
+        for label, plugin in plugins.items()
+    }
+
+
+@pytest.fixture
+def real_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
+    """The three real codes on one core each; a test that needs them fails, and does not skip, where one is missing."""
+    plugins = {'cp2k': ('cp2k', 'cp2k.psmp'), 'dp': ('sis.deepmd.train', 'dp'), 'lmp': ('sis.lammps.md', 'lmp')}
+    threads = 'export OMP_NUM_THREADS=1 DP_INTRA_OP_PARALLELISM_THREADS=1 DP_INTER_OP_PARALLELISM_THREADS=1'
+    codes = {}
+    for label, (plugin, command) in plugins.items():
+        executable = shutil.which(command)
+        assert executable is not None, f'{command} is not on the PATH: run the tests through `make test`.'
+        codes[label] = aiida_code_installed(
+            label=f'real-{label}',
+            default_calc_job_plugin=plugin,
+            filepath_executable=executable,
+            prepend_text=threads,
+        )
+    return codes
+
+
+@pytest.fixture
+def deepmd_files() -> Path:
+    """Folder of real outputs of DeePMD-kit; its `make.py` says how they were made."""
+    return Path(__file__).parent / 'files' / 'deepmd'
+
+
+@pytest.fixture
+def deepmd_parameters(deepmd_files: Path) -> dict[str, Any]:
+    """The training input those outputs were made with, without systems and seeds."""
+    parameters: dict[str, Any] = json.loads((deepmd_files / 'parameters.json').read_text())
+    return parameters
+
+
+@pytest.fixture
+def deepmd_datasets(aiida_profile: Any, deepmd_files: Path, deepmd_parameters: dict[str, Any]) -> dict[str, DatasetData]:
+    """The two datasets of 15 frames those outputs were made with: a Li-FSI ion pair, GFN1-xTB, 300 K."""
+    raw = np.load(deepmd_files / 'frames.npz')
+    type_map = deepmd_parameters['model']['type_map']
+    datasets = {}
+    for number in (0, 1):
+        chosen = slice(15 * number, 15 * number + 15)
+        datasets[f'aimd_{number}'] = DatasetData(
+            coords=raw['coords'][chosen],
+            cells=raw['cells'][chosen],
+            energies=raw['energies_hartree'][chosen] * units.HARTREE_TO_EV,
+            forces=raw['forces_hartree_per_bohr'][chosen] * units.HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM,
+            atom_types=[type_map.index(symbol) for symbol in raw['symbols']],
+            type_map=type_map,
+            split=frames.split(15, seed=number),
+            generation=number,
+            label=f'AIMD {number}',
+        )
+    return datasets

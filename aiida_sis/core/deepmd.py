@@ -109,13 +109,14 @@ def _check_sel(descriptor: Mapping[str, Any], n_types: int) -> str | None:
 def _ask_deepmd(parameters: Mapping[str, Any]) -> str | None:
     """DeePMD-kit's own check of the input, where it is installed beside AiiDA (it needs no TensorFlow)."""
     try:
+        from dargs.dargs import ArgumentError
         from deepmd.utils.argcheck import normalize
     except ImportError:
         return None
     complete = complete_input(parameters, ['data'], ['data'], seed=1)
     try:
         normalize(complete)
-    except (ValueError, TypeError, KeyError) as error:  # dargs' errors are ValueErrors
+    except (ArgumentError, ValueError, TypeError, KeyError) as error:
         return f'DeePMD-kit refuses `parameters`: {error}'
     return None
 
@@ -188,7 +189,7 @@ def parse_learning_curve(text: str) -> LearningCurve:
     """
     names: list[str] = []
     rows: list[list[float]] = []
-    for line in text.splitlines():
+    for line in text[: text.rfind('\n') + 1].splitlines():
         words = line.lstrip('# ').split()
         if line.startswith('#'):
             names = words if words[:1] == ['step'] else names
@@ -199,12 +200,10 @@ def parse_learning_curve(text: str) -> LearningCurve:
                 break
     if not names:
         raise DeepmdOutputError("the learning curve has no header line that starts with '# step'")
-    if rows and not text.endswith('\n'):
-        rows.pop()
     if not rows:
         raise DeepmdOutputError('the learning curve has no complete row')
     table = np.array(rows)
-    names = ['rmse_trn' if name == 'rmse' else name for name in names]
+    names = [f'{name}_trn' if re.fullmatch(r'rmse(_[a-z]+)?(?<!_val)(?<!_trn)', name) else name for name in names]
     return LearningCurve({name: table[:, i] for i, name in enumerate(names)})
 
 

@@ -145,7 +145,7 @@ def examine(frames: Frames, settings: HygieneSettings | None = None) -> HygieneR
         & np.isfinite(whole.energies)
         & np.isfinite(whole.forces).all(axis=(1, 2))
     )
-    largest_force = np.linalg.norm(np.nan_to_num(whole.forces), axis=2).max(axis=1, initial=0.0)
+    largest_force = np.linalg.norm(np.nan_to_num(whole.forces, posinf=0.0, neginf=0.0), axis=2).max(axis=1, initial=0.0)
     n_atoms = whole.coords.shape[1]
     outlier = flag_energy_outliers(whole.energies / n_atoms, finite, settings.energy_outlier_sigmas)
     verdicts: dict[str, NDArray[np.bool_]] = {

@@ -1,0 +1,111 @@
+"""From an AIMD trajectory to a dataset, through the calcfunction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+
+from aiida_sis.calculations.dataset import dataset_from_trajectory
+from aiida_sis.core import units
+
+TYPE_MAP = ['Li', 'F']
+
+
+def trajectory(n_frames: int = 12, symbols: tuple[str, ...] = ('F', 'Li', 'F'), **arrays: Any) -> orm.TrajectoryData:
+    """A trajectory as aiida-cp2k writes it: Å, hartree, hartree/bohr."""
+    rng = np.random.default_rng(0)
+    node = orm.TrajectoryData()
+    node.set_trajectory(
+        symbols=list(symbols),
+        positions=np.arange(len(symbols))[None, :, None] * 2.0 + rng.normal(0, 0.1, (n_frames, len(symbols), 3)),
+        cells=np.tile(np.eye(3) * 9.0, (n_frames, 1, 1)),
+        pbc=[True] * 3,
+    )
+    defaults = {'energies': -50 + rng.normal(0, 1e-3, n_frames), 'forces': rng.normal(0, 0.01, (n_frames, 3, 3))}
+    for name, array in {**defaults, **arrays}.items():
+        if array is not None:
+            node.set_array(name, array)
+    return node
+
+
+def call(node: orm.TrajectoryData, type_map: list[str] | None = None, **settings: Any) -> dict[str, Any]:
+    """Run the calcfunction."""
+    outputs: dict[str, Any] = dataset_from_trajectory(
+        node, orm.List(type_map or TYPE_MAP), orm.Int(1), orm.Dict(settings)
+    )
+    return outputs
+
+
+def test_units_types_and_split(aiida_profile: Any) -> None:
+    node = trajectory()
+    outputs = call(node, generation=2, label='first')
+    dataset = outputs['dataset']
+    assert dataset.is_stored
+    assert dataset.symbols == ['F', 'Li', 'F']
+    assert dataset.get_array('atom_types').tolist() == [1, 0, 1]
+    assert (dataset.generation, dataset.label) == (2, 'first')
+    np.testing.assert_allclose(dataset.get_array('energies'), node.get_array('energies') * units.HARTREE_TO_EV)
+    np.testing.assert_allclose(
+        dataset.get_array('forces'), node.get_array('forces') * units.HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
+    )
+    assert (dataset.n_train, dataset.n_validation, dataset.n_test) == (8, 2, 2)
+    report = outputs['report'].get_dict()
+    assert (report['n_offered'], report['n_kept'], report['refused_frames']) == (12, 12, {})
+
+
+def test_provenance(aiida_profile: Any) -> None:
+    dataset = call(trajectory())['dataset']
+    assert set(dataset.creator.inputs) == {'trajectory', 'type_map', 'seed', 'settings'}
+
+
+def test_refused_frames_are_on_record(aiida_profile: Any) -> None:
+    node = trajectory()
+    positions, forces, energies = (node.get_array(name).copy() for name in ('positions', 'forces', 'energies'))
+    positions[4] = positions[3]
+    forces[7, 0, 0] = 2.0  # hartree/bohr: 103 eV/Å
+    energies[9] = np.nan
+    node.set_array('positions', positions)
+    node.set_array('forces', forces)
+    node.set_array('energies', energies)
+    outputs = call(node, unconverged_frames=[0])
+    report = outputs['report'].get_dict()
+    assert report['refused_frames'] == {'unconverged': [0], 'non_finite': [9], 'duplicate': [4], 'force_limit': [7]}
+    assert (report['n_offered'], report['n_kept'], outputs['dataset'].n_frames) == (12, 8, 8)
+
+
+def test_missing_last_force_of_a_killed_aimd(aiida_profile: Any) -> None:
+    outputs = call(trajectory(forces=np.zeros((10, 3, 3))))
+    assert outputs['report']['refused_frames'] == {'incomplete': [10, 11]}
+    assert outputs['dataset'].n_frames == 10
+
+
+def test_stride_and_max_frames(aiida_profile: Any) -> None:
+    report = call(trajectory(), stride=2, max_frames=4)['report']
+    assert report['kept_frames'] == [0, 4, 6, 10]
+    assert report['n_good'] == 12
+
+
+def test_no_frame_left_gives_the_report_alone(aiida_profile: Any) -> None:
+    outputs = call(trajectory(energies=np.full(12, np.nan)))
+    assert 'dataset' not in outputs
+    assert outputs['report']['n_kept'] == 0
+    assert outputs['report']['n_non_finite'] == 12
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'settings', 'word'),
+    [
+        ({}, {'strides': 2}, 'strides'),
+        ({'forces': None}, {}, 'FORCES'),
+        ({'symbols': ('F', 'Na', 'F')}, {}, 'Na'),
+        ({'forces': np.zeros((12, 2, 3))}, {}, 'forces has shape'),
+    ],
+)
+def test_bad_inputs_are_named(
+    aiida_profile: Any, arguments: dict[str, Any], settings: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(ValueError, match=word):
+        call(trajectory(**arguments), **settings)

@@ -1,0 +1,218 @@
+"""DeePMD-kit's input completed and its real output read, whole and cut."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aiida_sis.core import deepmd
+
+SYSTEMS = ['data/aimd_0/train', 'data/aimd_1/train']
+
+
+def test_complete_input_adds_and_does_not_change(deepmd_parameters: dict[str, Any]) -> None:
+    before = copy.deepcopy(deepmd_parameters)
+    complete = deepmd.complete_input(deepmd_parameters, SYSTEMS, ['v'], seed=7)
+    assert deepmd_parameters == before
+    assert complete['training']['training_data']['systems'] == SYSTEMS
+    assert complete['training']['validation_data']['systems'] == ['v']
+    assert complete['training']['training_data']['batch_size'] == before['training']['training_data']['batch_size']
+    seeds = [complete['training']['seed'], *(complete['model'][k]['seed'] for k in ('descriptor', 'fitting_net'))]
+    assert seeds == [7, 7, 7]
+    assert 'auto_prob' not in complete['training']['training_data']
+
+
+def test_complete_input_without_validation(deepmd_parameters: dict[str, Any]) -> None:
+    assert 'validation_data' not in deepmd.complete_input(deepmd_parameters, SYSTEMS, [], seed=1)['training']
+
+
+def test_complete_input_shares(deepmd_parameters: dict[str, Any]) -> None:
+    complete = deepmd.complete_input(deepmd_parameters, SYSTEMS, [], 1, [0.25, 0.75])
+    assert complete['training']['training_data']['auto_prob'] == 'prob_sys_size; 0:1:0.250000; 1:2:0.750000'
+
+
+def test_complete_input_seeds_a_hybrid_descriptor(deepmd_parameters: dict[str, Any]) -> None:
+    part = deepmd_parameters['model']['descriptor']
+    deepmd_parameters['model']['descriptor'] = {'type': 'hybrid', 'list': [dict(part), dict(part)]}
+    complete = deepmd.complete_input(deepmd_parameters, SYSTEMS, [], seed=3)
+    assert [part['seed'] for part in complete['model']['descriptor']['list']] == [3, 3]
+
+
+def test_good_parameters_pass(deepmd_parameters: dict[str, Any]) -> None:
+    assert deepmd.check_parameters(deepmd_parameters) is None
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'words'),
+    [
+        ('loss', None, ['`loss`']),
+        ('training.training_data.systems', ['x'], ['systems', 'datasets']),
+        ('training.seed', 3, ['training.seed', '3', '`seed` input']),
+        ('model.descriptor.seed', 3, ['descriptor.seed']),
+        ('training.disp_file', 'x', ['disp_file', 'leave it out']),
+        ('training.training_data.auto_prob', 'x', ['settings.weights']),
+        ('model.type_map', [], ['type_map']),
+        ('model.type_map', ['O', 'O'], ['type_map', 'once']),
+        ('model.descriptor.sel', 'auto', ['sel', 'auto', 'fixed numbers']),
+        ('model.descriptor.sel', None, ['sel']),
+        ('model.descriptor.sel', [4, 6], ['2 numbers', '5 elements']),
+        ('training.numb_steps', 0, ['numb_steps']),
+        ('learning_rate.type', 'nonesuch', ['DeePMD-kit', 'nonesuch']),
+        ('learning_rate.start_rl', 0.1, ['DeePMD-kit', 'start_rl']),
+    ],
+)
+def test_bad_parameters_are_named(deepmd_parameters: dict[str, Any], path: str, value: Any, words: list[str]) -> None:
+    *folders, last = path.split('.')
+    block = deepmd_parameters
+    for folder in folders:
+        block = block[folder]
+    block[last] = value
+    message = deepmd.check_parameters(deepmd_parameters)
+    assert message is not None
+    for word in words:
+        assert word in message
+
+
+def test_learning_curve(deepmd_files: Path) -> None:
+    curve = deepmd.parse_learning_curve((deepmd_files / 'finished/lcurve.out').read_text())
+    names = ['rmse_val', 'rmse_trn', 'rmse_e_val', 'rmse_e_trn', 'rmse_f_val', 'rmse_f_trn']
+    assert list(curve.columns) == ['step', *names, 'lr']
+    assert curve.columns['step'].tolist() == list(range(0, 501, 50))
+    assert curve.last('rmse_f_val') == pytest.approx(0.414)
+    assert curve.last('rmse_v_trn') is None
+    assert curve.first_bad_step is None
+
+
+def test_learning_curve_cut_in_a_line(deepmd_files: Path) -> None:
+    text = (deepmd_files / 'finished/lcurve.out').read_text()
+    for cut in range(len(text) - 60, len(text)):
+        assert deepmd.parse_learning_curve(text[:cut]).columns['step'][-1] == 450
+
+
+def test_learning_curve_with_nan(deepmd_files: Path) -> None:
+    text = (deepmd_files / 'finished/lcurve.out').read_text() + '    550   nan  nan  nan  nan  nan  nan  1.0e-05\n'
+    assert deepmd.parse_learning_curve(text).first_bad_step == 550
+
+
+def test_learning_curve_of_a_restart_repeats_its_header(deepmd_files: Path) -> None:
+    text = (deepmd_files / 'finished/lcurve.out').read_text()
+    assert len(deepmd.parse_learning_curve(text + text).columns['step']) == 22
+
+
+def test_learning_curve_without_validation_names_its_columns_alike() -> None:
+    text = '# step rmse rmse_e rmse_f lr\n0 1.0 2.0 3.0 1e-3\n'
+    columns = deepmd.parse_learning_curve(text).columns
+    assert list(columns) == ['step', 'rmse_trn', 'rmse_e_trn', 'rmse_f_trn', 'lr']
+
+
+@pytest.mark.parametrize('text', ['', 'no header\n1 2 3\n', '# step lr\n', '# step lr\n  0'])
+def test_unreadable_learning_curve(text: str) -> None:
+    with pytest.raises(deepmd.DeepmdOutputError, match='learning curve'):
+        deepmd.parse_learning_curve(text)
+
+
+def test_train_log(deepmd_files: Path) -> None:
+    log = deepmd.parse_train_log((deepmd_files / 'finished/train.out').read_text())
+    assert log.finished
+    assert log.version == '3.2.0'
+    assert log.n_steps == 500
+    assert log.wall_seconds == pytest.approx(9.345)
+    assert log.seconds_per_step == pytest.approx(0.0119)
+    assert (log.error, log.nan_step, log.warnings) == (None, None, [])
+
+
+def test_train_log_of_a_killed_training(deepmd_files: Path) -> None:
+    log = deepmd.parse_train_log((deepmd_files / 'killed/train.out').read_text())
+    assert not log.finished
+    assert (log.n_steps, log.wall_seconds, log.error, log.nan_step) == (250, None, None, None)
+
+
+def test_train_log_of_a_nan(deepmd_files: Path) -> None:
+    log = deepmd.parse_train_log((deepmd_files / 'not_finite/train.out').read_text())
+    assert not log.finished
+    assert log.nan_step == 0
+    assert log.error is not None
+    assert log.error.startswith('RuntimeError: NaN detected')
+
+
+def test_train_log_of_a_failure(deepmd_files: Path) -> None:
+    log = deepmd.parse_train_log((deepmd_files / 'failed/train.out').read_text())
+    assert log.error is not None
+    assert 'invalid choice `nonesuch`' in log.error
+
+
+def test_train_log_cut_anywhere_reads(deepmd_files: Path) -> None:
+    text = (deepmd_files / 'finished/train.out').read_text()
+    for cut in range(0, len(text), 97):
+        deepmd.parse_train_log(text[:cut])
+
+
+def test_errors_of_freeze_and_test_are_named(deepmd_files: Path) -> None:
+    assert 'AttributeError' in (deepmd.find_error((deepmd_files / 'killed/freeze.out').read_text()) or '')
+    assert 'frozen.pb' in (deepmd.find_error((deepmd_files / 'killed/test.out').read_text()) or '')
+    assert deepmd.find_error((deepmd_files / 'finished/freeze.out').read_text()) is None
+
+
+def test_test_log(deepmd_files: Path) -> None:
+    errors = deepmd.parse_test_log((deepmd_files / 'finished/test.out').read_text())
+    assert list(errors) == ['data/aimd_0/test', 'data/aimd_1/test']
+    assert [e.n_frames for e in errors.values()] == [3, 3]
+
+
+def test_pooled_errors_are_deepmds_own_average(deepmd_files: Path) -> None:
+    """Equal systems: the same numbers as under `weighted average of errors`."""
+    text = (deepmd_files / 'finished/test.out').read_text()
+    energy, force = deepmd.pool(deepmd.parse_test_log(text), {'data/aimd_0/test': 10, 'data/aimd_1/test': 10})
+    average = text.split('weighted average')[1]
+    assert energy == pytest.approx(7.281972e-03, rel=1e-6)
+    assert force == pytest.approx(4.439957e-01, rel=1e-6)
+    assert '7.281972e-03' in average
+    assert '4.439957e-01' in average
+
+
+def test_pool_counts_atoms_for_forces_and_frames_for_energies() -> None:
+    errors = {'a': deepmd.SystemErrors(1, 1.0, 1.0, 0, 0), 'b': deepmd.SystemErrors(3, 2.0, 2.0, 0, 0)}
+    energy, force = deepmd.pool(errors, {'a': 30, 'b': 10})
+    assert energy == pytest.approx(np.sqrt((1 * 1 + 3 * 4) / 4))
+    assert force == pytest.approx(np.sqrt((30 * 1 + 30 * 4) / 60))
+
+
+@pytest.mark.parametrize('name', ['killed/test.out', 'finished/freeze.out'])
+def test_test_log_without_a_test(deepmd_files: Path, name: str) -> None:
+    with pytest.raises(deepmd.DeepmdOutputError, match='no system'):
+        deepmd.parse_test_log((deepmd_files / name).read_text())
+
+
+def test_test_log_cut(deepmd_files: Path) -> None:
+    text = (deepmd_files / 'finished/test.out').read_text()
+    with pytest.raises(deepmd.DeepmdOutputError, match='aimd_1'):
+        deepmd.parse_test_log(text[: text.index('Force', text.index('data/aimd_1'))])
+
+
+def test_details_agree_with_the_log(deepmd_files: Path) -> None:
+    """The per-element errors, weighted with their atoms, are the total error of the log."""
+    table = deepmd.parse_detail((deepmd_files / 'finished/detail.f.out').read_text())
+    assert table.shape == (60, 6)
+    symbols = np.load(deepmd_files / 'frames.npz')['symbols'].tolist() * 6
+    per_element = deepmd.force_rmse_per_element(table, table[:, :3], symbols)
+    assert sorted(per_element) == ['F', 'Li', 'N', 'O', 'S']
+    weights = [symbols.count(element) for element in per_element]
+    assert np.sqrt(np.average(np.square(list(per_element.values())), weights=weights)) == pytest.approx(0.4439957)
+
+
+def test_details_of_other_frames_are_refused(deepmd_files: Path) -> None:
+    table = deepmd.parse_detail((deepmd_files / 'finished/detail.f.out').read_text())
+    with pytest.raises(deepmd.DeepmdOutputError, match='reference forces'):
+        deepmd.force_rmse_per_element(table, table[::-1, :3], ['N'] * 60)
+    with pytest.raises(deepmd.DeepmdOutputError, match='shape'):
+        deepmd.force_rmse_per_element(table, table[:, :3], ['N'] * 50)
+
+
+@pytest.mark.parametrize('text', ['', '# a: x y\n1 2 3\n', '# a: x y\n1 2\n1\n', '# a: x y\n1 two\n'])
+def test_unreadable_details(text: str) -> None:
+    with pytest.raises(deepmd.DeepmdOutputError, match='details'):
+        deepmd.parse_detail(text)

@@ -1,0 +1,100 @@
+"""Labelled frames as a node: what goes in comes out, in every form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+
+from aiida_sis.data.dataset import DatasetData
+
+ARRAYS: dict[str, Any] = {
+    'coords': np.random.default_rng(0).normal(size=(5, 2, 3)),
+    'cells': np.tile(np.eye(3) * 9, (5, 1, 1)),
+    'energies': -1085.123456789012 + np.arange(5.0),
+    'forces': np.random.default_rng(1).normal(size=(5, 2, 3)),
+    'atom_types': [1, 0],
+    'type_map': ['F', 'Li', 'H'],
+    'split': [0, 2, 0, 1, 0],
+}
+
+
+def test_facts(aiida_profile: Any) -> None:
+    node = DatasetData(**ARRAYS, generation=2, label='two atoms')
+    assert (node.n_frames, node.n_atoms, node.n_train, node.n_validation, node.n_test) == (5, 2, 3, 1, 1)
+    assert node.symbols == ['Li', 'F']
+    assert node.elements == ['F', 'Li']
+    assert node.type_map == ['F', 'Li', 'H']
+    assert (node.generation, node.label) == (2, 'two atoms')
+    assert node.base.attributes.get('units')['forces'] == 'eV/Å'
+
+
+def test_round_trip_through_the_database(aiida_profile: Any) -> None:
+    stored = DatasetData(**ARRAYS).store()
+    node = orm.load_node(stored.pk)
+    assert isinstance(node, DatasetData)
+    for name in ('coords', 'cells', 'energies', 'forces', 'atom_types', 'split'):
+        np.testing.assert_array_equal(node.get_array(name), ARRAYS[name])
+    assert node.sha256 == DatasetData(**ARRAYS).sha256
+
+
+def test_split(aiida_profile: Any) -> None:
+    node = DatasetData(**ARRAYS)
+    assert node.get_split('train').tolist() == [0, 2, 4]
+    assert node.get_split('validation').tolist() == [3]
+    assert node.get_split('test').tolist() == [1]
+    assert node.get_split().tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match='unknown'):
+        node.get_split('held out')
+
+
+def test_digest_depends_on_content_only(aiida_profile: Any) -> None:
+    reference = DatasetData(**ARRAYS).sha256
+    assert DatasetData(**ARRAYS, label='x', generation=4).sha256 == reference
+    for changed in ({'energies': ARRAYS['energies'] + 1e-9}, {'split': [0, 2, 0, 1, 1]}, {'type_map': ['F', 'Li', 'O']}):
+        assert DatasetData(**{**ARRAYS, **changed}).sha256 != reference
+
+
+def test_dpdata_keeps_the_type_map(aiida_profile: Any) -> None:
+    system = DatasetData(**ARRAYS).to_dpdata('train')
+    assert system['atom_names'] == ['F', 'Li', 'H']
+    assert list(system['atom_numbs']) == [1, 1, 0]
+    np.testing.assert_array_equal(system['coords'], ARRAYS['coords'][[0, 2, 4]])
+
+
+def test_deepmd_files_are_in_double_precision(aiida_profile: Any, tmp_path: Path) -> None:
+    """In single precision an energy of -1085 eV would lose its last 0.1 meV."""
+    folder = DatasetData(**ARRAYS).write_npy(tmp_path / 'train', 'train')
+    assert [path.name for path in folder.glob('set.*')] == ['set.000']
+    assert (folder / 'type_map.raw').read_text().split() == ['F', 'Li', 'H']
+    assert (folder / 'type.raw').read_text().split() == ['1', '0']
+    energies = np.load(folder / 'set.000/energy.npy')
+    assert energies.dtype == np.float64
+    np.testing.assert_array_equal(energies.ravel(), ARRAYS['energies'][[0, 2, 4]])
+    assert np.load(folder / 'set.000/force.npy').shape == (3, 6)
+
+
+def test_empty_subset_is_not_written(aiida_profile: Any, tmp_path: Path) -> None:
+    node = DatasetData(**{**ARRAYS, 'split': [0] * 5}, label='no test')
+    with pytest.raises(ValueError, match="'no test' has no frame in its test subset"):
+        node.write_npy(tmp_path, 'test')
+
+
+@pytest.mark.parametrize(
+    ('changed', 'word'),
+    [
+        ({'forces': np.zeros((5, 3, 3))}, 'forces'),
+        ({'energies': np.zeros(4)}, 'energies has 4 frames'),
+        ({'atom_types': [0]}, 'atom_types'),
+        ({'atom_types': [0, 3]}, 'type_map'),
+        ({'type_map': ['F', 'F', 'Li']}, 'type_map'),
+        ({'split': [0, 1, 2, 3, 0]}, 'split'),
+        ({'split': [0, 1]}, 'split'),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(aiida_profile: Any, changed: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        DatasetData(**{**ARRAYS, **changed})
