@@ -1,0 +1,98 @@
+"""Bad input is refused before anything is submitted, in one sentence that names the input, the value and the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiida import orm
+from ase.build import molecule
+
+from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
+from aiida_sis.workflows.protocols import list_protocols, load_protocol
+from aiida_sis.workflows.sis import SisWorkChain
+
+
+def refusal(codes: dict[str, orm.InstalledCode], system: orm.StructureData | None = None, **arguments: Any) -> str:
+    """Give the sentence with which the inputs are refused."""
+    with pytest.raises(ValueError) as error:
+        builder = SisWorkChain.get_builder_from_protocol(codes, {'system': system or lifsi_ion_pair()}, **arguments)
+        problem = SisWorkChain.spec().inputs.validate(dict(builder))
+        if problem is not None:
+            raise ValueError(problem.message)
+    return str(error.value)
+
+
+@pytest.mark.parametrize('protocol', ['demo', 'dimer'])
+def test_protocols_are_accepted(protocol: str, stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Every protocol passes its own checks on its own system."""
+    system = lifsi_ion_pair() if protocol == 'demo' else lif_dimer()
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, {'system': system}, protocol=protocol)
+    assert SisWorkChain.spec().inputs.validate(dict(builder)) is None
+
+
+def test_every_protocol_has_a_description() -> None:
+    """The command line shows them."""
+    assert all(description.strip() for description in list_protocols().values())
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'words'),
+    [
+        ({'siss': {}}, ("'siss'", "'sis'")),
+        ({'sis': {'replicas': 0}}, ("'replicas'", '0')),
+        ({'label': {'timestep_fs': 0.0}}, ('timestep_fs', '0')),
+        ({'label': {'length_fs': -1.0}}, ('length_fs', '-1')),
+        ({'label': {'lenght_fs': 10.0}}, ('lenght_fs', 'length_fs')),
+        ({'md': {'timestep_fs': -1.0}}, ('timestep_fs', '-1')),
+        ({'md': {'ring_sise': 10}}, ('ring_sise', 'ring_size')),
+        ({'sis': {'stages': [{'name': 'a', 'window_k': [200, 500], 'length_ps': 1.0}]}}, ('200', '500', '300')),
+        ({'sis': {'stages': [{'name': 'a', 'window_k': [400, 2000], 'length_ps': 1.0}]}}, ('400', '300')),
+        ({'sis': {'stages': [{'name': 'a', 'window_k': [0, 2000], 'length_ps': 0.0}]}}, ('length_ps', '0')),
+    ],
+)
+def test_overrides(overrides: dict[str, Any], words: tuple[str, ...], stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Windows, lengths, timesteps and keys."""
+    message = refusal(stand_in_codes, overrides=overrides)
+    for word in words:
+        assert word in message, message
+
+
+def test_unknown_protocol(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """The nearest protocol is named."""
+    assert "'demo'" in refusal(stand_in_codes, protocol='dmo')
+
+
+def test_element_without_basis_set(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """The dimer's protocol has no basis set for hydrogen, oxygen."""
+    atoms = molecule('H2O', vacuum=4.0)
+    atoms.pbc = True
+    message = refusal(stand_in_codes, orm.StructureData(ase=atoms), protocol='dimer')
+    assert "'system'" in message
+    assert 'H' in message
+
+
+def test_element_that_the_type_map_lacks(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """The order of the elements is fixed for a whole run."""
+    message = refusal(stand_in_codes, overrides={'dp': {'model': {'type_map': ['Li', 'F']}}})
+    assert 'type_map' in message
+    assert 'N' in message
+
+
+def test_code_of_the_wrong_kind(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Two codes that were swapped."""
+    swapped = stand_in_codes | {'dp': stand_in_codes['lmp'], 'lmp': stand_in_codes['dp']}
+    message = refusal(swapped)
+    assert 'sis.lammps.md' in message
+    assert 'sis.deepmd.train' in message
+
+
+def test_code_that_is_missing(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """All three are needed."""
+    assert 'lmp' in refusal({key: code for key, code in stand_in_codes.items() if key != 'lmp'})
+
+
+def test_overrides_replace_values_and_keep_the_rest() -> None:
+    """A nested value is replaced, its neighbours stay."""
+    values = load_protocol('demo', {'sis': {'learning': {'lr_decay': 0.5}}})
+    assert values['sis']['learning'] == {'lr_decay': 0.5, 'fine_tune_steps': 4000}
