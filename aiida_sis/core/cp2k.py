@@ -127,7 +127,7 @@ def _restart_every_step(run_type: str) -> Tree:
 
 def _quiet(level_of_theory: Mapping[str, Any]) -> Tree:
     """Lay the user's input over a print level that leaves out the SCF tables: they are nine tenths of the output."""
-    defaults: Tree = {'GLOBAL': {'PRINT_LEVEL': 'LOW'}}
+    defaults: Tree = {'GLOBAL': {'PRINT_LEVEL': 'LOW', 'TIMINGS': {'THRESHOLD': 0.1}}}
     if _section(level_of_theory, 'FORCE_EVAL', 'DFT'):
         defaults['FORCE_EVAL'] = {'DFT': {'SCF': {'PRINT': {'PROGRAM_RUN_INFO': {'_': 'OFF'}}}}}
     return merge(defaults, level_of_theory)

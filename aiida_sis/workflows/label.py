@@ -127,12 +127,14 @@ class LabelWorkChain(WorkChain):
         spec.exit_code(202, 'ERROR_LEVEL_OF_THEORY', message='{problem}')
         spec.exit_code(301, 'ERROR_NO_OUTPUT', message='CP2K left no output to read: {problem}')
         spec.exit_code(
-            302, 'ERROR_NO_ENERGIES', message='CP2K left no energy file, the temperature of the AIMD is unknown.'
+            302,
+            'ERROR_NO_ENERGIES',
+            message='CP2K left no energy file, so nothing tells whether its frames are good. {problem}',
         )
         spec.exit_code(
             401, 'ERROR_OPTIMISATION_FAILED', message='The geometry optimisation gave no structure: {problem}'
         )
-        spec.exit_code(402, 'ERROR_AIMD_FAILED', message='The AIMD failed, its good frames are kept: {problem}')
+        spec.exit_code(402, 'ERROR_AIMD_FAILED', message='The AIMD failed from an optimised structure too: {problem}')
         spec.exit_code(403, 'ERROR_NO_GOOD_FRAMES', message='No frame of the AIMD is fit to be learnt: {problem}')
 
     # ------------------------------------------------------------------------------------------------------- validate
@@ -296,9 +298,11 @@ class LabelWorkChain(WorkChain):
                 'the AIMD heated although it started from an optimised structure, a possible exotherm: '
                 'widen the window or tighten the thermostat if the reaction is meant to happen'
             )
-        self.out_many(_call(summarise_label, 'summary', orm.Dict(facts), **report, **folders))
+        outputs = _call(summarise_label, 'summary', orm.Dict(facts), **report, **folders)
+        self.out_many(outputs)
         if self.ctx.failure is not None:
-            return self._exit(*self.ctx.failure)
+            name, problem = self.ctx.failure
+            return self._exit(name, f'{problem} Good frames kept: {outputs["results"]["kept_frames"]}.')
         if 'dataset' not in self.outputs:
             reasons = ' '.join(verdict.reason for verdict in self.verdicts if verdict.reason)
             problem = reasons or 'every frame was refused, see the report of the dataset.'

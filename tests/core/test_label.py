@@ -1,0 +1,110 @@
+"""The parameters of a label and the verdict on an AIMD."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aiida_sis.core import label
+from aiida_sis.core.cp2k_output import EnergySeries
+
+
+def series(temperatures, seconds=0.1):
+    """Make a series of 1 fs steps."""
+    count = len(temperatures)
+    steps = np.arange(count)
+    other = np.zeros(count)
+    return EnergySeries(
+        steps, steps * 1.0, other, np.array(temperatures, dtype=float), other, other, np.full(count, seconds)
+    )
+
+
+SETTINGS = label.read_label_settings({'timestep_fs': 1.0, 'length_fs': 9.0})
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'words'),
+    [
+        ({}, None),
+        ({'max_seconds_per_step': None, 'dataset': {'stride': 5}}, None),
+        ({'length': 10.0}, 'did you mean length_fs'),
+        ({'optimisation': {'max_step': 10}}, 'did you mean optimisation.max_steps'),
+        ({'optimisation': 10}, 'must be a dictionary'),
+        ({'length_fs': 0}, 'parameters.length_fs is 0'),
+        ({'timestep_fs': -1.0}, 'parameters.timestep_fs is -1.0'),
+        ({'temperature_k': None}, 'parameters.temperature_k is None'),
+        ({'hot_sigmas': True}, 'parameters.hot_sigmas is True'),
+        ({'length_fs': float('nan')}, 'parameters.length_fs is nan'),
+        ({'length_fs': 0.2}, 'shorter than one timestep'),
+        ({'optimisation': {'max_steps': 2.5}}, 'whole number'),
+        ({'dataset': {'fractions': [0.5, 0.5]}}, 'three shares'),
+        ({'dataset': {'fractions': [0.5, 0.4, 0.3]}}, 'add up to 1'),
+        ({'dataset': {'split': 'random'}}, 'must be one of'),
+    ],
+)
+def test_check_label_parameters(parameters, words):
+    """One sentence that names the parameter and the remedy."""
+    problem = label.check_label_parameters(parameters)
+    assert problem is None if words is None else words in problem
+    if words is not None:
+        with pytest.raises(ValueError, match='parameters'):
+            label.read_label_settings(parameters)
+
+
+def test_check_start():
+    """The elements are those of the run, the velocities those of the structure."""
+    assert label.check_start(['Li', 'F'], 2, ['F', 'Li'], {'velocities': (2, 3)}) is None
+    assert 'lacks' in label.check_start(['Li', 'F'], 2, ['F'], None)
+    assert '(2, 3)' in label.check_start(['Li'], 2, ['Li'], {'velocities': (3, 3)})
+    assert '(2, 3)' in label.check_start(['Li'], 2, ['Li'], {'v': (2, 3)})
+
+
+def test_normal():
+    """All frames count, and the initial one is no time."""
+    verdict = label.judge('aimd_1', series([300.0] * 10), SETTINGS, 10)
+    assert (verdict.verdict, verdict.reason) == ('normal', '')
+    assert (verdict.n_frames, verdict.n_good_frames, verdict.last_good_step) == (10, 10, 9)
+    assert verdict.aimd_fs == 9.0
+
+
+def test_hot():
+    """The frames before it left its ensemble are good; the time after that was computed all the same."""
+    verdict = label.judge('aimd_1', series([300.0] * 4 + [2700.0] * 6), SETTINGS, 10)
+    assert verdict.verdict == 'hot'
+    assert '2700 K' in verdict.reason
+    assert (verdict.n_good_frames, verdict.last_good_step) == (4, 3)
+    assert verdict.aimd_fs == 9.0
+
+
+def test_failed_and_hot():
+    """A run that heated and then aborted has failed, and keeps what came before the heat."""
+    verdict = label.judge('aimd_1', series([300.0, 300.0, 9000.0]), SETTINGS, 10, failure='The SCF did not converge.')
+    assert (verdict.verdict, verdict.reason, verdict.n_good_frames) == ('failed', 'The SCF did not converge.', 2)
+
+
+def test_failed_before_the_first_frame():
+    """Nothing to judge, nothing to keep."""
+    verdict = label.judge('aimd_1', series([]), SETTINGS, 10, failure='why')
+    assert (verdict.verdict, verdict.n_good_frames, verdict.last_good_step, verdict.aimd_fs) == ('failed', 0, -1, 0.0)
+    assert verdict.max_temperature_k is None
+
+
+def test_unconverged():
+    """A few frames without a converged SCF are left out, many are a failure."""
+    few = label.judge('aimd_1', series([300.0] * 100), SETTINGS, 10, n_unconverged=2)
+    many = label.judge('aimd_1', series([300.0] * 100), SETTINGS, 10, n_unconverged=20)
+    assert (few.verdict, many.verdict) == ('normal', 'failed')
+    assert '20 of 100' in many.reason
+
+
+def test_slow():
+    """Over the budget, whether it came to its end or was stopped at it."""
+    settings = label.read_label_settings({'timestep_fs': 1.0, 'length_fs': 9.0, 'max_seconds_per_step': 1.0})
+    assert label.judge('aimd_1', series([300.0] * 10, seconds=2.0), settings, 10).verdict == 'slow'
+    stopped = label.judge(
+        'aimd_1', series([300.0] * 2, seconds=0.5), settings, 10, failure='out of time', ran_out_of_time=True
+    )
+    assert stopped.verdict == 'slow'
+    assert label.judge('aimd_1', series([300.0] * 10), settings, 10).verdict == 'normal'
+    assert settings.walltime_s == label.START_ALLOWANCE_S + 9.0
+    assert SETTINGS.walltime_s is None
