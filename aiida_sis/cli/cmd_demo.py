@@ -79,6 +79,7 @@ def show_end(node: orm.ProcessNode, console: Console) -> None:
     from aiida_sis.report.tables import generations_table, verdict_lines
 
     record = collect(node)
+    console.print(f'SIS run {record.pk}', highlight=False)
     console.print(generations_table(record))
     for line in verdict_lines(record):
         console.print(line, highlight=False, markup=False)

@@ -37,6 +37,7 @@ def status(pk: str, profile_dir: Path, profile: str | None, watch: bool) -> None
         with LiveReader(node) as reader:
             console.print(live_view(record, reader.read()))
         return
+    console.print(f'SIS run {record.pk}', highlight=False)
     console.print(generations_table(record))
     for line in verdict_lines(record):
         console.print(line, highlight=False, markup=False)

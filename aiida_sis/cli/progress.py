@@ -33,7 +33,9 @@ def follow(node: orm.ProcessNode, console: Console, interval: float = 2.0, plain
 def _follow_live(node: orm.ProcessNode, reader: LiveReader, console: Console, interval: float) -> None:
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while not node.is_terminated:
-            live.update(live_view(collect(node), reader.read()))
+            readings = reader.read()
+            last = max(1, (console.height - len(readings) - 8) // 4)
+            live.update(live_view(collect(node), readings, last))
             time.sleep(interval)
 
 
@@ -64,7 +66,8 @@ def _events(record: RunRecord) -> list[str]:
         number = generation.generation
         for label in generation.labels:
             if label.aimd_fs is not None:
-                events.append(f'generation {number}: {label.n_frames or 0} frames from {label.aimd_fs:.0f} fs of AIMD')
+                amount = f'{label.n_frames or 0} frames from {label.aimd_fs:.0f} fs'
+                events.append(f'generation {number}: AIMD {label.index} gave {amount}')
         training = generation.training
         if training is not None and training.force_rmse is not None:
             events.append(f'generation {number}: trained, held-out force error {training.force_rmse:.3f} eV/Å')

@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from rich import box
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from aiida_sis.report.collect import GenerationRecord, LabelRecord, MdRecord, RunRecord
+from aiida_sis.report.collect import GenerationRecord, LabelRecord, MdRecord, RunRecord, TrainingRecord
 from aiida_sis.report.live import JobReading
 
-__all__ = ('format_seconds', 'generations_table', 'live_view', 'verdict_lines')
+__all__ = ('format_seconds', 'generations_table', 'live_view', 'stage_lines', 'verdict_lines')
 
-_ROUTES = {'direct': 'direct', 'optimised_first': 'optimised first', 'fallback': 'optimised after failure'}
-_BOUNDS = {
-    'low': 'too cold',
-    'high': 'too hot',
-    'crash': 'crash',
-    'lost_atoms': 'atoms lost',
-    'non_finite': 'not a number',
-}
+_BOUNDS = {'crash': 'crash', 'lost_atoms': 'atoms lost', 'non_finite': 'not a number'}
 
 
-def generations_table(record: RunRecord) -> Table:
-    """Show one row per generation: what was labelled, how well it was learnt, how far the MD went.
+def generations_table(record: RunRecord, last: int | None = None) -> Table:
+    """Show each generation: what was labelled, how well it was learnt, how far the MD went. It fits 80 columns.
+
+    :param record: the run.
+    :param last: show only so many generations, the last ones, where the terminal is low.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for header in ('Gen.', 'AIMD\n(fs)', 'Frames\nin all', 'Force\n(eV/Å)', 'Energy\n(meV)', 'Stage,\nreplica'):
+        table.add_column(header, justify='right', no_wrap=True)
+    table.add_column('Stable or t_cp', no_wrap=True)
+    table.add_column('t_next\n(ps)', justify='right', no_wrap=True)
+    for generation in record.generations[-(last or len(record.generations)) :]:
+        for row in _rows(generation):
+            table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def stage_lines(record: RunRecord) -> list[str]:
+    """Say what the stages are that the table counts, and what its signs mean.
 
     :param record: the run.
     """
-    table = Table(title=f'SIS run {record.pk}', title_justify='left', show_lines=True)
-    table.add_column('Gen.', justify='right')
-    table.add_column('AIMD', justify='left')
-    table.add_column('Frames\nin all', justify='right')
-    table.add_column('Force error\n(eV/Å)', justify='right')
-    table.add_column('Energy error\n(meV/atom)', justify='right')
-    table.add_column('MD with this potential\n(stage, replica)', justify='left')
-    table.add_column('t_next\n(ps)', justify='right')
-    for generation in record.generations:
-        table.add_row(*_row(record, generation))
-    return table
+    stages: dict[int, MdRecord] = {}
+    for md in record.md_records:
+        stages.setdefault(md.stage, md)
+    lines = []
+    for number, md in sorted(stages.items()):
+        window = f', window {md.window_k[0]:g} to {md.window_k[1]:g} K' if md.window_k else ''
+        length = f', {md.length_requested_ps:g} ps' if md.length_requested_ps else ''
+        lines.append(f'stage {number}: {record.stage_name(number)}{window}{length}')
+    if any(label.route == 'fallback' for generation in record.generations for label in generation.labels):
+        lines.append('*: AIMD from the optimised snapshot, because the one from the snapshot itself went wrong')
+    return lines
 
 
 def verdict_lines(record: RunRecord) -> list[str]:
@@ -48,7 +58,7 @@ def verdict_lines(record: RunRecord) -> list[str]:
     :param record: the run.
     """
     summary = record.summary
-    lines = [f'Verdict: {_verdict(record)}']
+    lines = [*stage_lines(record), f'Verdict: {_verdict(record)}']
     ratio = summary.get('acceleration_ratio')
     md_ps = summary.get('md_ps')
     if md_ps is not None:
@@ -61,18 +71,19 @@ def verdict_lines(record: RunRecord) -> list[str]:
     return lines
 
 
-def live_view(record: RunRecord, readings: list[JobReading]) -> RenderableType:
-    """Show the table of generations and one progress bar for each running job.
+def live_view(record: RunRecord, readings: list[JobReading], last: int | None = None) -> RenderableType:
+    """Show what the jobs do now, one progress bar each, and the table of generations below.
 
     :param record: the run.
     :param readings: what its jobs do now.
+    :param last: show only so many generations.
     """
     bars = Table.grid(padding=(0, 1))
     for reading in readings:
-        bar = ProgressBar(total=reading.total, completed=reading.done, width=30) if reading.total else Text('')
-        bars.add_row(Text('●', style='green'), Text(str(reading)), bar)
-    state = f'{record.state}, {format_seconds(record.wall_seconds)}'
-    return Group(generations_table(record), Text(state, style='bold'), bars)
+        bar = ProgressBar(total=reading.total, completed=reading.done, width=14) if reading.total else Text('')
+        bars.add_row(Text('●', style='green'), bar, Text(str(reading)))
+    head = Text(f'SIS run {record.pk}: {record.state}, {format_seconds(record.wall_seconds)}', style='bold')
+    return Group(head, bars, generations_table(record, last))
 
 
 def format_seconds(seconds: float) -> str:
@@ -89,42 +100,48 @@ def format_seconds(seconds: float) -> str:
     return f'{hours} h {minutes:02d} min'
 
 
-def _row(record: RunRecord, generation: GenerationRecord) -> tuple[RenderableType, ...]:
+def _rows(generation: GenerationRecord) -> list[list[RenderableType]]:
+    """Return the lines of one generation: its labels and its MD runs side by side, its training on the first."""
+    rows: list[list[RenderableType]] = []
     training = generation.training
-    force = f'{training.force_rmse:.3f}' if training and training.force_rmse is not None else _state(training)
-    energy = f'{1000 * training.energy_rmse:.1f}' if training and training.energy_rmse is not None else ''
-    frames = str(training.n_frames_total) if training and training.n_frames_total else ''
-    return (
-        str(generation.generation),
-        '\n'.join(_label(label) for label in generation.labels) or '–',
-        frames,
-        force,
-        energy,
-        Text('\n').join([_md(md, record.stage_name(md.stage)) for md in generation.md]),
-        '\n'.join(f'{md.t_next_ps:.3f}' if md.t_next_ps is not None else '' for md in generation.md),
-    )
+    for number in range(max(len(generation.labels), len(generation.md), 1)):
+        label = generation.labels[number] if number < len(generation.labels) else None
+        md = generation.md[number] if number < len(generation.md) else None
+        row: list[RenderableType] = [str(generation.generation) if number == 0 else '', _label(label)]
+        row += _training(training) if number == 0 else ['', '', '']
+        rows.append(row + _md(md))
+    return rows
 
 
-def _label(label: LabelRecord) -> str:
+def _label(label: LabelRecord | None) -> str:
+    if label is None:
+        return ''
     if label.aimd_fs is None:
         return label.state
-    route = _ROUTES.get(label.route or '', label.route or '')
-    failed = ' (failed)' if label.state == 'failed' else ''
-    return f'{label.aimd_fs:.0f} fs, {label.n_frames or 0} frames, {route}{failed}'
+    return f'{label.aimd_fs:.0f}{"*" if label.route == "fallback" else ""}'
 
 
-def _md(md: MdRecord, stage: str) -> Text:
-    name = f'{stage}, {md.replica}: '
+def _training(training: TrainingRecord | None) -> list[RenderableType]:
+    if training is None:
+        return ['', '', '']
+    frames = str(training.n_frames_total) if training.n_frames_total else ''
+    if training.force_rmse is None:
+        return [frames, training.state, '']
+    energy = f'{1000 * training.energy_rmse:.1f}' if training.energy_rmse is not None else ''
+    return [frames, f'{training.force_rmse:.3f}', energy]
+
+
+def _md(md: MdRecord | None) -> list[RenderableType]:
+    if md is None:
+        return ['', '', '']
+    name = f'{md.stage}, {md.replica}'
     if md.stable:
-        return Text(f'{name}stable {md.length_ps or 0:.4g} ps', style='green')
-    if md.t_cp_ps is not None:
-        at = f', {md.temperature_cp_k:.0f} K' if md.temperature_cp_k is not None else ''
-        return Text(f'{name}t_cp {md.t_cp_ps:.3f} ps ({_BOUNDS.get(md.bound or "", md.bound)}{at})', style='red')
-    return Text(f'{name}{md.state}', style='red' if md.state == 'failed' else '')
-
-
-def _state(record: Any) -> str:
-    return '' if record is None or record.state == 'finished' else str(record.state)
+        return [name, Text(f'stable {md.length_ps or 0:.4g} ps', style='green'), '']
+    if md.t_cp_ps is None:
+        return [name, Text(md.state, style='red' if md.state == 'failed' else ''), '']
+    how = _BOUNDS.get(md.bound or '') or (f'{md.temperature_cp_k:.0f} K' if md.temperature_cp_k is not None else '')
+    t_next = f'{md.t_next_ps:.3f}' if md.t_next_ps is not None else ''
+    return [name, Text(f'{md.t_cp_ps:.3f} ps, {how}', style='red'), t_next]
 
 
 def _verdict(record: RunRecord) -> str:

@@ -22,20 +22,22 @@ def render(renderable: RenderableType) -> str:
 def test_generations(make_run) -> None:
     """Errors, catastrophic point and stable length are in the rows."""
     text = render(generations_table(collect(make_run())))
-    for part in (
-        '0.200',
-        '4.0',
-        'coarse, 0: t_cp 0.120 ps (too hot, 1120 K)',
-        'fine, 0: stable 10 ps',
-        '0.072',
-        'direct',
-    ):
+    for part in ('0.200', '4.0', '0.120 ps, 1120 K', 'stable 10 ps', '0.072', '1, 0'):
         assert part in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+
+
+def test_low_terminal(make_run) -> None:
+    """Where there is no room the last generations are shown."""
+    text = render(generations_table(collect(make_run()), last=1))
+    assert '0.120 ps' not in text
+    assert 'stable 10 ps' in text
 
 
 def test_verdict(make_run) -> None:
     """The verdict names the outcome and the acceleration ratio."""
     text = '\n'.join(verdict_lines(collect(make_run())))
+    assert 'stage 1: fine, window 50 to 800 K, 10 ps' in text
     assert 'Verdict: stable through the last stage' in text
     assert 'Acceleration ratio (MD / AIMD): 50' in text
     assert 'Stable MD: 10 ps from 0.2 ps of AIMD' in text
@@ -43,7 +45,7 @@ def test_verdict(make_run) -> None:
 
 def test_verdict_of_failure(make_run) -> None:
     """A failure shows its exit code."""
-    assert 'exit code 410' in verdict_lines(collect(make_run(ProcessState.FINISHED, 410)))[0]
+    assert 'exit code 410' in '\n'.join(verdict_lines(collect(make_run(ProcessState.FINISHED, 410))))
 
 
 def test_live_view(make_run) -> None:
