@@ -67,7 +67,9 @@ def deepmd_parameters(deepmd_files: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def deepmd_datasets(aiida_profile: Any, deepmd_files: Path, deepmd_parameters: dict[str, Any]) -> dict[str, DatasetData]:
+def deepmd_datasets(
+    aiida_profile: Any, deepmd_files: Path, deepmd_parameters: dict[str, Any]
+) -> dict[str, DatasetData]:
     """The two datasets of 15 frames those outputs were made with: a Li-FSI ion pair, GFN1-xTB, 300 K."""
     raw = np.load(deepmd_files / 'frames.npz')
     type_map = deepmd_parameters['model']['type_map']

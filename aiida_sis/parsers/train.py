@@ -30,12 +30,16 @@ class DeepmdTrainParser(Parser):
         """
         self.temporary = Path(kwargs.get('retrieved_temporary_folder') or '/nonexistent')
         self.results: dict[str, Any] = {'warnings': []}
+        self.finished = False
         failure = self._train()
-        if failure is None:
-            failure = self._test()
-            nan = self._failure('ERROR_LOSS_NOT_FINITE').status
-            if failure is None or failure.status != nan:  # a model that answers NaN is no potential
-                failure = self._potential() or failure
+        nan = self._failure('ERROR_LOSS_NOT_FINITE').status
+        if self.finished and (failure is None or failure.status != nan):
+            tested = self._test()
+            if tested is not None and tested.status == nan:  # a model that answers NaN is no potential
+                failure = tested
+            else:
+                missing = self._potential()
+                failure = failure or missing or tested
         self.out('results', orm.Dict(self.results))
         return failure
 
@@ -76,7 +80,7 @@ class DeepmdTrainParser(Parser):
             return self._failure('ERROR_TRAINING_FAILED', reason=log.error)
         if not log.finished:
             return self._failure('ERROR_TRAINING_INTERRUPTED', step=log.n_steps, wanted=wanted)
-        self.results['n_steps'] = wanted
+        self.finished, self.results['n_steps'] = True, wanted
         return curve_failure
 
     def _learning_curve(self) -> ExitCode | None:

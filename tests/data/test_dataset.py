@@ -54,7 +54,8 @@ def test_split(aiida_profile: Any) -> None:
 def test_digest_depends_on_content_only(aiida_profile: Any) -> None:
     reference = DatasetData(**ARRAYS).sha256
     assert DatasetData(**ARRAYS, label='x', generation=4).sha256 == reference
-    for changed in ({'energies': ARRAYS['energies'] + 1e-9}, {'split': [0, 2, 0, 1, 1]}, {'type_map': ['F', 'Li', 'O']}):
+    other = ({'energies': ARRAYS['energies'] + 1e-9}, {'split': [0, 2, 0, 1, 1]}, {'type_map': ['F', 'Li', 'O']})
+    for changed in other:
         assert DatasetData(**{**ARRAYS, **changed}).sha256 != reference
 
 
