@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiida_sis.cli.codes import FoundCode, environment_of, prepend_text
+from aiida_sis.cli.storage import use_write_ahead_log
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -66,8 +67,10 @@ def ensure_profile(folder: Path) -> bool:
     :returns: whether it is new.
     """
     point_to(folder)
+    from aiida.manage import get_manager
     from aiida.manage.configuration import create_profile, get_config, load_profile
     from aiida.plugins import BrokerFactory
+    from aiida.storage.sqlite_dos.backend import SqliteDosStorage
 
     config = get_config(create=True)
     new = PROFILE_NAME not in config.profile_names
@@ -86,6 +89,9 @@ def ensure_profile(folder: Path) -> bool:
         config.set_option(name, value, scope=PROFILE_NAME)
     config.store()
     load_profile(PROFILE_NAME, allow_switch=True)
+    storage = get_manager().get_profile_storage()
+    if isinstance(storage, SqliteDosStorage):
+        use_write_ahead_log(storage.filepath_database)
     return new
 
 
