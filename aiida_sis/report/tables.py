@@ -117,7 +117,7 @@ def _label(label: LabelRecord | None) -> str:
     if label is None:
         return ''
     if label.aimd_fs is None:
-        return label.state
+        return _open(label.state)
     return f'{label.aimd_fs:.0f}{"*" if label.route == "fallback" else ""}'
 
 
@@ -126,7 +126,7 @@ def _training(training: TrainingRecord | None) -> list[RenderableType]:
         return ['', '', '']
     frames = str(training.n_frames_total) if training.n_frames_total else ''
     if training.force_rmse is None:
-        return [frames, training.state, '']
+        return [frames, _open(training.state), '']
     energy = f'{1000 * training.energy_rmse:.1f}' if training.energy_rmse is not None else ''
     return [frames, f'{training.force_rmse:.3f}', energy]
 
@@ -138,10 +138,15 @@ def _md(md: MdRecord | None) -> list[RenderableType]:
     if md.stable:
         return [name, Text(f'stable {md.length_ps or 0:.4g} ps', style='green'), '']
     if md.t_cp_ps is None:
-        return [name, Text(md.state, style='red' if md.state == 'failed' else ''), '']
+        return [name, Text(_open(md.state), style='red' if md.state == 'failed' else ''), '']
     how = _BOUNDS.get(md.bound or '') or (f'{md.temperature_cp_k:.0f} K' if md.temperature_cp_k is not None else '')
     t_next = f'{md.t_next_ps:.3f}' if md.t_next_ps is not None else ''
     return [name, Text(f'{md.t_cp_ps:.3f} ps, {how}', style='red'), t_next]
+
+
+def _open(state: str) -> str:
+    """Return what stands where there is no number: dots while it is being made, else the state."""
+    return '…' if state in ('waiting', 'running') else state
 
 
 def _verdict(record: RunRecord) -> str:
