@@ -1,8 +1,8 @@
-"""Run the demonstration with several seeds, one after the other, and print the table that `docs/demonstration.md` shows.
+"""Run the demonstration with several seeds, one after the other, and print the table of `docs/demonstration.md`.
 
-No constant of the demonstration may be tuned to one seed: each run draws its AIMD velocities, its splits, its network weights and
-its MD velocities anew. Use: `AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/seeds.py 1 2 3 4 5` (about ten minutes each), or
-with `--pk PK …` to print the table of runs that exist.
+No constant of the demonstration may be tuned to one seed: each run draws its AIMD velocities, its splits, its weights and
+its MD velocities anew. Use: `AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/seeds.py 1 2 3 4 5`, about ten minutes
+each, or with `--pk PK …` to print the table of runs that exist.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sis import SisWorkChain
 
 CODES = {'cp2k': 'cp2k@localhost', 'dp': 'dp@localhost', 'lmp': 'lmp@localhost'}
-HEADER = '| seed | outcome | generations | t_cp, ps | AIMD, ps | MD, ps | AR | last force RMSE, eV/Å | wall, min | framework |'
+HEADER = '| seed | outcome | generations | t_cp, ps | AIMD, ps | MD, ps | AR | RMSE, eV/Å | wall, min | framework |'
 
 
 def run_one(seed: int, length_ps: float | None) -> orm.WorkChainNode:
@@ -51,10 +51,11 @@ def row(node: orm.WorkChainNode) -> str:
     summary = record.summary
     points = [f'{md.t_cp_ps:.2f}' for md in record.md_records if md.t_cp_ps is not None]
     clock = wall_time(node, record.wall_seconds)
-    errors = [gen.training.force_rmse for gen in record.generations if gen.training and gen.training.force_rmse is not None]
+    trainings = [generation.training for generation in record.generations if generation.training]
+    errors = [training.force_rmse for training in trainings if training.force_rmse is not None]
     ratio = summary.get('acceleration_ratio') or 0.0
     return (
-        f'| {node.inputs.seed.value} | {summary.get("outcome", f"exit {node.exit_status}")} | {len(record.generations)} | '
+        f'| {node.inputs.seed.value} | {summary.get("outcome", node.exit_status)} | {len(record.generations)} | '
         f'{", ".join(points)} | {record.aimd_ps:.2f} | {summary.get("md_ps", 0):g} | {ratio:.1f} | {errors[-1]:.3f} | '
         f'{record.wall_seconds / 60:.1f} | {100 * clock.framework_share:.1f} % |'
     )

@@ -1,7 +1,7 @@
 """Compare rules for t_next on the catastrophes of runs that have ended.
 
-For each catastrophic point, every rule names a snapshot, and an AIMD of the run's own length and level of theory is started from it.
-What counts is whether that AIMD ran normally, without the geometry optimisation. Use:
+For each catastrophic point, every rule names a snapshot, and an AIMD of the run's own length and level of theory is
+started from it. What counts is whether that AIMD ran normally, without the geometry optimisation. Use:
 `AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/tnext.py PK [PK …]`.
 """
 

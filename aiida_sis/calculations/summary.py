@@ -17,4 +17,6 @@ def summarise(outcome: orm.Str, parameters: orm.Dict, **results: orm.Dict) -> or
     :param results: the results, under the link labels of the workchains that gave them.
     :returns: the summary, see :func:`aiida_sis.core.summary.make_summary`.
     """
-    return orm.Dict(make_summary(outcome.value, parameters.get_dict(), {key: node.get_dict() for key, node in results.items()}))
+    return orm.Dict(
+        make_summary(outcome.value, parameters.get_dict(), {key: node.get_dict() for key, node in results.items()})
+    )

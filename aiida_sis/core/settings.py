@@ -1,12 +1,13 @@
 """What a SIS run is asked to do, checked before anything is submitted.
 
-The settings arrive as one plain dictionary (a protocol plus the user's overrides). They are read into typed models here so
-that a misspelt key or an impossible value becomes one sentence instead of a job that fails an hour later.
+The settings arrive as one plain dictionary (a protocol plus the user's overrides). They are read into typed models
+here so that a misspelt key or an impossible value becomes one sentence instead of a job that fails an hour later.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,17 +114,18 @@ def _one_sentence(exception: ValidationError) -> str:
             parent = Stage
         elif error['loc'][0] == 'learning' and len(error['loc']) > 1:
             parent = LearningSchedule
-        return f"The key '{path}' of the SIS parameters is unknown: {nearest_key(str(error['loc'][-1]), list(parent.model_fields))}"
+        remedy = nearest_key(str(error['loc'][-1]), list(parent.model_fields))
+        return f"The key '{path}' of the SIS parameters is unknown: {remedy}"
     if error['type'] == 'missing':
         return f"The key '{path}' of the SIS parameters is missing: give it in the protocol or in the overrides."
     return f"The value {error['input']!r} of '{path}' in the SIS parameters is not valid: {error['msg']}."
 
 
 def _widening_stage(stages: tuple[Stage, ...]) -> str | None:
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in itertools.pairwise(stages):
         if after.window_k[0] < before.window_k[0] or after.window_k[1] > before.window_k[1]:
             return (
-                f"The window {list(after.window_k)} K of stage '{after.name}' is wider than {list(before.window_k)} K of "
-                f"stage '{before.name}' before it: order the stages from coarse to fine."
+                f"The window {list(after.window_k)} K of stage '{after.name}' is wider than {list(before.window_k)} K "
+                f"of stage '{before.name}' before it: order the stages from coarse to fine."
             )
     return None

@@ -22,8 +22,8 @@ def make_summary(outcome: str, parameters: Results, results: Mapping[str, Result
     :param outcome: how the run ended.
     :param parameters: the settings of the run.
     :param results: the results dictionaries under ``label_g{g}_{i}``, ``train_g{g}`` and ``explore_g{g}_s{s}_r{r}``.
-    :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``, ``md_ps`` and
-        ``acceleration_ratio``; times in ps, temperatures in K.
+    :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``,
+        ``md_ps`` and ``acceleration_ratio``; times in ps, temperatures in K.
     """
     generations = [_generation(number, results) for number in range(_last_generation(results) + 1)]
     aimd_ps = sum(label['aimd_fs'] for generation in generations for label in generation['labels']) / 1000

@@ -1,7 +1,7 @@
 """Where the wall time of a run went: into the codes, or into the framework around them.
 
-Each job writes the time at which its code starts and ends into the scheduler's output, which AiiDA always retrieves. Codes run
-side by side, so it is the union of their intervals that counts.
+Each job writes the time at which its code starts and ends into the scheduler's output, which AiiDA always retrieves.
+Codes run side by side, so it is the union of their intervals that counts.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from ase.io import read
 def lifsi_ion_pair() -> orm.StructureData:
     """Give one LiFSI ion pair in a cubic cell of 9 Å, optimised with GFN1-xTB.
 
-    The smallest piece of the paper's electrolyte that keeps its salt whole: Li+ on two oxygens of the FSI- anion. No hydrogen,
+    The smallest piece of the paper's electrolyte that keeps its salt whole: Li+ on two oxygens of the FSI- anion. No
+    hydrogen,
     so 1 fs is a sound timestep. An MD from an unoptimised start would explode and teach the potential nothing.
 
     :returns: the structure, 10 atoms; positions in Å.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from aiida import orm
+from typing import Any
+
+from aiida import engine, orm
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler, while_
-from aiida.engine.processes.workchains.workchain import WorkChainSpec
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler
 
 from aiida_sis.calculations.md import LammpsMdCalculation
+
+while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
 
 
 class ExploreWorkChain(BaseRestartWorkChain):
@@ -16,7 +19,7 @@ class ExploreWorkChain(BaseRestartWorkChain):
     _process_class = LammpsMdCalculation
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         """Define the ports and the outline.
 
         :param spec: the process specification.
@@ -34,7 +37,8 @@ class ExploreWorkChain(BaseRestartWorkChain):
 
     @process_handler(priority=400, exit_codes=[LammpsMdCalculation.exit_codes.ERROR_LOG_TRUNCATED])
     def repeat_cut_short(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Repeat, once, an MD that was killed from outside (walltime, node failure): its series says nothing of the physics.
+        """Repeat, once, an MD that was killed from outside (walltime, node failure): its series says nothing of the
+        physics.
 
         :param calculation: the MD that was cut short.
         :returns: a report that restarts it, or nothing the second time.

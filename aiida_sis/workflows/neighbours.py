@@ -13,8 +13,8 @@ from ase.neighborlist import neighbor_list
 def suggest_sel(structures: Sequence[Atoms], type_map: Sequence[str], rcut: float, margin: float = 1.5) -> list[int]:
     """Suggest the `sel` of a smooth-edition descriptor, one number for each element.
 
-    It must stay the same for a whole SIS run, since the weights of a parent potential are laid out by it, so it is taken
-    from the start structures with room to spare instead of from data that does not exist yet.
+    It must stay the same for a whole SIS run, since the weights of a parent potential are laid out by it, so it is
+    taken from the start structures with room to spare instead of from data that does not exist yet.
 
     :param structures: the start structures.
     :param type_map: the elements in the order of the potential.

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aiida import orm
+from aiida import engine, orm
 from aiida.common import AttributeDict
-from aiida.engine import ExitCode, WorkChain, if_, while_
-from aiida.engine.processes.builder import ProcessBuilder
-from aiida.engine.processes.workchains.workchain import WorkChainSpec
+from aiida.engine import ExitCode, WorkChain
 
 from aiida_sis.calculations.select import select_snapshot
 from aiida_sis.calculations.summary import summarise
@@ -22,6 +20,10 @@ from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.train import TrainWorkChain
 from aiida_sis.workflows.validation import validate_sis_inputs
 
+# Their types only take the methods of `WorkChain` itself as steps.
+if_: Any = engine.if_
+while_: Any = engine.while_
+
 _LABEL, _TRAIN, _EXPLORE = 1, 2, 3
 
 
@@ -29,18 +31,31 @@ class SisWorkChain(WorkChain):
     """Label, train, explore; where the MD's temperature leaves its window, label a snapshot from before and go on."""
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         """Define the ports, the outline and the exit codes.
 
         :param spec: the process specification.
         """
         super().define(spec)
         spec.input_namespace(
-            'systems', valid_type=orm.StructureData, dynamic=True, help='The start structures, by name; each is explored.'
+            'systems',
+            valid_type=orm.StructureData,
+            dynamic=True,
+            help='The start structures, by name; each is explored.',
         )
-        spec.input('type_map', valid_type=orm.List, serializer=orm.to_aiida_type, help='Order of the elements in the potential.')
+        spec.input(
+            'type_map',
+            valid_type=orm.List,
+            serializer=orm.to_aiida_type,
+            help='Order of the elements in the potential.',
+        )
         spec.input('parameters', valid_type=orm.Dict, serializer=orm.to_aiida_type, help='Keys of `SisSettings`.')
-        spec.input('seed', valid_type=orm.Int, serializer=orm.to_aiida_type, help='Every random choice of the run follows from it.')
+        spec.input(
+            'seed',
+            valid_type=orm.Int,
+            serializer=orm.to_aiida_type,
+            help='Every random choice of the run follows from it.',
+        )
         spec.expose_inputs(LabelWorkChain, namespace='label', exclude=('structure', 'velocities', 'type_map', 'seed'))
         spec.expose_inputs(TrainWorkChain, namespace='train', exclude=('train.datasets', 'train.parent', 'train.seed'))
         spec.expose_inputs(
@@ -48,15 +63,23 @@ class SisWorkChain(WorkChain):
         )
         spec.inputs.validator = validate_sis_inputs
 
-        spec.output('summary', valid_type=orm.Dict, help='Generations, catastrophic points, labelled time, acceleration ratio.')
+        spec.output(
+            'summary', valid_type=orm.Dict, help='Generations, catastrophic points, labelled time, acceleration ratio.'
+        )
         spec.output('potential', valid_type=PotentialData, required=False, help='The latest potential.')
-        spec.output_namespace('potentials', valid_type=PotentialData, dynamic=True, help='The potential of each generation.')
-        spec.output_namespace('datasets', valid_type=DatasetData, dynamic=True, help='All labelled data, by generation.')
+        spec.output_namespace(
+            'potentials', valid_type=PotentialData, dynamic=True, help='The potential of each generation.'
+        )
+        spec.output_namespace(
+            'datasets', valid_type=DatasetData, dynamic=True, help='All labelled data, by generation.'
+        )
 
         spec.exit_code(401, 'ERROR_LABELLING_FAILED', 'No AIMD of generation {generation} gave a single usable frame.')
         spec.exit_code(402, 'ERROR_TRAINING_FAILED', 'The training of generation {generation} failed.')
         spec.exit_code(403, 'ERROR_EXPLORATION_FAILED', 'No MD of generation {generation} could be read.')
-        spec.exit_code(410, 'ERROR_MAX_GENERATIONS', 'The MD is not stable after the last generation allowed, {generation}.')
+        spec.exit_code(
+            410, 'ERROR_MAX_GENERATIONS', 'The MD is not stable after the last generation allowed, {generation}.'
+        )
 
         spec.outline(
             cls.setup,
@@ -87,7 +110,7 @@ class SisWorkChain(WorkChain):
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         seed: int = 1,
-    ) -> ProcessBuilder:
+    ) -> Any:
         """Give a builder that is filled by a protocol.
 
         :param codes: the codes or their labels under the keys ``cp2k``, ``dp`` and ``lmp``.
@@ -137,7 +160,9 @@ class SisWorkChain(WorkChain):
         for index, (name, inputs) in enumerate(self.ctx.starts):
             self._submit_label(index, name, inputs, {})
 
-    def _submit_label(self, index: int, system: str, inputs: Mapping[str, orm.Data], changes: Mapping[str, Any]) -> None:
+    def _submit_label(
+        self, index: int, system: str, inputs: Mapping[str, orm.Data], changes: Mapping[str, Any]
+    ) -> None:
         generation = self.ctx.generation
         exposed = AttributeDict(self.exposed_inputs(LabelWorkChain, 'label'))
         exposed.update(inputs)
@@ -183,7 +208,7 @@ class SisWorkChain(WorkChain):
 
         :returns: whether the loop goes on.
         """
-        return self.ctx.stage < len(self.settings.stages)
+        return bool(self.ctx.stage < len(self.settings.stages))
 
     def train_potential(self) -> None:
         """Train on all data so far; later generations continue from their parent at a lower learning rate."""
@@ -197,7 +222,9 @@ class SisWorkChain(WorkChain):
             exposed.train.parent = self.ctx.potentials[f'g{generation - 1}']
         exposed.metadata = {'call_link_label': f'train_g{generation}'}
         node = self.submit(TrainWorkChain, **exposed)
-        self.report(f'generation {generation}: training on {len(self.ctx.datasets)} dataset(s), TrainWorkChain<{node.pk}>')
+        self.report(
+            f'generation {generation}: training on {len(self.ctx.datasets)} dataset(s), TrainWorkChain<{node.pk}>'
+        )
         self.to_context(**{f'train_g{generation}': node})
 
     def inspect_potential(self) -> ExitCode | None:
@@ -237,7 +264,11 @@ class SisWorkChain(WorkChain):
             exposed.md.seed = orm.Int(derive_seed(self.inputs.seed.value, _EXPLORE, generation, number, replica))
             exposed.md.parameters = orm.Dict(
                 exposed.md.parameters.get_dict()
-                | {'temperature_k': settings.temperature_k, 'window_k': list(stage.window_k), 'length_ps': stage.length_ps}
+                | {
+                    'temperature_k': settings.temperature_k,
+                    'window_k': list(stage.window_k),
+                    'length_ps': stage.length_ps,
+                }
             )
             key = f'explore_g{generation}_s{number}_r{replica}'
             exposed.metadata = {'call_link_label': key}
@@ -272,7 +303,9 @@ class SisWorkChain(WorkChain):
             return None
         if unread:
             return self._end_with(self.exit_codes.ERROR_EXPLORATION_FAILED.format(generation=generation))
-        self.report(f'generation {generation}: stage {stage.name} passed, {stage.length_ps:g} ps stable on every replica')
+        self.report(
+            f'generation {generation}: stage {stage.name} passed, {stage.length_ps:g} ps stable on every replica'
+        )
         self.ctx.stage += 1
         return None
 

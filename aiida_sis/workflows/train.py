@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
-from aiida import orm
+from aiida import engine, orm
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, process_handler, while_
-from aiida.engine.processes.workchains.workchain import WorkChainSpec
+from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, process_handler
 
 from aiida_sis.calculations.train import DeepmdTrainCalculation
+
+while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
 
 
 class TrainWorkChain(BaseRestartWorkChain):
@@ -23,7 +25,7 @@ class TrainWorkChain(BaseRestartWorkChain):
     _process_class = DeepmdTrainCalculation
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: Any) -> None:
         """Define the ports, the outline and the exit codes.
 
         :param spec: the process specification.
@@ -68,13 +70,14 @@ class TrainWorkChain(BaseRestartWorkChain):
             return None
         if self.ctx.extensions >= self.inputs.max_extensions.value:
             self.report(
-                f'force RMSE {error:.3f} eV/Å on held-out frames is still above {limit:.3f} after {self.ctx.extensions} '
+                f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f} after {self.ctx.extensions} '
                 f'continuation(s): going on with this potential, which is short of training rather than of data'
             )
             return None
         self.ctx.extensions += 1
+        self.ctx.inputs.pop('restart_folder', None)
         self.ctx.inputs.parent = calculation.outputs.potential
-        self.ctx.inputs.parameters = orm.Dict(self._continued(halve=True))
+        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate())
         self.report(f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f}: the training is continued')
         return ProcessHandlerReport(True)
 
@@ -85,13 +88,28 @@ class TrainWorkChain(BaseRestartWorkChain):
         :param calculation: the failed training.
         :returns: a report that restarts it; the cap is `max_iterations`.
         """
-        self.ctx.inputs.parameters = orm.Dict(self._continued(halve=True))
+        self.ctx.inputs.pop('restart_folder', None)
+        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate())
         self.report(f'the loss of {calculation.pk} became NaN: trying again with half the start learning rate')
         return ProcessHandlerReport(True)
 
-    def _continued(self, halve: bool) -> dict[str, object]:
-        parameters: dict[str, object] = copy.deepcopy(self.ctx.inputs.parameters.get_dict())
+    @process_handler(priority=300, exit_codes=[DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED])
+    def restart_interrupted(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Go on from the last checkpoint of a training that was killed (walltime, node failure).
+
+        :param calculation: the training that was cut short.
+        :returns: a report that restarts it, or nothing where it left no step behind to go on from.
+        """
+        steps = calculation.outputs.results.get('n_steps') if 'results' in calculation.outputs else None
+        if not steps or steps < self.ctx.inputs.parameters['training'].get('save_freq', 1000):
+            return None
+        self.ctx.inputs.pop('parent', None)
+        self.ctx.inputs.restart_folder = calculation.outputs.remote_folder
+        self.report(f'{calculation.pk} was killed after {steps} steps: going on from its checkpoint')
+        return ProcessHandlerReport(True)
+
+    def _with_half_the_rate(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = copy.deepcopy(self.ctx.inputs.parameters.get_dict())
         rate = parameters['learning_rate']
-        if halve and isinstance(rate, dict):
-            rate['start_lr'] = max(rate['start_lr'] / 2, rate['stop_lr'])
+        rate['start_lr'] = max(rate['start_lr'] / 2, rate['stop_lr'])
         return parameters

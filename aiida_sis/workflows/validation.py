@@ -11,7 +11,11 @@ from aiida_sis.core.cp2k import check_elements
 from aiida_sis.core.settings import SisSettings, read_settings
 from aiida_sis.core.stability import degrees_of_freedom, validate_window
 
-_PLUGINS = (('label', 'cp2k', 'cp2k', 'cp2k'), ('train', 'train', 'sis.deepmd.train'), ('explore', 'md', 'sis.lammps.md'))
+_PLUGINS = (
+    ('label', 'cp2k', 'cp2k', 'cp2k'),
+    ('train', 'train', 'sis.deepmd.train'),
+    ('explore', 'md', 'sis.lammps.md'),
+)
 
 
 def validate_sis_inputs(inputs: Mapping[str, Any], _context: object) -> str | None:
@@ -58,7 +62,7 @@ def _check_elements(inputs: Mapping[str, Any]) -> str | None:
         unknown = [element for element in elements if element not in type_map]
         if unknown:
             return (
-                f"The system '{name}' has {', '.join(unknown)}, which the type_map {type_map} lacks: add the element to "
+                f"The system '{name}' has {', '.join(unknown)}, which the type_map {type_map} lacks: add it to "
                 'type_map, which is fixed for a whole run.'
             )
         problem = check_elements(parameters.get_dict(), elements) if parameters is not None else None

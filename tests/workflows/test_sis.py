@@ -92,7 +92,8 @@ def trained() -> orm.WorkChainNode:
 def explored(stable: bool) -> orm.WorkChainNode:
     """Give an MD that survived, or that met a catastrophic point at 0.5 ps."""
     if stable:
-        return ended({'results': orm.Dict({'stable': True, 'length_ps_reached': 2.0, 'catastrophe': None, 't_next': None})})
+        survived = {'stable': True, 'length_ps_reached': 2.0, 'catastrophe': None, 't_next': None}
+        return ended({'results': orm.Dict(survived)})
     atoms = lifsi_ion_pair().get_ase()
     snapshots = orm.TrajectoryData()
     snapshots.set_trajectory(
@@ -138,7 +139,7 @@ def end(process: SisWorkChain, **nodes: orm.WorkChainNode) -> None:
 
 
 def test_first_labels_have_their_own_seeds(sis: tuple[SisWorkChain, Children]) -> None:
-    """Both AIMD runs of generation 0 start from the same structure with different seeds and the length of generation 0."""
+    """The AIMD runs of generation 0 start from one structure, with different seeds and their own length."""
     process, children = sis
     process.label_start_structures()
     first, second = children.inputs['label_g0_0'], children.inputs['label_g0_1']

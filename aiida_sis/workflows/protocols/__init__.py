@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 from aiida import orm
-from aiida.engine.processes.builder import ProcessBuilder
 
 from aiida_sis.core.settings import nearest_key, read_settings
 from aiida_sis.workflows.neighbours import suggest_sel
@@ -26,9 +25,7 @@ def list_protocols() -> dict[str, str]:
 
     :returns: descriptions by name.
     """
-    folder = resources.files(__package__)
-    names = sorted(entry.name.removesuffix('.yaml') for entry in folder.iterdir() if entry.name.endswith('.yaml'))
-    return {name: str(_read(name)['description']) for name in names}
+    return {name: str(_read(name)['description']) for name in _names()}
 
 
 def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -39,7 +36,7 @@ def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict
     :returns: the inputs by section.
     :raises ValueError: for an unknown protocol or section, naming the nearest valid one.
     """
-    known = [entry.name.removesuffix('.yaml') for entry in resources.files(__package__).iterdir() if entry.name.endswith('.yaml')]
+    known = _names()
     if name not in known:
         raise ValueError(f"There is no protocol '{name}': {nearest_key(name, known)}")
     values = _read(name)
@@ -50,14 +47,14 @@ def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict
 
 
 def fill_builder(
-    builder: ProcessBuilder,
+    builder: Any,
     codes: Mapping[str, orm.AbstractCode | str],
     systems: Mapping[str, orm.StructureData],
     protocol: str,
     overrides: Mapping[str, Any] | None,
     options: Mapping[str, Any] | None,
     seed: int,
-) -> ProcessBuilder:
+) -> Any:
     """Fill the builder of a SIS run; the ports and units are those of its workchains.
 
     :param builder: the empty builder.
@@ -102,6 +99,11 @@ def fill_builder(
     return builder
 
 
+def _names() -> list[str]:
+    files = (entry.name for entry in resources.files(__package__).iterdir())
+    return sorted(name.removesuffix('.yaml') for name in files if name.endswith('.yaml'))
+
+
 def _read(name: str) -> dict[str, Any]:
     """Read one file; a section that it lacks is taken whole from the protocol that it extends."""
     text = resources.files(__package__).joinpath(f'{name}.yaml').read_text(encoding='utf-8')
@@ -133,7 +135,9 @@ def _load_codes(codes: Mapping[str, orm.AbstractCode | str]) -> dict[str, orm.Ab
             raise ValueError(f"The code key '{key}' is unknown: {nearest_key(key, list(_CODES))}")
     missing = [key for key in _CODES if key not in codes]
     if missing:
-        raise ValueError(f'The codes lack {", ".join(missing)}: give a code or its label for each of {", ".join(_CODES)}.')
+        raise ValueError(
+            f'The codes lack {", ".join(missing)}: give a code or its label for each of {", ".join(_CODES)}.'
+        )
     return {key: orm.load_code(code) if isinstance(code, str) else code for key, code in codes.items()}
 
 

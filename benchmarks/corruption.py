@@ -1,0 +1,146 @@
+"""Show when a potential went wrong, long before the temperature said so.
+
+The last snapshots before a catastrophic point are labelled again, one by one, with the level of theory of the run
+(CP2K, REFTRAJ), and the
+error of the potential is drawn against the time. This is where the default margin of t_next comes from. Use:
+`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/corruption.py PK_OF_EXPLORE … -o docs/images/corruption.png`,
+with the PK of MD workchains that met a catastrophic point.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+import numpy as np
+from aiida import orm
+from aiida.engine import calcfunction, run_get_node
+from aiida_cp2k.workchains import Cp2kBaseWorkChain
+from numpy.typing import NDArray
+
+from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+
+REFTRAJ = {'TRAJ_FILE_NAME': 'aiida-reftraj.xyz', 'EVAL_ENERGY_FORCES': True, 'EVAL_FORCES': True, 'FIRST_SNAPSHOT': 1}
+EACH = {'EACH': {'MD': 1}}
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The potential against the teacher along one MD.
+
+    :param before_fs: time before the catastrophic point, shape (n_frames,).
+    :param force: force RMSE in eV/Å, shape (n_frames,).
+    :param energy: energy of the potential minus that of the teacher in eV, shape (n_frames,).
+    :param temperature: in K, shape (n_frames,).
+    """
+
+    before_fs: NDArray[np.float64]
+    force: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    temperature: NDArray[np.float64]
+
+
+@calcfunction
+def thin(snapshots: orm.TrajectoryData, stride: orm.Int) -> orm.TrajectoryData:
+    """Take every n-th frame, counted from the last.
+
+    :param snapshots: the frames of an MD.
+    :param stride: n.
+    :returns: the frames with step ids from 0, as aiida-cp2k wants them.
+    """
+    keep = np.arange(snapshots.numsteps)[:: -stride.value][::-1]
+    thinned = orm.TrajectoryData()
+    thinned.set_trajectory(
+        symbols=snapshots.symbols,
+        positions=snapshots.get_positions()[keep],
+        cells=snapshots.get_cells()[keep],
+        stepids=np.arange(len(keep)),
+        times=snapshots.get_times()[keep],
+        pbc=[True, True, True],
+    )
+    thinned.set_array('forces', snapshots.get_array('forces')[keep])
+    return thinned
+
+
+def errors_of(explore: orm.WorkChainNode, stride: int) -> Errors:
+    """Label the snapshots of an MD again.
+
+    :param explore: an MD workchain that met a catastrophic point.
+    :param stride: label every n-th snapshot.
+    :returns: the errors of its potential.
+    """
+    sis = explore.caller
+    frames = thin(explore.outputs.snapshots, orm.Int(stride))
+    parameters = sis.inputs.label.cp2k.cp2k.parameters.get_dict()
+    parameters.setdefault('GLOBAL', {})['RUN_TYPE'] = 'MD'
+    md = {'ENSEMBLE': 'REFTRAJ', 'STEPS': frames.numsteps, 'REFTRAJ': REFTRAJ | {'LAST_SNAPSHOT': frames.numsteps}}
+    prints = {'TRAJECTORY': EACH, 'FORCES': EACH, 'CELL': EACH, 'RESTART': EACH}
+    parameters['MOTION'] = {'MD': md, 'PRINT': prints}
+    builder = Cp2kBaseWorkChain.get_builder()
+    builder.cp2k.code = sis.inputs.label.cp2k.cp2k.code
+    builder.cp2k.structure = frames.get_step_structure(0)
+    builder.cp2k.trajectory = frames
+    builder.cp2k.parameters = orm.Dict(parameters)
+    builder.cp2k.metadata.options = {'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1}, 'withmpi': False}
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    labels = outputs['output_trajectory']
+    number = frames.numsteps
+    forces = labels.get_array('forces')[-number:] * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
+    energies = labels.get_array('energies')[-number:] * HARTREE_TO_EV
+    times = frames.get_times()
+    series = explore.outputs.series
+    nearest = [int(np.argmin(abs(series.get_array('time_ps') - time))) for time in times]
+    return Errors(
+        before_fs=(explore.outputs.results['catastrophe']['time_ps'] - times) * 1000,
+        force=np.sqrt(((forces - frames.get_array('forces')) ** 2).mean(axis=(1, 2))),
+        energy=series.get_array('potential_energy')[nearest] - energies,
+        temperature=series.get_array('temperature')[nearest],
+    )
+
+
+def draw(errors: list[Errors], filename: str) -> None:
+    """Draw temperature, force error and energy error against the time before the catastrophic point.
+
+    :param errors: one for each MD.
+    :param filename: where the figure goes.
+    """
+    figure, axes = plt.subplots(3, 1, figsize=(7, 7), sharex=True, constrained_layout=True)
+    for one in errors:
+        axes[0].plot(-one.before_fs, one.temperature)
+        axes[1].plot(-one.before_fs, one.force, marker='.')
+        axes[2].plot(-one.before_fs, one.energy, marker='.')
+    axes[0].set_ylabel('T (K)')
+    axes[1].set_ylabel('force RMSE (eV/Å)')
+    axes[2].set_ylabel('E(potential) − E(teacher) (eV)')
+    axes[2].set_xlabel('time from the catastrophic point (fs)')
+    axes[0].set_title('The potential is wrong long before the temperature says so', loc='left')
+    for axis in axes:
+        axis.axvline(-250, color='tab:green', linestyle='--', linewidth=1)
+        axis.grid(alpha=0.3)
+    figure.savefig(filename, dpi=150)
+
+
+def main() -> None:
+    """Print the errors of each MD and draw them all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('pk', nargs='+', type=int)
+    parser.add_argument('--stride', type=int, default=2)
+    parser.add_argument('-o', '--output', default='corruption.png')
+    arguments = parser.parse_args()
+    errors = []
+    for pk in arguments.pk:
+        one = errors_of(orm.load_node(pk), arguments.stride)
+        print(f'MD {pk}: fs before t_cp, T (K), force RMSE (eV/Å), energy error (eV)')
+        for values in zip(one.before_fs, one.temperature, one.force, one.energy, strict=True):
+            print('{:8.0f} {:8.0f} {:8.3f} {:8.3f}'.format(*values))
+        errors.append(one)
+    draw(errors, arguments.output)
+
+
+if __name__ == '__main__':
+    main()
