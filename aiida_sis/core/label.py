@@ -15,7 +15,8 @@ from aiida_sis.core.stability import degrees_of_freedom, judge_aimd
 NORMAL, HOT, SLOW, FAILED = 'normal', 'hot', 'slow', 'failed'
 #: Time in s that CP2K is given to start before its budget a step counts.
 START_ALLOWANCE_S = 120.0
-#: Share of frames without a converged SCF above which an AIMD has failed; below it only the frames are left out.
+#: Share of frames without a converged SCF above which an AIMD has failed; below it only the frames are left out. One
+#: frame alone is never a failure: it is the first SCF, which has no wavefunction to start from.
 MAX_UNCONVERGED_SHARE = 0.05
 
 
@@ -271,7 +272,7 @@ def judge(
     if budget is not None and (ran_out_of_time or (pace is not None and pace > budget)):
         verdict = SLOW
         reason = f'The AIMD took {pace if pace is not None else float("nan"):.3g} s a step, its budget is {budget:g} s.'
-    if n_unconverged > MAX_UNCONVERGED_SHARE * n_good:
+    if n_unconverged > max(1, MAX_UNCONVERGED_SHARE * n_good):
         verdict, reason = FAILED, f'The SCF of {n_unconverged} of {n_good} frames did not converge.'
     if failure and verdict != SLOW:
         verdict, reason = FAILED, failure

@@ -200,7 +200,7 @@ class LabelWorkChain(WorkChain):
             if not converged:
                 self.report(f'the optimisation did not converge, its last structure is used: {reason}')
             return
-        self.ctx.failure = ('ERROR_OPTIMISATION_FAILED', reason)
+        self.ctx.failure = ['ERROR_OPTIMISATION_FAILED', reason]
         self.report(f'the optimisation gave no structure: {reason}')
 
     def has_start(self) -> bool:
@@ -228,10 +228,10 @@ class LabelWorkChain(WorkChain):
         series = series_by_aimd(self._folders(name)).get(name)
         reason = None if node.is_finished_ok else self._stop_reason(node, jobs[-1] if jobs else None)
         if series is None or not jobs:
-            self.ctx.failure = ('ERROR_NO_OUTPUT', reason)
+            self.ctx.failure = ['ERROR_NO_OUTPUT', reason]
             return
         if node.is_finished_ok and len(series.steps) == 0:
-            self.ctx.failure = ('ERROR_NO_ENERGIES', '')
+            self.ctx.failure = ['ERROR_NO_ENERGIES', '']
             return
         verdict = judge(
             name,
@@ -247,7 +247,7 @@ class LabelWorkChain(WorkChain):
         if verdict.verdict != NORMAL:
             self.report(f'{name}<{node.pk}> is {verdict.verdict}: {verdict.reason}')
         if verdict.verdict == FAILED and verdict.from_optimised:
-            self.ctx.failure = ('ERROR_AIMD_FAILED', verdict.reason)
+            self.ctx.failure = ['ERROR_AIMD_FAILED', verdict.reason]
 
     def aimd_of_snapshot_went_wrong(self) -> bool:
         """Whether an AIMD that did not start from an optimised structure failed, heated or was too slow."""

@@ -95,6 +95,7 @@ def test_unconverged():
     many = label.judge('aimd_1', series([300.0] * 100), SETTINGS, 10, n_unconverged=20)
     assert (few.verdict, many.verdict) == ('normal', 'failed')
     assert '20 of 100' in many.reason
+    assert label.judge('aimd_1', series([300.0] * 3), SETTINGS, 10, n_unconverged=1).verdict == 'normal'
 
 
 def test_slow():

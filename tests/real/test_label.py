@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aiida import engine, orm
+from ase.build import bulk
 from ase.io import read
 
 from aiida_sis.core.units import (
@@ -16,6 +17,7 @@ from aiida_sis.core.units import (
     HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM,
     HARTREE_TO_EV,
 )
+from aiida_sis.structures.demo import lif_dimer
 from aiida_sis.workflows.label import LabelWorkChain
 
 pytestmark = [
@@ -44,6 +46,41 @@ GFN1_XTB = {
 }
 
 
+SALT = {
+    'FORCE_EVAL': {
+        'METHOD': 'FIST',
+        'MM': {
+            'FORCEFIELD': {
+                'CHARGE': [{'ATOM': 'Na', 'CHARGE': 1.0}, {'ATOM': 'Cl', 'CHARGE': -1.0}],
+                'NONBONDED': {
+                    'BMHFT': [
+                        {'ATOMS': atoms, 'MAP_ATOMS': atoms, 'RCUT': 5.6} for atoms in ('NA NA', 'NA CL', 'CL CL')
+                    ]
+                },
+            },
+            'POISSON': {'EWALD': {'EWALD_TYPE': 'SPME', 'ALPHA': 0.4, 'GMAX': 32, 'O_SPLINE': 6}},
+        },
+    }
+}
+PBE = {
+    'FORCE_EVAL': {
+        'DFT': {
+            'BASIS_SET_FILE_NAME': 'BASIS_MOLOPT',
+            'POTENTIAL_FILE_NAME': 'POTENTIAL',
+            'MGRID': {'CUTOFF': 200},
+            'SCF': {'EPS_SCF': 1e-5, 'MAX_SCF': 40, 'OT': {'MINIMIZER': 'DIIS'}},
+            'XC': {'XC_FUNCTIONAL': {'_': 'PBE'}},
+        },
+        'SUBSYS': {
+            'KIND': [
+                {'_': 'Li', 'BASIS_SET': 'DZVP-MOLOPT-SR-GTH-q3', 'POTENTIAL': 'GTH-PBE-q3'},
+                {'_': 'F', 'BASIS_SET': 'DZVP-MOLOPT-SR-GTH-q7', 'POTENTIAL': 'GTH-PBE-q7'},
+            ]
+        },
+    }
+}
+
+
 @pytest.fixture
 def cp2k(aiida_code_installed):
     """The installed CP2K on one core."""
@@ -64,17 +101,17 @@ def ion_pair() -> orm.StructureData:
     return orm.StructureData(ase=atoms)
 
 
-def label(cp2k, structure, level_of_theory=None, velocities=None, **parameters):
+def label(cp2k, structure, level_of_theory=GFN1_XTB, velocities=None, type_map=TYPE_MAP, **parameters):
     """Run a label and give its outputs and node."""
     inputs = {
         'structure': structure,
-        'type_map': orm.List(TYPE_MAP),
+        'type_map': orm.List(type_map),
         'seed': orm.Int(7),
         'parameters': orm.Dict({'timestep_fs': 1.0, 'temperature_k': 300.0, **parameters}),
         'cp2k': {
             'cp2k': {
                 'code': cp2k,
-                'parameters': orm.Dict(level_of_theory or GFN1_XTB),
+                'parameters': orm.Dict(level_of_theory),
                 'metadata': {'options': {'withmpi': False, 'resources': {'num_machines': 1}}},
             }
         },
@@ -155,7 +192,11 @@ def test_abort_of_the_first_step(cp2k):
     assert results['route'] == 'fallback'
     assert results['aimds'][0]['verdict'] == 'failed'
     assert 'atomic charges of xTB' in results['reason']
-    print(node.exit_status, node.exit_message, results)
+    assert len(calls(node, orm.CalcJobNode)) == 3
+    assert results['optimisation']['reason'] == 'The maximum number of optimization steps reached.'
+    # CP2K 2023.1 checks the charges of the first guess: it stops at this sound geometry too, and the label says so
+    assert node.exit_status == LabelWorkChain.exit_codes.ERROR_AIMD_FAILED.status
+    assert 'Good frames kept: 0' in node.exit_message
 
 
 def test_optimised_first(cp2k, ion_pair):
@@ -185,3 +226,23 @@ def test_slow(cp2k, ion_pair):
     assert [run['verdict'] for run in results['aimds']] == ['slow', 'slow']
     assert results['route'] == 'fallback'
     assert results['kept_frames'] == 12
+
+
+def test_classical_salt(cp2k):
+    """CP2K's classical engine is a teacher like any other."""
+    salt = bulk('NaCl', 'rocksalt', a=5.64, cubic=True).repeat(2)
+    outputs, node = label(cp2k, orm.StructureData(ase=salt), SALT, type_map=['Na', 'Cl'], length_fs=10.0)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['results']['kept_frames'] == 11
+    assert np.abs(outputs['dataset'].get_array('forces')[-1]).max() > 0.01
+
+
+def test_pbe(cp2k):
+    """A density functional needs a KIND for each element, and has one here."""
+    outputs, node = label(
+        cp2k, lif_dimer(), PBE, type_map=['Li', 'F'], length_fs=2.0, temperature_k=100.0, optimisation={'max_steps': 1}
+    )
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['results']['route'] == 'direct'
+    # the first SCF starts from atoms and may not converge in 40 iterations: CP2K 2023.1 goes on, its frame stays out
+    assert outputs['dataset'].n_frames + outputs['results']['aimds'][0]['n_unconverged'] == 3
