@@ -117,7 +117,7 @@ class LammpsMdCalculation(CalcJob):
             (305, 'ERROR_NO_TRAJECTORY', 'The trajectory was not retrieved or cannot be read.'),
             (310, 'ERROR_LAMMPS', 'LAMMPS stopped with an error that the physics does not explain: {error}'),
             (400, 'ERROR_OUT_OF_WALLTIME', 'The time was up after {time_ps:g} ps; until there it was stable.'),
-            (410, 'ERROR_MINIMISATION_FAILED', 'The energy minimisation before the dynamics failed: {error}'),
+            (410, 'ERROR_START_FAILED', 'The potential fails before the dynamics begins: {error}'),
         ):
             spec.exit_code(status, label, message=message)
 

@@ -27,6 +27,7 @@ RING_PREFIX = 'snap.'
 
 BEGIN_MARK = 'SIS_BEGIN_MD'
 FINAL_MARK = 'SIS_FINAL'
+BAD_START_MARK = 'SIS_BAD_START'
 FINAL_KEYWORDS = ('step', 'temp', 'pe', 'etotal', 'econserve', 'fmax')
 """Quantities of the very last step, which LAMMPS leaves out of its table when it halts between two of its rows."""
 
@@ -159,6 +160,7 @@ def write_script(
         f'pair_style deepmd {model_filename}',
         f'pair_coeff * * {" ".join(type_map)}',
         *_thermo(settings),
+        *_check_start(),
     ]
     if timeout_seconds is not None:
         lines.append(f'timer timeout {timeout_seconds} every 10')
@@ -201,6 +203,18 @@ def _thermo(settings: MdSettings) -> list[str]:
         'thermo_style custom step temp pe etotal press econserve fmax c_sis_shortest',
         # After thermo_style, which would reset it.
         'thermo_modify lost error flush yes format float %.12g',
+    ]
+
+
+def _check_start() -> list[str]:
+    """Write a test of the start structure: the minimiser of LAMMPS never returns from an energy that is not a number.
+
+    :return: Lines.
+    """
+    return [
+        'run 0',
+        f'variable sis_start equal "{_FINITE}"',
+        f'if "${{sis_start}} == 0" then "print {BAD_START_MARK}" "quit 1"',
     ]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .lammps_input import BEGIN_MARK, FINAL_KEYWORDS, FINAL_MARK
+from .lammps_input import BAD_START_MARK, BEGIN_MARK, FINAL_KEYWORDS, FINAL_MARK
 from .stability import Bound, Catastrophe, TemperatureSeries, find_catastrophe, last_finite
 
 FloatArray = NDArray[np.float64]
@@ -219,6 +219,8 @@ def _error(lines: Sequence[str]) -> tuple[str, Bound | None]:
     :return: Text without the place in the source, and the bound if the physics is at fault.
     """
     for line in lines:
+        if line.strip() == BAD_START_MARK:
+            return 'the energy of the start structure is not a number', 'non_finite'
         match = re.match(r'ERROR(?: on proc \d+)?: (.+?)(?: \(\S+:\d+\))?$', line.strip())
         if match:
             text = match.group(1)

@@ -60,7 +60,7 @@ class LammpsMdParser(Parser):
         """
         time_ps = self._time_reached(log)
         if log.error and not log.began and log.error_bound is not None:
-            return self._failure('ERROR_MINIMISATION_FAILED', error=log.error)
+            return self._failure('ERROR_START_FAILED', error=log.error)
         if log.error:
             return self._failure('ERROR_LAMMPS', error=log.error)
         if log.truncated:

@@ -1,0 +1,122 @@
+"""Text that LAMMPS reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from aiida_sis.core.lammps_input import LammpsCell, write_data, write_script
+from aiida_sis.core.md_settings import MdSettings
+
+FINITE = st.floats(-1e3, 1e3, allow_nan=False)
+TYPE_MAP = ['N', 'Li', 'F']
+
+
+def script(given_temperature: float | None = None, **changes: Any) -> list[str]:
+    """Lines of a script."""
+    parameters = {'temperature_k': 300, 'window_k': [0, 1000], 'length_ps': 1, 'timestep_fs': 1.0} | changes
+    return write_script(MdSettings.from_dict(parameters), TYPE_MAP, 'model.pb', 7, given_temperature).splitlines()
+
+
+def read_section(text: str, name: str, columns: slice) -> np.ndarray[Any, Any]:
+    """Numbers of a section of a data file."""
+    body = text.split(f'\n{name}', 1)[1].split('\n\n', 2)[1]
+    return np.array([[float(word) for word in line.split()[columns]] for line in body.strip().splitlines()])
+
+
+@given(arrays(np.float64, (2, 3), elements=FINITE), arrays(np.float64, (2, 3), elements=FINITE))
+def test_positions_and_velocities_keep_every_bit(positions: Any, velocities: Any) -> None:
+    text = write_data(['Li', 'F'], positions, np.diag([9.0, 9.1, 9.2]), TYPE_MAP, velocities)
+    assert np.array_equal(read_section(text, 'Atoms', slice(2, 5)), positions)
+    assert np.array_equal(read_section(text, 'Velocities', slice(1, 4)), velocities)
+
+
+def test_types_follow_the_type_map_and_masses_cover_it() -> None:
+    text = write_data(['F', 'Li'], np.zeros((2, 3)), np.eye(3) * 9, TYPE_MAP)
+    assert '3 atom types' in text
+    assert read_section(text, 'Atoms', slice(1, 2)).ravel().tolist() == [3.0, 2.0]
+    assert read_section(text, 'Masses', slice(1, 2)).ravel() == pytest.approx([14.007, 6.94, 18.998], abs=1e-3)
+
+
+def test_an_element_outside_the_type_map() -> None:
+    with pytest.raises(ValueError, match='but the structure has S too'):
+        write_data(['S'], np.zeros((1, 3)), np.eye(3), TYPE_MAP)
+
+
+def test_no_cell() -> None:
+    with pytest.raises(ValueError, match='no cell volume'):
+        write_data(['Li'], np.zeros((1, 3)), np.zeros((3, 3)), TYPE_MAP)
+
+
+def test_a_triclinic_cell_gets_tilt_factors() -> None:
+    text = write_data(['Li'], np.zeros((1, 3)), np.array([[9.0, 0, 0], [1, 8, 0], [2, 3, 7]]), TYPE_MAP)
+    assert '1.0 2.0 3.0 xy xz yz' in text
+
+
+@given(arrays(np.float64, (3, 3), elements=st.floats(-2, 2)), arrays(np.float64, (4, 3), elements=FINITE))
+def test_any_cell_is_rotated_and_rotated_back(noise: Any, vectors: Any) -> None:
+    cell = np.diag([9.0, 10.0, 11.0]) + noise
+    frame = LammpsCell.from_cell(cell)
+    assert np.all(np.triu(frame.cell, 1) == 0)
+    assert np.all(np.diag(frame.cell) > 0)
+    assert frame.from_lammps(frame.cell) == pytest.approx(cell, abs=1e-9)
+    assert frame.from_lammps(frame.to_lammps(vectors)) == pytest.approx(vectors, abs=1e-8)
+    # Distances, and with them energies, are those of the structure.
+    lengths = np.linalg.norm(frame.to_lammps(vectors), axis=1)
+    assert lengths == pytest.approx(np.linalg.norm(vectors, axis=1), abs=1e-8)
+
+
+def test_the_watch_is_on_every_step_and_false_for_what_is_not_a_number() -> None:
+    lines = script(window_k=[10, 900])
+    condition = '(temp >= 10) && (temp <= 900) && (pe >= -1.0e300) && (pe <= 1.0e300)'
+    assert f'variable sis_ok equal "{condition}"' in lines
+    assert 'fix sis_halt all halt 1 v_sis_ok == 0 error soft message yes' in lines
+
+
+def test_the_grace_time_keeps_a_guard() -> None:
+    condition = next(line for line in script(window_k=[200, 500]) if line.startswith('variable sis_ok'))
+    assert '(step < 500) && (temp <= 5000)' in condition
+    assert '(temp >= 200) && (temp <= 500)' in condition
+
+
+def test_time_starts_after_the_minimisation() -> None:
+    lines = script()
+    starts = (
+        'run 0',
+        'minimize',
+        'velocity all create 600 7',
+        'print "SIS_BEGIN_MD"',
+        'reset_timestep 0',
+        'dump',
+        'run 1000',
+    )
+    order = [next(i for i, line in enumerate(lines) if line.startswith(start)) for start in starts]
+    assert order == sorted(order)
+
+
+def test_thermo_modify_follows_thermo_style() -> None:
+    lines = script()
+    style = next(i for i, line in enumerate(lines) if line.startswith('thermo_style'))
+    assert lines[style + 1].startswith('thermo_modify')
+
+
+def test_given_velocities_are_neither_drawn_nor_spoilt_by_a_minimisation() -> None:
+    text = '\n'.join(script(given_temperature=310.0))
+    assert 'minimize' not in text
+    assert 'velocity' not in text
+
+
+def test_thermostats() -> None:
+    csvr = script()
+    assert 'fix sis_nve all nve' in csvr
+    assert 'fix sis_bath all temp/csvr 300 300 0.1 7' in csvr
+    nose = script(thermostat={'style': 'nose_hoover', 'time_constant_fs': 50})
+    assert 'fix sis_nvt all nvt temp 300 300 0.05' in nose
+    assert not any('nve' in line for line in nose)
+    free = script(thermostat={'style': 'none'})
+    assert not any('temp/csvr' in line or 'nvt' in line for line in free)

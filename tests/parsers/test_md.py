@@ -1,0 +1,236 @@
+"""The parser on real outputs: each exit code, each kind of catastrophe."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.common import LinkType
+from aiida.engine import ProcessState
+from ase.io import read
+
+from aiida_sis.calculations.md import LammpsMdCalculation
+from aiida_sis.calculations.select import select_snapshot
+from aiida_sis.data.potential import PotentialData
+from aiida_sis.parsers.md import LammpsMdParser
+
+FILES = Path(__file__).parents[1] / 'files' / 'lammps'
+START = Path(__file__).parents[2] / 'aiida_sis' / 'structures' / 'lifsi_ion_pair.xyz'
+PARAMETERS: dict[str, Any] = {'temperature_k': 300, 'timestep_fs': 1.0, 'window_k': [0, 1000], 'length_ps': 5}
+
+Parse = Callable[..., tuple[dict[str, Any], Any]]
+
+
+@pytest.fixture
+def parse(aiida_profile: Any, aiida_localhost: orm.Computer, tmp_path: Path) -> Parse:
+    """Parse the outputs of one case, as the engine would."""
+
+    def function(name: str, remove: tuple[str, ...] = (), **changes: Any) -> tuple[dict[str, Any], Any]:
+        atoms = read(START)
+        atoms.cell, atoms.pbc = np.eye(3) * 9.0, True
+        node = orm.CalcJobNode(computer=aiida_localhost, process_type='aiida.calculations:sis.lammps.md')
+        node.set_option('resources', {'num_machines': 1})
+        node.set_option('scheduler_stderr', '_scheduler-stderr.txt')
+        inputs = {
+            'structure': orm.StructureData(ase=atoms),
+            'potential': PotentialData(files={'model.pb': b'-'}, type_map=['N', 'S', 'O', 'F', 'Li']),
+            'parameters': orm.Dict(PARAMETERS | changes),
+            'seed': orm.Int(1),
+        }
+        for label, data in inputs.items():
+            node.base.links.add_incoming(data.store(), LinkType.INPUT_CALC, label)
+        node.set_process_state(ProcessState.FINISHED)
+        node.store()
+        folder = tmp_path / name
+        shutil.copytree(FILES / name, folder)
+        for path in remove:
+            target = folder / path
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+        retrieved = orm.FolderData()
+        for file in ('log.lammps', '_scheduler-stderr.txt'):
+            if (folder / file).exists():
+                retrieved.base.repository.put_object_from_file(str(folder / file), file)
+        retrieved.base.links.add_incoming(node, LinkType.CREATE, 'retrieved')
+        retrieved.store()
+        outputs, result = LammpsMdParser.parse_from_node(
+            node, store_provenance=False, retrieved_temporary_folder=str(folder)
+        )
+        return outputs, result
+
+    return function
+
+
+def label_of(status: int) -> str:
+    """Label of an exit code."""
+    codes = LammpsMdCalculation.exit_codes
+    return next(label for label, code in codes.items() if code.status == status)
+
+
+def test_stable(parse: Parse) -> None:
+    outputs, result = parse('stable', length_ps=0.2)
+    assert result.exit_status == 0
+    results = outputs['results'].get_dict()
+    assert results['stable'] is True
+    assert results['catastrophe'] is None
+    assert results['t_next'] is None
+    assert results['length_ps_reached'] == pytest.approx(0.2)
+    assert results['steps_per_second'] > 0
+    assert 'snapshots' not in outputs
+    trajectory = outputs['trajectory']
+    assert trajectory.get_array('times') == pytest.approx([0.0, 0.1, 0.2])
+    assert trajectory.get_velocities().shape == (3, 10, 3)
+    assert trajectory.get_array('forces').shape == (3, 10, 3)
+    series = outputs['series']
+    assert series.get_array('time_ps')[-1] == pytest.approx(0.2)
+    assert set(series.get_arraynames()) >= {
+        'step', 'time_ps', 'temperature', 'potential_energy', 'total_energy', 'pressure', 'conserved', 'max_force'
+    }  # fmt: skip
+
+
+def test_halted(parse: Parse) -> None:
+    outputs, result = parse('halted')
+    assert result.exit_status == 0
+    results = outputs['results'].get_dict()
+    assert results['stable'] is False
+    assert results['catastrophe']['bound'] == 'high'
+    assert results['catastrophe']['time_ps'] == pytest.approx(0.096)
+    assert results['steps_past_t_cp'] == 0
+    # The last sample within 55 to 545 K is that at 80 fs; the margin is 50 fs.
+    assert results['t_next'] == {
+        'time_ps': pytest.approx(0.03),
+        'requested_time_ps': pytest.approx(0.03),
+        'snapshot_index': 3,
+        'rule': 'band',
+    }
+    assert outputs['snapshots'].get_array('times')[3] == pytest.approx(0.03)
+
+
+def test_a_snapshot_starts_the_next_calculation(parse: Parse) -> None:
+    snapshots = parse('halted')[0]['snapshots'].store()
+    selected = select_snapshot(snapshots, orm.Int(3))
+    structure, velocities = selected['structure'], selected['velocities'].get_array('velocities')
+    assert [site.kind_name for site in structure.sites] == snapshots.symbols
+    # A structure keeps 14 digits, the velocities keep every bit.
+    positions = [site.position for site in structure.sites]
+    assert np.allclose(positions, snapshots.get_positions()[3], rtol=1e-12, atol=0)
+    assert np.array_equal(velocities, snapshots.get_velocities()[3])
+    assert structure.cell == [[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]]
+    assert structure.pbc == (True, True, True)
+    last = select_snapshot(snapshots, orm.Int(-1))
+    assert last['structure'].sites[0].position == pytest.approx(tuple(snapshots.get_positions()[-1][0]))
+    with pytest.raises(ValueError, match=r'`index` is 99, but `snapshots` has \d+ frames'):
+        select_snapshot(snapshots, orm.Int(99))
+
+
+def test_the_trajectory_helps_where_the_ring_does_not_reach_back(parse: Parse) -> None:
+    outputs, result = parse('short_ring', trajectory_interval_ps=0.1, t_next={'margin_fs': 100})
+    assert result.exit_status == 0
+    t_next = outputs['results']['t_next']
+    times = outputs['snapshots'].get_array('times')
+    assert times[1:] == pytest.approx([0.28, 0.29, 0.30, 0.31])
+    assert t_next['snapshot_index'] == 0
+    assert times[0] == pytest.approx(t_next['time_ps'])
+    assert t_next['time_ps'] <= t_next['requested_time_ps'] < 0.28
+
+
+def test_without_a_trajectory_the_earliest_frame_must_do(parse: Parse) -> None:
+    outputs, _ = parse('short_ring', remove=('trajectory.lammpstrj',), t_next={'margin_fs': 100})
+    assert outputs['results']['t_next']['snapshot_index'] == 0
+    assert outputs['results']['t_next']['time_ps'] == pytest.approx(0.28)
+
+
+def test_nan(parse: Parse) -> None:
+    outputs, result = parse('nan', length_ps=0.3)
+    assert result.exit_status == 0
+    results = outputs['results'].get_dict()
+    assert results['catastrophe']['bound'] == 'non_finite'
+    assert np.isfinite(outputs['snapshots'].get_positions()).all()
+    assert any('left out' in warning for warning in results['warnings'])
+
+
+def test_lost_atoms(parse: Parse) -> None:
+    outputs, result = parse(
+        'lost', temperature_k=60000, timestep_fs=20.0, window_k=[0, 1e7], length_ps=20, thermo_interval_fs=200,
+        ring_interval_fs=200,
+    )  # fmt: skip
+    assert result.exit_status == 0
+    results = outputs['results'].get_dict()
+    assert results['catastrophe']['bound'] == 'lost_atoms'
+    assert results['lammps_error'] == 'Lost atoms: original 10 current 9'
+    assert results['t_next'] is not None
+
+
+def test_a_crash_in_mid_dynamics_is_a_catastrophe(parse: Parse) -> None:
+    outputs, result = parse('segfault', window_k=[0, 1e5], length_ps=50, thermo_interval_fs=200)
+    assert result.exit_status == 0
+    assert outputs['results']['catastrophe']['bound'] == 'crash'
+    assert any('Segmentation fault' in warning for warning in outputs['results']['warnings'])
+
+
+def test_killed_from_outside(parse: Parse) -> None:
+    outputs, result = parse('killed', window_k=[0, 1e5], length_ps=50, thermo_interval_fs=200)
+    assert label_of(result.exit_status) == 'ERROR_LOG_TRUNCATED'
+    assert outputs['results']['stable'] is False
+    assert outputs['results']['length_ps_reached'] > 0.2
+    assert outputs['series'].get_shape('step')[0] > 1
+    assert outputs['trajectory'].numsteps == 1
+
+
+def test_a_window_left_in_a_truncated_log_is_still_a_result(parse: Parse) -> None:
+    outputs, result = parse('segfault', remove=('_scheduler-stderr.txt',), length_ps=50)
+    assert result.exit_status == 0
+    assert outputs['results']['catastrophe']['bound'] == 'high'
+
+
+def test_out_of_time(parse: Parse) -> None:
+    outputs, result = parse('walltime', window_k=[0, 1e5], length_ps=50)
+    assert label_of(result.exit_status) == 'ERROR_OUT_OF_WALLTIME'
+    assert outputs['results']['stable'] is False
+    assert outputs['trajectory'].get_array('times')[-1] == pytest.approx(outputs['results']['length_ps_reached'])
+
+
+def test_an_error_that_is_not_the_physics(parse: Parse) -> None:
+    outputs, result = parse('bad_element')
+    assert label_of(result.exit_status) == 'ERROR_LAMMPS'
+    assert 'element Na not found' in result.exit_message
+    assert 'series' not in outputs
+    assert outputs['results']['lammps_error']
+
+
+def test_a_start_that_is_not_a_number(parse: Parse) -> None:
+    _, result = parse('bad_start')
+    assert label_of(result.exit_status) == 'ERROR_START_FAILED'
+
+
+def test_no_log(parse: Parse) -> None:
+    outputs, result = parse('stable', remove=('log.lammps',))
+    assert label_of(result.exit_status) == 'ERROR_NO_LOG'
+    assert not {'series', 'results'} & set(outputs)
+
+
+def test_no_snapshots(parse: Parse) -> None:
+    outputs, result = parse('halted', remove=('ring', 'trajectory.lammpstrj', 'final.lammpstrj'))
+    assert label_of(result.exit_status) == 'ERROR_NO_SNAPSHOTS'
+    assert outputs['results']['catastrophe']['bound'] == 'high'
+    assert 'series' in outputs
+
+
+def test_no_trajectory(parse: Parse) -> None:
+    outputs, result = parse('stable', remove=('trajectory.lammpstrj', 'final.lammpstrj'), length_ps=0.2)
+    assert label_of(result.exit_status) == 'ERROR_NO_TRAJECTORY'
+    assert outputs['results']['stable'] is True
+
+
+def test_a_log_without_a_dynamics(parse: Parse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / 'files'
+    shutil.copytree(FILES / 'stable', copy / 'stable')
+    log = (copy / 'stable' / 'log.lammps').read_text()
+    (copy / 'stable' / 'log.lammps').write_text(log.replace('SIS_BEGIN_MD\n', '\n'))
+    monkeypatch.setattr(f'{__name__}.FILES', copy)
+    _, result = parse('stable')
+    assert label_of(result.exit_status) == 'ERROR_LOG_UNREADABLE'

@@ -1,0 +1,123 @@
+"""The real `lmp` through the engine: a dynamics is continued exactly, in any cell, and a failure is a result."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.engine import run_get_node
+from scipy.spatial.transform import Rotation
+
+from aiida_sis.calculations.md import LammpsMdCalculation
+from aiida_sis.calculations.select import select_snapshot
+from aiida_sis.calculations.train import DeepmdTrainCalculation
+from aiida_sis.data.dataset import DatasetData
+from aiida_sis.data.potential import PotentialData
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(
+        shutil.which('dp') is None or shutil.which('lmp') is None, reason='`dp` or `lmp` is not on the PATH'
+    ),
+]
+PARAMETERS: dict[str, Any] = {
+    'temperature_k': 300,
+    'window_k': [0, 1000],
+    'length_ps': 0.03,
+    'timestep_fs': 1.0,
+    'thermo_interval_fs': 1.0,
+    'ring_interval_fs': 1.0,
+    'trajectory_interval_ps': 0.01,
+    'thermostat': {'style': 'none'},
+}
+
+
+@pytest.fixture
+def potential(
+    real_codes: dict[str, orm.InstalledCode],
+    deepmd_datasets: dict[str, DatasetData],
+    deepmd_parameters: dict[str, Any],
+) -> PotentialData:
+    """A potential of the ion pair that was hardly trained: smooth, with every symmetry, and bound to fail."""
+    parameters = copy.deepcopy(deepmd_parameters)
+    parameters['training'].update(numb_steps=200, disp_freq=100, save_freq=100)
+    outputs, node = run_get_node(
+        DeepmdTrainCalculation,
+        code=real_codes['dp'],
+        seed=orm.Int(1),
+        datasets=deepmd_datasets,
+        parameters=orm.Dict(parameters),
+    )
+    assert node.is_finished_ok, node.exit_message
+    result: PotentialData = outputs['potential']
+    return result
+
+
+def atoms_of(dataset: DatasetData, rotation: Any, cell: Any) -> orm.StructureData:
+    """The first frame, turned."""
+    frame = dataset.to_dpdata()
+    node = orm.StructureData(cell=(np.asarray(cell) @ rotation.T).tolist(), pbc=(True, True, True))
+    for kind, position in zip(frame['atom_types'], frame['coords'][0] @ rotation.T, strict=True):
+        node.append_atom(position=position.tolist(), symbols=frame['atom_names'][kind])
+    return node
+
+
+def velocities_of(values: Any) -> orm.ArrayData:
+    """A node of velocities."""
+    node = orm.ArrayData()
+    node.set_array('velocities', values)
+    return node
+
+
+def test_dynamics(
+    real_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[str, DatasetData], potential: PotentialData
+) -> None:
+    """One potential, three properties: training it takes longer than all of them."""
+    dataset = deepmd_datasets['aimd_0']
+    cubic, skew = np.diag([9.0, 9.0, 9.0]), np.array([[9.0, 0, 0], [1.5, 9.0, 0], [-2.0, 1.0, 9.0]])
+    turned = Rotation.from_euler('xyz', [20, 30, 40], degrees=True).as_matrix()
+    speeds = np.random.default_rng(1).normal(0.0, 3.0, (dataset.base.attributes.get('n_atoms'), 3))
+
+    def run(structure: orm.StructureData, velocities: orm.ArrayData | None = None, **changes: Any) -> orm.CalcJobNode:
+        inputs: dict[str, Any] = {} if velocities is None else {'velocities': velocities}
+        _, node = run_get_node(
+            LammpsMdCalculation,
+            code=real_codes['lmp'],
+            structure=structure,
+            potential=potential,
+            seed=orm.Int(3),
+            parameters=orm.Dict(PARAMETERS | changes),
+            **inputs,
+        )
+        assert node.is_finished_ok, node.exit_message
+        assert 'model.pb' not in node.base.repository.list_object_names()
+        return node
+
+    # A snapshot of a dynamics without a thermostat leads to where the dynamics itself led.
+    start = atoms_of(dataset, np.eye(3), cubic)
+    whole = run(start, velocities_of(speeds)).outputs.trajectory
+    selected = select_snapshot(whole, orm.Int(1))
+    rest = run(selected['structure'], selected['velocities'], length_ps=0.02).outputs.trajectory
+    assert np.allclose(rest.get_positions()[-1], whole.get_positions()[-1], rtol=0, atol=1e-9)
+
+    # A turned and skewed cell gives the same dynamics, turned.
+    plain = run(atoms_of(dataset, np.eye(3), skew), velocities_of(speeds)).outputs.trajectory
+    other = run(atoms_of(dataset, turned, skew), velocities_of(speeds @ turned.T)).outputs.trajectory
+    for name in ('positions', 'velocities', 'forces', 'cells'):
+        assert np.allclose(other.get_array(name), plain.get_array(name) @ turned.T, rtol=0, atol=1e-8), name
+
+    # From a minimised structure, with a thermostat, until it fails, which is a result.
+    node = run(start, length_ps=5.0, thermostat={'style': 'csvr'}, ring_interval_fs=5.0)
+    results = node.outputs.results.get_dict()
+    if results['stable']:
+        assert results['n_steps_run'] == 5000
+    else:
+        assert results['steps_past_t_cp'] == 0
+        assert results['t_next']['time_ps'] <= results['catastrophe']['time_ps']
+        assert node.outputs.series.get_array('temperature')[-1] == pytest.approx(
+            results['catastrophe']['temperature_k']
+        )
