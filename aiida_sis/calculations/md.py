@@ -93,7 +93,8 @@ class LammpsMdCalculation(CalcJob):
             valid_type=orm.Dict,
             required=False,
             help='stable; length_ps_requested, length_ps_reached; catastrophe {time_ps, temperature_k, bound} or null; '
-            't_next {time_ps, requested_time_ps, snapshot_index, rule} or null; steps, speed, version, warnings.',
+            't_next {time_ps, requested_time_ps, snapshot_index, rule} or null; '
+            'symptoms {below_minimum_ps, …}; steps, speed, version, warnings.',
         )
         spec.output(
             'snapshots',

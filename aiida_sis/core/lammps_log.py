@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +156,40 @@ def diagnose(log: LammpsLog, timestep_fs: float, window: Sequence[float], grace_
     if log.halted_at_step is not None:
         return last_finite(watched, 'non_finite')
     return None
+
+
+def symptoms(log: LammpsLog, timestep_fs: float, minimised: bool) -> dict[str, float | None]:
+    """Collect what helps to judge how far before the alarm a potential was wrong already.
+
+    A potential energy below that of the minimised start means that the dynamics fell into a deeper well: a hole of the
+    potential, or a reaction. It was seen up to 125 fs before the temperature told.
+
+    :param log: What the log says.
+    :param timestep_fs: Timestep in fs.
+    :param minimised: Whether the dynamics started from an energy minimum.
+    :return: ``below_minimum_ps``, the first such time; the largest force in eV/Å, the shortest distance in Å and the
+        largest change of the conserved energy in eV; nothing where unknown.
+    """
+    energy = log.series['potential_energy']
+    below = np.flatnonzero(energy < energy[0]) if minimised and energy.size else np.array([], dtype=np.int64)
+    drift = np.abs(log.series['conserved'] - log.series['conserved'][:1])
+    return {
+        'below_minimum_ps': float(log.series['step'][below[0]]) * timestep_fs * 1e-3 if below.size else None,
+        'max_force_ev_per_angstrom': _extreme(log.series['max_force'], np.max),
+        'min_distance_angstrom': _extreme(log.series['min_distance'], np.min),
+        'max_drift_ev': _extreme(drift, np.max),
+    }
+
+
+def _extreme(values: FloatArray, choose: Callable[[FloatArray], Any]) -> float | None:
+    """Return an extreme of the finite values.
+
+    :param values: Values.
+    :param choose: Maximum or minimum.
+    :return: The extreme, or nothing if no value is finite.
+    """
+    finite = values[np.isfinite(values)]
+    return float(choose(finite)) if finite.size else None
 
 
 def _rows(lines: Sequence[str]) -> list[dict[str, float]]:

@@ -13,7 +13,7 @@ from aiida.parsers import Parser
 from aiida_sis.calculations.md import symbols_of, temperature_of
 from aiida_sis.core import lammps_input
 from aiida_sis.core.lammps_dump import DumpFrame, latest_at, merge_frames, parse_dump
-from aiida_sis.core.lammps_log import LammpsLog, diagnose, parse_log
+from aiida_sis.core.lammps_log import LammpsLog, diagnose, parse_log, symptoms
 from aiida_sis.core.md_settings import MdSettings
 from aiida_sis.core.stability import Catastrophe, choose_t_next, degrees_of_freedom
 
@@ -217,6 +217,7 @@ class LammpsMdParser(Parser):
         """
         dt_ps = self.settings.timestep_fs * 1e-3
         reached = self._time_reached(log) if catastrophe is None else catastrophe.time_ps
+        minimised = self.settings.minimise.enabled and 'velocities' not in self.node.inputs
         n_run = max(log.n_steps_run, int(log.series['step'][-1]) if log.n_samples else 0)
         return {
             'stable': catastrophe is None and log.complete and n_run >= self.settings.n_steps,
@@ -229,6 +230,7 @@ class LammpsMdParser(Parser):
             'steps_per_second': n_run / log.loop_seconds if log.loop_seconds else None,
             'wall_seconds': log.wall_seconds,
             'lammps_version': log.version,
+            'symptoms': symptoms(log, self.settings.timestep_fs, minimised),
             'lammps_error': log.error or None,
             'warnings': self.warnings,
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aiida_sis.core.lammps_log import LammpsLog, diagnose, parse_log
+from aiida_sis.core.lammps_log import LammpsLog, diagnose, parse_log, symptoms
 
 FILES = Path(__file__).parents[1] / 'files' / 'lammps'
 WIDE = (0.0, 1e7)
@@ -122,6 +122,16 @@ def test_a_log_may_be_cut_anywhere(name: str) -> None:
         for column in ('step', 'temperature', 'potential_energy'):
             expected = whole.series[column][: log.n_samples]
             assert np.array_equal(log.series[column], expected, equal_nan=True)
+
+
+def test_the_energy_may_tell_before_the_temperature() -> None:
+    log = log_of('short_ring')
+    found = symptoms(log, 1.0, minimised=True)
+    assert found['below_minimum_ps'] == pytest.approx(0.19)
+    assert log.halted_at_step == 315
+    assert found['max_drift_ev'] == pytest.approx(0.0, abs=0.01)
+    assert symptoms(log, 1.0, minimised=False)['below_minimum_ps'] is None
+    assert set(symptoms(log_of('bad_element'), 1.0, minimised=True).values()) == {None}
 
 
 @pytest.mark.parametrize(

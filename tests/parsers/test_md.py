@@ -100,6 +100,7 @@ def test_halted(parse: Parse) -> None:
     assert results['catastrophe']['bound'] == 'high'
     assert results['catastrophe']['time_ps'] == pytest.approx(0.096)
     assert results['steps_past_t_cp'] == 0
+    assert results['symptoms']['min_distance_angstrom'] > 1.0
     # The last sample within 55 to 545 K is that at 80 fs; the margin is 50 fs.
     assert results['t_next'] == {
         'time_ps': pytest.approx(0.03),
