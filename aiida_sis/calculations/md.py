@@ -60,9 +60,10 @@ class LammpsMdCalculation(CalcJob):
             validator=validate_parameters,
             help='temperature_k, window_k [low, high] (K) and length_ps are required. Optional: timestep_fs (0.5), '
             'thermo_interval_fs (10), trajectory_interval_ps (1), ring_interval_fs (10), ring_size (60), grace_ps '
-            '(0 if the start lies inside the window, else five time constants), thermostat {style: csvr, nose_hoover '
-            'or none; time_constant_fs: 100}, minimise {enabled: true, etol: 1e-4, ftol: 1e-6, maxiter: 1000}, t_next '
-            '{rule: band, mean or offset; margin_fs: 50; offset_fs: 100}. Velocities are drawn at twice the '
+            '(0 if the start lies inside the window, else five time constants), elapsed_ps (0), thermostat {style: '
+            'csvr, nose_hoover or none; time_constant_fs: 100}, minimise {enabled: true, etol: 1e-4, ftol: 1e-6, '
+            'maxiter: 1000}, t_next '
+            '{rule: band, mean or offset; margin_fs: 250; offset_fs: 100}. Velocities are drawn at twice the '
             'temperature after a minimisation, because half of the kinetic energy becomes potential energy at once.',
         )
         inputs: Any = spec.inputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
@@ -30,3 +31,53 @@ def select_snapshot(snapshots: orm.TrajectoryData, index: orm.Int) -> dict[str, 
     array.set_array('velocities', velocities[position])
     array.base.attributes.set('units', 'angstrom/ps')
     return {'structure': structure, 'velocities': array}
+
+
+@calcfunction
+def join_series(**parts: orm.ArrayData) -> orm.ArrayData:
+    """Join the series of a dynamics that took several jobs.
+
+    :param parts: Series with `step` and others of its shape ``(n_samples,)``, in the alphabetical order of their names;
+        where two overlap, the later one holds.
+    :return: One series.
+    """
+    ordered = [parts[name] for name in sorted(parts)]
+    starts = [int(part.get_array('step')[0]) for part in ordered[1:]]
+    keeps = [part.get_array('step') < start for part, start in zip(ordered, starts, strict=False)]
+    keeps.append(np.ones(ordered[-1].get_shape('step'), dtype=bool))
+    joined = orm.ArrayData()
+    for name in ordered[-1].get_arraynames():
+        values = [part.get_array(name)[keep] for part, keep in zip(ordered, keeps, strict=True)]
+        joined.set_array(name, np.concatenate(values))
+    return joined
+
+
+@calcfunction
+def join_trajectories(**parts: orm.TrajectoryData) -> orm.TrajectoryData:
+    """Join the trajectories of a dynamics that took several jobs.
+
+    :param parts: Trajectories with step ids, in the alphabetical order of their names; where two overlap, the later one
+        holds.
+    :return: One trajectory with the arrays of the parts.
+    """
+    ordered = [parts[name] for name in sorted(parts)]
+    starts = [int(part.get_stepids()[0]) for part in ordered[1:]]
+    keeps = [part.get_stepids() < start for part, start in zip(ordered, starts, strict=False)]
+    keeps.append(np.ones(ordered[-1].numsteps, dtype=bool))
+    stacks = {
+        name: np.concatenate([part.get_array(name)[keep] for part, keep in zip(ordered, keeps, strict=True)])
+        for name in ordered[-1].get_arraynames()
+    }
+    joined = orm.TrajectoryData()
+    joined.set_trajectory(
+        symbols=ordered[-1].symbols,
+        positions=stacks.pop('positions'),
+        stepids=stacks.pop('steps'),
+        cells=stacks.pop('cells'),
+        times=stacks.pop('times'),
+        velocities=stacks.pop('velocities'),
+        pbc=(True, True, True),
+    )
+    for name, values in stacks.items():
+        joined.set_array(name, values)
+    return joined

@@ -168,12 +168,12 @@ def write_script(
         lines += _start(settings, seed)
     lines += [
         f'print "{BEGIN_MARK}"',
-        'reset_timestep 0',
+        f'reset_timestep {settings.first_step}',
         f'timestep {settings.timestep_fs * 1e-3:.12g}',
         *_ensemble(settings, seed),
         *_halt(settings, given_temperature),
         *_dumps(settings),
-        f'run {settings.n_steps}',
+        f'run {settings.n_steps - settings.first_step}',
         # The values of the halting step; a plain `$(press)` would be an error there, as it was not computed.
         f'print "{FINAL_MARK} {" ".join(f"$({keyword}:%.12g)" for keyword in FINAL_KEYWORDS)}"',
         f'write_dump all custom {FINAL_FILENAME} {_COLUMNS} modify sort id format float %.17g',

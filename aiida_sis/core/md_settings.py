@@ -54,6 +54,7 @@ class MdSettings:
     :param temperature_k: Target in K.
     :param window_k: Lower and upper edge in K.
     :param length_ps: Length in ps.
+    :param elapsed_ps: How much of the length had been run when the time of an earlier job was up, in ps.
     :param timestep_fs: Timestep in fs; 1 fs is sound without hydrogen.
     :param thermo_interval_fs: Spacing of the series in fs.
     :param trajectory_interval_ps: Spacing of the trajectory that is kept in ps.
@@ -75,6 +76,7 @@ class MdSettings:
     ring_interval_fs: float = 10.0
     ring_size: int = 60
     grace_ps: float | None = None
+    elapsed_ps: float = 0.0
     thermostat: Thermostat = field(default_factory=Thermostat)
     minimise: Minimisation = field(default_factory=Minimisation)
     t_next: TNextRule = field(default_factory=TNextRule)
@@ -100,6 +102,8 @@ class MdSettings:
                     'ring_interval_fs'):  # fmt: skip
             if key in values:
                 values[key] = number(values[key], key)
+        if 'elapsed_ps' in values:
+            values['elapsed_ps'] = number(values['elapsed_ps'], 'elapsed_ps', allow_zero=True)
         if values.get('grace_ps') is not None:
             values['grace_ps'] = number(values['grace_ps'], 'grace_ps', allow_zero=True)
         if 'ring_size' in values:
@@ -124,6 +128,11 @@ class MdSettings:
         ):
             if value < self.timestep_fs * (1 - 1e-9):
                 raise SettingsError(f'`{key}` ({value:g} fs) is shorter than `timestep_fs` ({self.timestep_fs:g} fs).')
+        if self.elapsed_ps >= self.length_ps:
+            raise SettingsError(
+                f'`elapsed_ps` ({self.elapsed_ps:g}) must be shorter than `length_ps` ({self.length_ps:g}): '
+                'nothing would be left to run.'
+            )
         if self.grace_ps is not None and self.grace_ps >= self.length_ps:
             raise SettingsError(
                 f'`grace_ps` ({self.grace_ps:g}) must be shorter than `length_ps` ({self.length_ps:g}): '
@@ -142,6 +151,11 @@ class MdSettings:
     def n_steps(self) -> int:
         """Number of steps of the whole dynamics."""
         return self.steps(self.length_ps * 1e3)
+
+    @property
+    def first_step(self) -> int:
+        """Number of the step that the dynamics starts at."""
+        return round(self.elapsed_ps * 1e3 / self.timestep_fs)
 
     @property
     def guard_k(self) -> float:

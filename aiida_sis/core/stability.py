@@ -105,12 +105,12 @@ class TNextRule:
     :param name: ``band``: the last sample inside the canonical band before the excursion, minus the margin. ``mean``:
         the last time the temperature crossed its target on the way to the excursion, minus the margin. ``offset``: a
         fixed time before the catastrophe.
-    :param margin_fs: Margin of the first two rules. Snapshots 10 to 45 fs before an alarm were seen to be spoilt.
+    :param margin_fs: Margin of the first two rules. A potential was seen to be wrong 250 fs before its alarm.
     :param offset_fs: Time of the third rule.
     """
 
     name: str = 'band'
-    margin_fs: float = 50.0
+    margin_fs: float = 250.0
     offset_fs: float = 100.0
 
 

@@ -227,7 +227,7 @@ class LammpsMdParser(Parser):
             't_next': t_next,
             'steps_past_t_cp': None if catastrophe is None else n_run - round(catastrophe.time_ps / dt_ps),
             'n_steps_run': n_run,
-            'steps_per_second': n_run / log.loop_seconds if log.loop_seconds else None,
+            'steps_per_second': (n_run - self.settings.first_step) / log.loop_seconds if log.loop_seconds else None,
             'wall_seconds': log.wall_seconds,
             'lammps_version': log.version,
             'symptoms': symptoms(log, self.settings.timestep_fs, minimised),

@@ -6,15 +6,20 @@ from typing import Any
 
 from aiida import engine, orm
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler
+from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, process_handler
 
 from aiida_sis.calculations.md import LammpsMdCalculation
+from aiida_sis.calculations.select import join_series, join_trajectories, select_snapshot
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
 
 
 class ExploreWorkChain(BaseRestartWorkChain):
-    """Run `sis.lammps.md`, and repeat it when it was cut short by the machine and not by the physics."""
+    """Run `sis.lammps.md`, in as many jobs as its length needs.
+
+    An MD whose time is up goes on from its last frame; one that was killed from outside is repeated, since its log
+    tells nothing of the physics. The series and the trajectory of all jobs come out as one.
+    """
 
     _process_class = LammpsMdCalculation
 
@@ -34,6 +39,29 @@ class ExploreWorkChain(BaseRestartWorkChain):
         super().setup()
         self.ctx.inputs = AttributeDict(self.exposed_inputs(LammpsMdCalculation, 'md'))
         self.ctx.repeats = 0
+        self.ctx.parts = []
+
+    @process_handler(priority=500, exit_codes=[LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME])
+    def continue_out_of_walltime(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Go on from the last frame of an MD whose time was up.
+
+        :param calculation: the MD that ended in good order before its length was reached.
+        :returns: a report that goes on, or nothing where the job made no step.
+        """
+        if 'trajectory' not in calculation.outputs:
+            return None
+        trajectory = calculation.outputs.trajectory
+        reached = float(trajectory.get_times()[-1])
+        parameters = self.ctx.inputs.parameters.get_dict()
+        if reached <= parameters.get('elapsed_ps', 0.0):
+            return None
+        start = select_snapshot(trajectory, orm.Int(-1))
+        self.ctx.parts.append(calculation)
+        self.ctx.inputs.structure = start['structure']
+        self.ctx.inputs.velocities = start['velocities']
+        self.ctx.inputs.parameters = orm.Dict(parameters | {'elapsed_ps': reached})
+        self.report(f'the time of {calculation.pk} was up after {reached:g} ps: going on from there')
+        return ProcessHandlerReport(True)
 
     @process_handler(priority=400, exit_codes=[LammpsMdCalculation.exit_codes.ERROR_LOG_TRUNCATED])
     def repeat_cut_short(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
@@ -48,3 +76,18 @@ class ExploreWorkChain(BaseRestartWorkChain):
         self.ctx.repeats += 1
         self.report(f'{calculation.pk} was cut short by the machine: it is run once more')
         return ProcessHandlerReport(True)
+
+    def results(self) -> ExitCode | None:
+        """Attach the outputs of the last job, and join the series and the trajectories of all.
+
+        :returns: what the base class returns.
+        """
+        exit_code: ExitCode | None = super().results()
+        if self.ctx.parts:
+            jobs = [*self.ctx.parts, self.ctx.children[-1]]
+            for name, join in (('series', join_series), ('trajectory', join_trajectories)):
+                parts = {
+                    f'part_{number:03d}': job.outputs[name] for number, job in enumerate(jobs) if name in job.outputs
+                }
+                self.out(name, join(**parts))
+        return exit_code

@@ -1,0 +1,169 @@
+"""Each handler of the restart workchains, fired by the failure it is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.common.links import LinkType
+from aiida.engine import ProcessBuilder
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
+from plumpy.process_states import ProcessState
+
+from aiida_sis.calculations.md import LammpsMdCalculation
+from aiida_sis.calculations.select import join_series, join_trajectories
+from aiida_sis.calculations.train import DeepmdTrainCalculation
+from aiida_sis.data.dataset import DatasetData
+from aiida_sis.data.potential import PotentialData
+from aiida_sis.structures.demo import lifsi_ion_pair
+from aiida_sis.workflows.explore import ExploreWorkChain
+from aiida_sis.workflows.train import TrainWorkChain
+
+TYPE_MAP = ['F', 'Li', 'N', 'O', 'S']
+
+
+def potential() -> PotentialData:
+    """Give a potential whose model is never run."""
+    return PotentialData({'model.pb': b'weights'}, TYPE_MAP, 'se_e2_a', 6.0, [4] * 5, deepmd_version='3.2.0')
+
+
+def ended(exit_code: Any, outputs: dict[str, orm.Data], computer: orm.Computer) -> orm.CalcJobNode:
+    """Give the node of a job that has ended."""
+    node = orm.CalcJobNode(computer=computer)
+    node.set_process_state(ProcessState.FINISHED)
+    node.set_exit_status(getattr(exit_code, 'status', exit_code))
+    node.store()
+    for name, value in outputs.items():
+        value.base.links.add_incoming(node, LinkType.CREATE, name)
+        value.store()
+    return node
+
+
+def frames(*steps: int) -> orm.TrajectoryData:
+    """Give a trajectory of the ion pair whose frames carry their step in every number."""
+    atoms = lifsi_ion_pair().get_ase()
+    node = orm.TrajectoryData()
+    numbers = np.array(steps, dtype=float)
+    node.set_trajectory(
+        symbols=atoms.get_chemical_symbols(),
+        positions=np.stack([atoms.positions + 0.001 * number for number in numbers]),
+        stepids=np.array(steps),
+        cells=np.tile(np.asarray(atoms.cell), (len(steps), 1, 1)),
+        times=numbers * 1e-3,
+        velocities=np.stack([np.full((len(atoms), 3), number) for number in numbers]),
+        pbc=(True, True, True),
+    )
+    return node
+
+
+def series(*steps: int) -> orm.ArrayData:
+    """Give a series."""
+    node = orm.ArrayData()
+    node.set_array('step', np.array(steps))
+    node.set_array('temperature', np.array(steps, dtype=float))
+    return node
+
+
+@pytest.fixture
+def explore(stand_in_codes: dict[str, orm.InstalledCode]) -> ExploreWorkChain:
+    """An MD workchain before its first job."""
+    builder: ProcessBuilder = ExploreWorkChain.get_builder()
+    builder.md = {
+        'code': stand_in_codes['lmp'],
+        'structure': lifsi_ion_pair(),
+        'potential': potential(),
+        'seed': orm.Int(1),
+        'parameters': orm.Dict({'temperature_k': 300.0, 'window_k': [0, 1000], 'length_ps': 2.0, 'timestep_fs': 1.0}),
+    }
+    process = instantiate_process(get_manager().get_runner(), builder)
+    assert isinstance(process, ExploreWorkChain)
+    process.setup()
+    return process
+
+
+@pytest.fixture
+def train(stand_in_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[str, DatasetData],
+          deepmd_parameters: dict[str, Any]) -> TrainWorkChain:  # fmt: skip
+    """A training workchain before its first job."""
+    builder: ProcessBuilder = TrainWorkChain.get_builder()
+    builder.train = {
+        'code': stand_in_codes['dp'],
+        'datasets': deepmd_datasets,
+        'seed': orm.Int(1),
+        'parameters': orm.Dict(deepmd_parameters),
+    }
+    builder.force_rmse_max = orm.Float(0.15)
+    builder.max_extensions = orm.Int(1)
+    process = instantiate_process(get_manager().get_runner(), builder)
+    assert isinstance(process, TrainWorkChain)
+    process.setup()
+    return process
+
+
+def test_md_out_of_time_goes_on_from_its_last_frame(explore: ExploreWorkChain, aiida_localhost: orm.Computer) -> None:
+    """With its velocities and with the time that was run; the seed and the length stay."""
+    job = ended(LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME, {'trajectory': frames(0, 500)}, aiida_localhost)
+    assert explore.continue_out_of_walltime(job) is not None
+    assert explore.ctx.inputs.parameters['elapsed_ps'] == 0.5
+    assert explore.ctx.inputs.parameters['length_ps'] == 2.0
+    assert (explore.ctx.inputs.velocities.get_array('velocities') == 500).all()
+    # A job that made no step would go on for ever.
+    again = ended(LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME, {'trajectory': frames(500)}, aiida_localhost)
+    assert explore.continue_out_of_walltime(again) is None
+
+
+def test_md_that_was_killed_is_repeated_once(explore: ExploreWorkChain, aiida_localhost: orm.Computer) -> None:
+    """The second time it is a failure."""
+    job = ended(LammpsMdCalculation.exit_codes.ERROR_LOG_TRUNCATED, {}, aiida_localhost)
+    assert explore.repeat_cut_short(job) is not None
+    assert explore.repeat_cut_short(job) is None
+
+
+def test_parts_are_joined_without_overlap() -> None:
+    """The frame at which a job ended is the first of the next one."""
+    joined = join_series(part_000=series(0, 10, 20), part_001=series(20, 30))
+    assert joined.get_array('temperature').tolist() == [0, 10, 20, 30]
+    trajectory = join_trajectories(part_000=frames(0, 10, 20), part_001=frames(20, 30))
+    assert trajectory.get_stepids().tolist() == [0, 10, 20, 30]
+    assert trajectory.get_times()[-1] == pytest.approx(0.03)
+    assert trajectory.get_velocities()[1, 0, 0] == 10
+
+
+def test_undertrained_potential_is_trained_on(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+    """From its own weights, more slowly, and no more often than allowed."""
+    before = train.ctx.inputs.parameters['learning_rate']['start_lr']
+    results = orm.Dict({'force_rmse_ev_per_angstrom': 0.3})
+    job = ended(0, {'potential': potential(), 'results': results}, aiida_localhost)
+    assert train.extend_undertrained(job) is not None
+    assert train.ctx.inputs.parent.uuid == job.outputs.potential.uuid
+    assert train.ctx.inputs.parameters['learning_rate']['start_lr'] < before
+    assert train.extend_undertrained(job) is None
+
+
+def test_good_potential_is_taken(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+    """An error below the limit needs no more training."""
+    results = orm.Dict({'force_rmse_ev_per_angstrom': 0.1})
+    assert train.extend_undertrained(ended(0, {'results': results}, aiida_localhost)) is None
+
+
+def test_loss_that_became_nan(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+    """Half the start learning rate."""
+    before = train.ctx.inputs.parameters['learning_rate']['start_lr']
+    job = ended(DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE, {}, aiida_localhost)
+    assert train.lower_learning_rate(job) is not None
+    assert train.ctx.inputs.parameters['learning_rate']['start_lr'] == before / 2
+
+
+def test_killed_training_goes_on_from_its_checkpoint(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+    """If there is one: a training killed before its first checkpoint is not restarted."""
+    code = DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED
+    remote = orm.RemoteData(remote_path='/tmp/nowhere', computer=aiida_localhost)
+    early = ended(code, {'results': orm.Dict({'n_steps': 0})}, aiida_localhost)
+    assert train.restart_interrupted(early) is None
+    job = ended(code, {'results': orm.Dict({'n_steps': 10**6}), 'remote_folder': remote}, aiida_localhost)
+    assert train.restart_interrupted(job) is not None
+    assert train.ctx.inputs.restart_folder.uuid == remote.uuid
+    assert 'parent' not in train.ctx.inputs
