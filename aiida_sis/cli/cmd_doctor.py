@@ -15,7 +15,7 @@ from aiida_sis.cli.profile import PROFILE_NAME, point_to
 
 __all__ = ('doctor',)
 
-_PACKAGES = ('aiida-core', 'aiida-cp2k', 'aiida-lammps', 'dpdata', 'numpy', 'scipy', 'ase')
+_PACKAGES = ('aiida-core', 'aiida-cp2k', 'dpdata', 'numpy', 'scipy', 'ase')
 
 
 @dataclass(frozen=True)

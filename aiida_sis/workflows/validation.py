@@ -11,10 +11,13 @@ from aiida_sis.core.cp2k import check_elements
 from aiida_sis.core.settings import SisSettings, read_settings
 from aiida_sis.core.stability import degrees_of_freedom, validate_window
 
-_PLUGINS = (
-    ('label', 'cp2k', 'cp2k', 'cp2k'),
-    ('train', 'train', 'sis.deepmd.train'),
-    ('explore', 'md', 'sis.lammps.md'),
+# Where each code is among the inputs, and the default plugins it may have; a LAMMPS that is registered for
+# aiida-lammps is
+# the same program.
+_CODES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (('label', 'cp2k', 'cp2k'), ('cp2k',)),
+    (('train', 'train'), ('sis.deepmd.train',)),
+    (('explore', 'md'), ('sis.lammps.md', 'lammps.base', 'lammps.raw')),
 )
 
 
@@ -40,16 +43,16 @@ def validate_sis_inputs(inputs: Mapping[str, Any], _context: object) -> str | No
 
 
 def _check_codes(inputs: Mapping[str, Any]) -> str | None:
-    for *path, plugin in _PLUGINS:
+    for path, plugins in _CODES:
         values: Any = inputs
         for name in path:
             values = values.get(name, {})
         code = values.get('code')
         found = code.default_calc_job_plugin if code is not None else None
-        if found is not None and found != plugin:
+        if found is not None and found not in plugins:
             return (
                 f"The code '{code.full_label}' at input {'.'.join(path)}.code is made for '{found}': "
-                f"give a code whose default plugin is '{plugin}'."
+                f"give a code whose default plugin is '{plugins[0]}'."
             )
     return None
 
