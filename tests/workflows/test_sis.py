@@ -190,7 +190,7 @@ def test_stage_is_passed_only_when_every_replica_survives(sis: tuple[SisWorkChai
     assert process.ctx.stage == 1
     assert process.stages_remain()
     process.run_molecular_dynamics()
-    assert children.inputs['explore_g0_s1_r0']['md']['parameters']['length_ps'] == 30.0
+    assert children.inputs['explore_g0_s1_r0']['md']['parameters']['length_ps'] == 50.0
     seeds = {inputs['md']['seed'].value for inputs in children.inputs.values()}
     assert len(seeds) == 4
     end(process, explore_g0_s1_r0=explored(True), explore_g0_s1_r1=explored(True))

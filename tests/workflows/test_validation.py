@@ -98,4 +98,4 @@ def test_code_that_is_missing(stand_in_codes: dict[str, orm.InstalledCode]) -> N
 def test_overrides_replace_values_and_keep_the_rest() -> None:
     """A nested value is replaced, its neighbours stay."""
     values = load_protocol('demo', {'sis': {'learning': {'lr_decay': 0.5}}})
-    assert values['sis']['learning'] == {'lr_decay': 0.5, 'fine_tune_steps': 6000}
+    assert values['sis']['learning'] == {'lr_decay': 0.5, 'fine_tune_steps': 8000}
