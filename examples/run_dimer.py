@@ -1,4 +1,4 @@
-"""The second example, (LiF)2 with DFT labels: export AIIDA_PATH=$PWD/.sis; .venv/bin/verdi run examples/run_dimer.py."""
+"""The second example, (LiF)2 with DFT: export AIIDA_PATH=$PWD/.sis; .venv/bin/verdi run examples/run_dimer.py."""
 
 from aiida.engine import submit
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,7 @@ from aiida_sis.core.units import (
 from aiida_sis.structures.demo import lif_dimer
 from aiida_sis.workflows.label import LabelWorkChain
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(shutil.which('cp2k.psmp') is None, reason='CP2K is not installed'),
-]
+pytestmark = pytest.mark.real
 
 FILES = Path(__file__).parents[1] / 'files' / 'cp2k'
 TYPE_MAP = ['N', 'S', 'O', 'F', 'Li', 'C', 'H']
@@ -82,14 +78,9 @@ PBE = {
 
 
 @pytest.fixture
-def cp2k(aiida_code_installed):
+def cp2k(real_codes):
     """The installed CP2K on one core."""
-    return aiida_code_installed(
-        label='cp2k-label',
-        default_calc_job_plugin='cp2k',
-        filepath_executable='/usr/bin/cp2k.psmp',
-        prepend_text='export OMP_NUM_THREADS=1',
-    )
+    return real_codes['cp2k']
 
 
 @pytest.fixture

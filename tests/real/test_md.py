@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,7 @@ from aiida_sis.calculations.train import DeepmdTrainCalculation
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import PotentialData
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(
-        shutil.which('dp') is None or shutil.which('lmp') is None, reason='`dp` or `lmp` is not on the PATH'
-    ),
-]
+pytestmark = pytest.mark.real
 PARAMETERS: dict[str, Any] = {
     'temperature_k': 300,
     'window_k': [0, 1000],

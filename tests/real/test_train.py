@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from typing import Any
 
 import pytest
@@ -13,23 +12,16 @@ from aiida.engine import run_get_node
 from aiida_sis.calculations.train import DeepmdTrainCalculation
 from aiida_sis.data.dataset import DatasetData
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(shutil.which('dp') is None, reason='DeePMD-kit (`dp`) is not on the PATH'),
-]
-THREADS = 'export OMP_NUM_THREADS=1 DP_INTRA_OP_PARALLELISM_THREADS=1 DP_INTER_OP_PARALLELISM_THREADS=1'
+pytestmark = pytest.mark.real
 
 
 def test_three_trainings(
-    aiida_code_installed: Any, deepmd_datasets: dict[str, DatasetData], deepmd_parameters: dict[str, Any]
+    real_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[str, DatasetData], deepmd_parameters: dict[str, Any]
 ) -> None:
     """Each training starts where the one before it ended, whichever way it is told."""
-    code = aiida_code_installed(
-        default_calc_job_plugin='sis.deepmd.train', filepath_executable=str(shutil.which('dp')), prepend_text=THREADS
-    )
     parameters = copy.deepcopy(deepmd_parameters)
     parameters['training'].update(numb_steps=200, disp_freq=100, save_freq=100)
-    inputs = {'code': code, 'seed': orm.Int(1), 'datasets': deepmd_datasets}
+    inputs = {'code': real_codes['dp'], 'seed': orm.Int(1), 'datasets': deepmd_datasets}
     first, node = run_get_node(DeepmdTrainCalculation, parameters=orm.Dict(parameters), **inputs)
     assert node.is_finished_ok, node.exit_message
     assert first['results']['force_rmse_ev_per_angstrom'] < first['results']['test_force_rms_ev_per_angstrom']
