@@ -21,11 +21,17 @@ __all__ = ('demo', 'export')
 
 @click.command()
 @click.option('--seed', type=int, default=1, show_default=True, help='Every random choice follows from it.')
-@click.option('--protocol', default='demo', show_default=True, help='The protocol to run.')
+@click.option(
+    '--protocol',
+    type=click.Choice(['demo', 'dimer']),
+    default='demo',
+    show_default=True,
+    help='demo: a LiFSI ion pair with GFN1-xTB labels. dimer: (LiF)2 with DFT labels, slower.',
+)
 @PROFILE_DIR
 @click.option('--no-wait', is_flag=True, help='Submit the run and return.')
 def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
-    """Run stability-indicated sampling on a LiFSI ion pair with the real codes."""
+    """Run stability-indicated sampling on a small system with the real codes."""
     click.echo('Setting up')
     codes = prepare(profile_dir)
     from rich.console import Console
@@ -57,13 +63,12 @@ def submit_demo(codes: dict[str, orm.InstalledCode], protocol: str, seed: int) -
     """
     from aiida.engine import submit
 
-    from aiida_sis.structures.demo import lifsi_ion_pair
+    from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
     from aiida_sis.workflows.sis import SisWorkChain
 
+    systems = {'dimer': lif_dimer()} if protocol == 'dimer' else {'ion_pair': lifsi_ion_pair()}
     try:
-        builder = SisWorkChain.get_builder_from_protocol(
-            codes=codes, systems={'ion_pair': lifsi_ion_pair()}, protocol=protocol, seed=seed
-        )
+        builder = SisWorkChain.get_builder_from_protocol(codes=codes, systems=systems, protocol=protocol, seed=seed)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     return submit(builder)
