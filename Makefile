@@ -12,6 +12,9 @@ APT_INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-re
 export OMP_NUM_THREADS := 1
 
 .PHONY: help demo test lint clean distclean cp2k
+# An environment that was not finished must not look finished, and apt and pip can't be run twice at once.
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 help:
 	@echo 'make demo       install what is missing and run the demonstration (DEMO_ARGS="--seed 2")'
@@ -38,11 +41,14 @@ lint: $(VENV)/.installed-tests
 	mypy
 
 cp2k:
-	@for name in cp2k.psmp cp2k.popt cp2k.ssmp; do \
+	@for name in cp2k.psmp cp2k.popt cp2k.ssmp cp2k.sopt cp2k; do \
 	  if command -v $$name >/dev/null; then exit 0; fi; \
 	done; \
 	if ! command -v apt-get >/dev/null; then \
 	  echo 'CP2K is missing and there is no apt-get: conda install -c conda-forge cp2k (see README.md)' >&2; exit 1; \
+	fi; \
+	if [ -n '$(SUDO)' ] && ! command -v sudo >/dev/null; then \
+	  echo 'CP2K is missing and there is no sudo: as root, apt-get install cp2k cp2k-data openmpi-bin' >&2; exit 1; \
 	fi; \
 	echo 'Installing CP2K'; \
 	$(SUDO) apt-get update -q; \
@@ -53,9 +59,15 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || { echo 'Python 3.10 or newer is needed: make PYTHON=python3.12 ...' >&2; exit 1; }
 	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
-	  echo 'Installing python3-venv'; \
+	  package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+	  for tool in apt-get $(SUDO); do \
+	    if ! command -v $$tool >/dev/null; then \
+	      echo "Python lacks its module venv and there is no $$tool: install $$package by hand" >&2; exit 1; \
+	    fi; \
+	  done; \
+	  echo "Installing $$package"; \
 	  $(SUDO) apt-get update -q; \
-	  $(SUDO) $(if $(SUDO),env) $(APT_INSTALL) python3-venv; \
+	  $(SUDO) $(if $(SUDO),env) $(APT_INSTALL) $$package; \
 	fi
 	$(PYTHON) -m venv $(VENV)
 

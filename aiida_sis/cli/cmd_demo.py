@@ -31,7 +31,11 @@ __all__ = ('demo', 'export')
 @PROFILE_DIR
 @click.option('--no-wait', is_flag=True, help='Submit the run and return.')
 def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
-    """Run stability-indicated sampling on a small system with the real codes."""
+    """Run the loop on a small system.
+
+    Does the setup, submits stability-indicated sampling with the real codes, follows it to its end and writes the
+    figure, the potential and the summary into ./sis-demo-PK. Exits nonzero if the MD did not become stable.
+    """
     click.echo('Setting up')
     codes = prepare(profile_dir)
     from rich.console import Console

@@ -37,7 +37,11 @@ class Finding:
 @click.command()
 @PROFILE_DIR
 def doctor(profile_dir: Path) -> None:
-    """Report codes, packages, profile and daemon; exit nonzero if something essential is missing."""
+    """Say what is here and what is missing.
+
+    Looks for the codes, packages, profile and daemon, names the remedy for each that is missing, and exits nonzero if a
+    run could not do without it.
+    """
     from rich.console import Console
     from rich.table import Table
 

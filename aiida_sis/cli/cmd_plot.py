@@ -23,7 +23,11 @@ __all__ = ('plot',)
     help='The file to write; its suffix gives the format (png, pdf, svg).  [default: sis-PK.png]',
 )
 def plot(pk: str, profile_dir: Path, profile: str | None, output: Path | None) -> None:
-    """Draw T(t) of every generation of the run PK with its window, t_cp and t_next."""
+    """Draw T(t) of every generation of a run.
+
+    PK is that of the SisWorkChain. Each panel shows the temperature of all replicas with the window, t_cp (where the MD
+    left it) and t_next (where the next AIMD starts).
+    """
     open_profile(profile_dir, profile)
     from aiida_sis.report.collect import collect
     from aiida_sis.report.figures import save_figure

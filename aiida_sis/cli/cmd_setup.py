@@ -45,6 +45,10 @@ def prepare(folder: Path, start_daemon: bool = True) -> dict[str, orm.InstalledC
 @PROFILE_DIR
 @click.option('--no-daemon', is_flag=True, help='Do not start the daemon.')
 def setup(profile_dir: Path, no_daemon: bool) -> None:
-    """Make or refresh the isolated AiiDA profile, its codes and its daemon."""
+    """Make or refresh the isolated profile.
+
+    The profile has a computer for this machine, the three codes and a daemon; what is there already is kept,
+    except a code that has changed.
+    """
     prepare(profile_dir, start_daemon=not no_daemon)
     click.echo(f'Use it with verdi by: export AIIDA_PATH={profile_dir.resolve()}')

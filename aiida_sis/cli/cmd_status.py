@@ -19,7 +19,11 @@ __all__ = ('status',)
 @PROFILE
 @click.option('-w', '--watch', is_flag=True, help='Follow the run until it ends.')
 def status(pk: str, profile_dir: Path, profile: str | None, watch: bool) -> None:
-    """Show the generations of the run PK; exit nonzero if it has failed."""
+    """Show the generations of a run.
+
+    PK is that of the SisWorkChain. "Force" and "Energy" are RMSEs on held-out frames, the energy per atom; t_cp is
+    where the MD left its window, t_next where the next AIMD starts. Exits nonzero if the run has failed.
+    """
     open_profile(profile_dir, profile)
     from rich.console import Console
 

@@ -23,6 +23,7 @@ _REPLICA_COLOURS = ('#0072B2', '#E69F00', '#56B4E9', '#CC79A7', '#7F5539', '#5B5
 _WINDOW = '#E8EEF4'
 _CP = '#D00000'
 _NEXT = '#00994D'
+_MOST_LISTED = 3
 _STYLE: dict[Any, Any] = {
     'font.size': 9,
     'axes.spines.top': False,
@@ -69,7 +70,7 @@ def plot_run(record: RunRecord) -> Figure:
     n_columns = 1 if len(panels) <= 2 else min(_MAX_COLUMNS, int(np.ceil(np.sqrt(len(panels)))))
     n_rows = max(1, int(np.ceil(len(panels) / n_columns)))
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.6 if n_columns == 1 else 3.7 * n_columns, 2.25 * n_rows + 0.9), layout='constrained')
+        figure = Figure(figsize=(7.6 if n_columns == 1 else 3.7 * n_columns, 2.4 * n_rows + 0.9), layout='constrained')
         FigureCanvasAgg(figure)
         axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
         limits = _limits(record.md_records)
@@ -123,7 +124,27 @@ def _panel(
         _draw_marks(axis, run)
     training = generation.training
     error = f', {training.force_rmse:.2f} eV/Å' if training and training.force_rmse is not None else ''
-    axis.set_title(f'Generation {generation.generation}{error}, {stage}')
+    axis.set_title(f'Generation {generation.generation}{error}, {stage}', pad=19)
+    text, colour = _outcome(runs)
+    axis.annotate(
+        text, (0, 1), xytext=(0, 8), xycoords='axes fraction', textcoords='offset points', fontsize=7.5, color=colour
+    )
+
+
+def _outcome(runs: Sequence[MdRecord]) -> tuple[str, str]:
+    """Say below the title where the replicas failed: labels beside the crosses would cover those of other replicas."""
+    points = []
+    for run in sorted(runs, key=lambda run: run.replica):
+        if run.t_cp_ps is not None:
+            value = run.temperature_cp_k
+            known = value is not None and np.isfinite(value)
+            points.append(f'{run.t_cp_ps:.3g} ps' + (f' ({value:.0f} K)' if known else ''))
+    if points:
+        more = f', {len(points) - _MOST_LISTED} more' if len(points) > _MOST_LISTED else ''
+        return f'$t_{{cp}}$ {", ".join(points[:_MOST_LISTED])}{more}', _CP
+    if all(run.stable for run in runs):
+        return f'stable for {min(run.length_ps or 0.0 for run in runs):.4g} ps', _NEXT
+    return '', _NEXT
 
 
 def _draw_series(axis: Axes, run: MdRecord, colour: str, most_drawn: int = 1500) -> None:
@@ -145,26 +166,10 @@ def _draw_marks(axis: Axes, run: MdRecord) -> None:
         axis.plot(run.t_next_ps, height, 'o', color=_NEXT, ms=6.5, mec='white', mew=0.8, zorder=6, clip_on=False)
     if run.t_cp_ps is None:
         return
-    value = run.temperature_cp_k if run.temperature_cp_k is not None and np.isfinite(run.temperature_cp_k) else None
-    beyond = bottom if run.bound == 'low' else top
-    height = beyond if value is None else min(max(value, bottom), top)
-    axis.plot(run.t_cp_ps, height, 'x', color=_CP, ms=7.5, mew=2.2, zorder=6, clip_on=False)
-    text = f'{run.t_cp_ps:.3g} ps' + (f', {value:.0f} K' if value is not None else '')
-    left, right = axis.get_xlim()
-    late = run.t_cp_ps > (left + right) / 2
-    shift = -13 * (run.replica % 3) - 4 if height > (top + bottom) / 2 else 13 * (run.replica % 3) + 4
-    axis.annotate(
-        text,
-        (run.t_cp_ps, height),
-        xytext=(-9 if late else 9, shift),
-        textcoords='offset points',
-        ha='right' if late else 'left',
-        va='center',
-        fontsize=7.5,
-        color=_CP,
-        zorder=7,
-        bbox={'facecolor': 'white', 'alpha': 0.75, 'lw': 0, 'pad': 1.0},
-    )
+    height = run.temperature_cp_k
+    if height is None or not np.isfinite(height):
+        height = bottom if run.bound == 'low' else top
+    axis.plot(run.t_cp_ps, min(max(height, bottom), top), 'x', color=_CP, ms=7.5, mew=2.2, zorder=6, clip_on=False)
 
 
 def _limits(runs: Sequence[MdRecord]) -> tuple[float, float]:
