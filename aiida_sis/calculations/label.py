@@ -18,7 +18,11 @@ _SEED_RANGE = 2**31 - 1
 
 @calcfunction
 def make_aimd_input(
-    level_of_theory: orm.Dict, parameters: orm.Dict, seed: orm.Int, velocities: orm.ArrayData | None = None
+    level_of_theory: orm.Dict,
+    parameters: orm.Dict,
+    seed: orm.Int,
+    velocities: orm.ArrayData | None = None,
+    max_seconds: orm.Int | None = None,
 ) -> orm.Dict:
     """Lay the AIMD of a label over the level of theory.
 
@@ -26,9 +30,11 @@ def make_aimd_input(
     :param parameters: parameters of the label.
     :param seed: seed of the initial velocities and of the thermostat.
     :param velocities: array `velocities` (n_atoms, 3) in Å/ps; CP2K draws them at the temperature where there are none.
+    :param max_seconds: time of the job in s; CP2K ends in good order when a tenth of it is left.
     :returns: CP2K input tree of the AIMD.
     """
     settings = read_label_settings(parameters.get_dict())
+    limits = [settings.walltime_s, None if max_seconds is None else 0.9 * max_seconds.value]
     tree = aimd_input(
         level_of_theory.get_dict(),
         n_steps=settings.n_steps,
@@ -37,7 +43,7 @@ def make_aimd_input(
         time_constant_fs=settings.thermostat_time_constant_fs,
         seed=1 + (seed.value - 1) % (_SEED_RANGE - 1),
         velocities=None if velocities is None else velocities.get_array('velocities'),
-        walltime_s=settings.walltime_s,
+        walltime_s=min((limit for limit in limits if limit is not None), default=None),
     )
     return orm.Dict(tree)
 

@@ -212,13 +212,13 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     :param inputs: inputs of the calculation.
     :return: one sentence that names the input, its value and the remedy; None if all is well.
     """
-    if not all(key in inputs for key in ('datasets', 'parameters')):
-        return None  # a workchain that exposes the inputs may fill these in later
+    if 'parameters' not in inputs:
+        return None
     parameters = inputs['parameters'].get_dict()
-    datasets: Mapping[str, DatasetData] = inputs['datasets']
     message = deepmd.check_parameters(parameters)
-    if message:
-        return message
+    if message or 'datasets' not in inputs:
+        return message  # a workchain that exposes the inputs may fill in the datasets later
+    datasets: Mapping[str, DatasetData] = inputs['datasets']
     if not datasets:
         return '`datasets` is empty: give at least one dataset to train on.'
     type_map = list(parameters['model']['type_map'])

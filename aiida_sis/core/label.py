@@ -261,7 +261,8 @@ def judge(
     :param n_atoms: number of atoms.
     :param n_unconverged: number of frames whose SCF did not converge.
     :param failure: why CP2K stopped early, None where it did not.
-    :param ran_out_of_time: whether CP2K stopped early because its time was up.
+    :param ran_out_of_time: whether CP2K stopped early because its time was up; without a budget that is the queue's
+        limit, which says nothing of the structure: the frames are as good as any.
     :param from_optimised: whether the AIMD began from an optimised structure.
     :returns: the verdict.
     """
@@ -274,7 +275,9 @@ def judge(
         reason = f'The AIMD took {pace if pace is not None else float("nan"):.3g} s a step, its budget is {budget:g} s.'
     if n_unconverged > max(1, MAX_UNCONVERGED_SHARE * n_good):
         verdict, reason = FAILED, f'The SCF of {n_unconverged} of {n_good} frames did not converge.'
-    if failure and verdict != SLOW:
+    if ran_out_of_time and budget is None and verdict == NORMAL:
+        reason = f'The time of the job was up after {n_good} of {settings.n_steps + 1} frames.'
+    elif failure and verdict != SLOW:
         verdict, reason = FAILED, failure
     if n_good:
         ensemble = judge_aimd(

@@ -309,6 +309,6 @@ def _t_next(given: dict[str, Any]) -> TNextRule:
         raise SettingsError(f'`t_next.rule` must be one of {", ".join(T_NEXT_RULES)}, but is {rule!r}.')
     return TNextRule(
         rule,
-        number(given.get('margin_fs', 50.0), 't_next.margin_fs', allow_zero=True),
-        number(given.get('offset_fs', 100.0), 't_next.offset_fs'),
+        number(given.get('margin_fs', TNextRule.margin_fs), 't_next.margin_fs', allow_zero=True),
+        number(given.get('offset_fs', TNextRule.offset_fs), 't_next.offset_fs'),
     )

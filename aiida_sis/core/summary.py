@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _LABEL = re.compile(r'label_g(\d+)_(\d+)')
@@ -13,7 +13,14 @@ _EXPLORE = re.compile(r'explore_g(\d+)_s(\d+)_r(\d+)')
 Results = Mapping[str, Any]
 
 
-def make_summary(outcome: str, parameters: Results, results: Mapping[str, Results]) -> dict[str, Any]:
+def make_summary(
+    outcome: str,
+    parameters: Results,
+    results: Mapping[str, Results],
+    *,
+    stages_passed: int,
+    systems: Sequence[str],
+) -> dict[str, Any]:
     """Summarise a run.
 
     The acceleration ratio is the paper's own for SIS: the MD length reached by every replica without a catastrophe,
@@ -22,13 +29,18 @@ def make_summary(outcome: str, parameters: Results, results: Mapping[str, Result
     :param outcome: how the run ended.
     :param parameters: the settings of the run.
     :param results: the results dictionaries under ``label_g{g}_{i}``, ``train_g{g}`` and ``explore_g{g}_s{s}_r{r}``.
+    :param stages_passed: how many stages every replica survived.
+    :param systems: the system that each replica explores, by the number of the replica.
     :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``,
         ``md_ps`` and ``acceleration_ratio``; times in ps, temperatures in K.
     """
-    generations = [_generation(number, results) for number in range(_last_generation(results) + 1)]
+    generations = [_generation(number, results, systems) for number in range(_last_generation(results) + 1)]
     aimd_ps = sum(label['aimd_fs'] for generation in generations for label in generation['labels']) / 1000
-    stages = [_stage(number, stage, generations) for number, stage in enumerate(parameters['stages'])]
-    passed = [stage['length_ps'] for stage in stages if stage['passed_in_generation'] is not None]
+    stages = [
+        {**stage, 'passed_in_generation': _passed_in(number, generations) if number < stages_passed else None}
+        for number, stage in enumerate(parameters['stages'])
+    ]
+    passed = [stage['length_ps'] for stage in stages[:stages_passed]]
     md_ps = max(passed, default=0.0)
     return {
         'outcome': outcome,
@@ -46,7 +58,7 @@ def _last_generation(results: Mapping[str, Results]) -> int:
     return max(numbers, default=-1)
 
 
-def _generation(number: int, results: Mapping[str, Results]) -> dict[str, Any]:
+def _generation(number: int, results: Mapping[str, Results], systems: Sequence[str]) -> dict[str, Any]:
     labels, runs, training = [], [], None
     for key, values in sorted(results.items()):
         if (match := _LABEL.fullmatch(key)) and int(match.group(1)) == number:
@@ -54,7 +66,9 @@ def _generation(number: int, results: Mapping[str, Results]) -> dict[str, Any]:
         elif (match := _TRAIN.fullmatch(key)) and int(match.group(1)) == number:
             training = _training(values)
         elif (match := _EXPLORE.fullmatch(key)) and int(match.group(1)) == number:
-            runs.append({'stage': int(match.group(2)), 'replica': int(match.group(3)), **_run(values)})
+            replica = int(match.group(3))
+            place = {'stage': int(match.group(2)), 'system': systems[replica], 'replica': replica}
+            runs.append(place | _run(values))
     return {'generation': number, 'labels': labels, 'training': training, 'md': runs}
 
 
@@ -82,10 +96,9 @@ def _run(values: Results) -> dict[str, Any]:
     }
 
 
-def _stage(number: int, stage: Results, generations: list[dict[str, Any]]) -> dict[str, Any]:
-    passed = None
+def _passed_in(stage: int, generations: list[dict[str, Any]]) -> int | None:
     for generation in generations:
-        runs = [run for run in generation['md'] if run['stage'] == number]
-        if passed is None and runs and all(run['stable'] for run in runs):
-            passed = generation['generation']
-    return {**stage, 'passed_in_generation': passed}
+        runs = [run for run in generation['md'] if run['stage'] == stage]
+        if runs and all(run['stable'] for run in runs):
+            return int(generation['generation'])
+    return None

@@ -166,10 +166,10 @@ def _draw_marks(axis: Axes, run: MdRecord) -> None:
         axis.plot(run.t_next_ps, height, 'o', color=_NEXT, ms=6.5, mec='white', mew=0.8, zorder=6, clip_on=False)
     if run.t_cp_ps is None:
         return
-    height = run.temperature_cp_k
-    if height is None or not np.isfinite(height):
-        height = bottom if run.bound == 'low' else top
-    axis.plot(run.t_cp_ps, min(max(height, bottom), top), 'x', color=_CP, ms=7.5, mew=2.2, zorder=6, clip_on=False)
+    temperature = run.temperature_cp_k
+    if temperature is None or not np.isfinite(temperature):
+        temperature = bottom if run.bound == 'low' else top
+    axis.plot(run.t_cp_ps, min(max(temperature, bottom), top), 'x', color=_CP, ms=7.5, mew=2.2, zorder=6, clip_on=False)
 
 
 def _limits(runs: Sequence[MdRecord]) -> tuple[float, float]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import engine, orm
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, process_handler
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler
 
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.calculations.select import join_series, join_trajectories, select_snapshot
+from aiida_sis.core.learning import derive_seed
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
 
@@ -32,6 +34,12 @@ class ExploreWorkChain(BaseRestartWorkChain):
         super().define(spec)
         spec.expose_inputs(LammpsMdCalculation, namespace='md')
         spec.expose_outputs(LammpsMdCalculation)
+        spec.input(
+            'max_iterations',
+            valid_type=orm.Int,
+            default=lambda: orm.Int(100),
+            help='Most jobs that one MD may take; it ends earlier where a job makes no progress.',
+        )
         spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
 
     def setup(self) -> None:
@@ -57,9 +65,10 @@ class ExploreWorkChain(BaseRestartWorkChain):
             return None
         start = select_snapshot(trajectory, orm.Int(-1))
         self.ctx.parts.append(calculation)
+        self.ctx.inputs.seed = orm.Int(derive_seed(self.inputs.md.seed.value, len(self.ctx.parts))).store()
         self.ctx.inputs.structure = start['structure']
         self.ctx.inputs.velocities = start['velocities']
-        self.ctx.inputs.parameters = orm.Dict(parameters | {'elapsed_ps': reached})
+        self.ctx.inputs.parameters = orm.Dict(parameters | {'elapsed_ps': reached}).store()
         self.report(f'the time of {calculation.pk} was up after {reached:g} ps: going on from there')
         return ProcessHandlerReport(True)
 
@@ -77,17 +86,15 @@ class ExploreWorkChain(BaseRestartWorkChain):
         self.report(f'{calculation.pk} was cut short by the machine: it is run once more')
         return ProcessHandlerReport(True)
 
-    def results(self) -> ExitCode | None:
-        """Attach the outputs of the last job, and join the series and the trajectories of all.
+    def get_outputs(self, node: orm.CalcJobNode) -> Mapping[str, orm.Node]:
+        """Give the outputs of the last job, with the series and the trajectories of all jobs joined.
 
-        :returns: what the base class returns.
+        :param node: the last job.
+        :returns: the outputs of this workchain.
         """
-        exit_code: ExitCode | None = super().results()
+        outputs: dict[str, orm.Node] = dict(super().get_outputs(node))
         if self.ctx.parts:
-            jobs = [*self.ctx.parts, self.ctx.children[-1]]
             for name, join in (('series', join_series), ('trajectory', join_trajectories)):
-                parts = {
-                    f'part_{number:03d}': job.outputs[name] for number, job in enumerate(jobs) if name in job.outputs
-                }
-                self.out(name, join(**parts))
-        return exit_code
+                parts = [job.outputs[name] for job in (*self.ctx.parts, node) if name in job.outputs]
+                outputs[name] = join(**{f'part_{number:03d}': part for number, part in enumerate(parts)})
+        return outputs

@@ -215,6 +215,9 @@ class LabelWorkChain(WorkChain):
         inputs = {'seed': self.inputs.seed if number == 1 else orm.Int(self.inputs.seed.value + 1)}
         if 'velocities' in self.inputs and self.ctx.optimisation is None:
             inputs['velocities'] = self.inputs.velocities
+        limit = self.inputs.cp2k.cp2k.metadata.options.get('max_wallclock_seconds')
+        if limit:
+            inputs['max_seconds'] = orm.Int(limit)
         level_of_theory = self.inputs.cp2k.cp2k.parameters
         parameters = _call(make_aimd_input, f'aimd_{number}_input', level_of_theory, self.inputs.parameters, **inputs)
         self._submit_cp2k(f'aimd_{number}', parameters, [ENERGY_FILE])

@@ -9,16 +9,19 @@ from aiida import engine, orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
 
+from aiida_sis.calculations.md import symbols_of
 from aiida_sis.calculations.select import select_snapshot
 from aiida_sis.calculations.summary import summarise
+from aiida_sis.core.label import read_label_settings
 from aiida_sis.core.learning import derive_seed, training_parameters
 from aiida_sis.core.settings import SisSettings, read_settings
+from aiida_sis.core.stability import canonical_band, degrees_of_freedom, kinetic_temperature
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import PotentialData
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.train import TrainWorkChain
-from aiida_sis.workflows.validation import validate_sis_inputs
+from aiida_sis.workflows.validation import validate_seed, validate_sis_inputs
 
 # Their types only take the methods of `WorkChain` itself as steps.
 if_: Any = engine.if_
@@ -54,6 +57,7 @@ class SisWorkChain(WorkChain):
             'seed',
             valid_type=orm.Int,
             serializer=orm.to_aiida_type,
+            validator=validate_seed,
             help='Every random choice of the run follows from it.',
         )
         spec.expose_inputs(LabelWorkChain, namespace='label', exclude=('structure', 'velocities', 'type_map', 'seed'))
@@ -294,8 +298,9 @@ class SisWorkChain(WorkChain):
             results = node.outputs.results.get_dict()
             if not results['stable']:
                 point = results['catastrophe']
+                name = self._replica_systems()[int(key.rpartition('_r')[2])]
                 self.report(
-                    f'generation {generation}: catastrophic point at {point["time_ps"]:.3f} ps '
+                    f'generation {generation}, {name}: catastrophic point at {point["time_ps"]:.3f} ps '
                     f'({point["bound"]}, {_kelvin(point["temperature_k"])})'
                 )
                 self.ctx.catastrophes.append(key)
@@ -329,18 +334,31 @@ class SisWorkChain(WorkChain):
             outputs = self.ctx[key].outputs
             index = orm.Int(outputs.results['t_next']['snapshot_index'])
             selected = select_snapshot(outputs.snapshots, index)
-            name = systems[int(key.rpartition('_r')[2])]
-            starts.append((name, {'structure': selected['structure'], 'velocities': selected['velocities']}))
+            inputs = {'structure': selected['structure']}
+            if not self._is_hot(selected['structure'], selected['velocities']):
+                inputs['velocities'] = selected['velocities']
+            starts.append((systems[int(key.rpartition('_r')[2])], inputs))
         self.ctx.starts = starts
         self.ctx.generation += 1
         return None
+
+    def _is_hot(self, structure: orm.StructureData, velocities: orm.ArrayData) -> bool:
+        """Tell whether a snapshot is hotter than its AIMD may be: it then gives its place, and CP2K new velocities.
+
+        The start of an MD is one, since its velocities are drawn at twice the temperature.
+        """
+        target = self.settings.temperature_k
+        sigmas = read_label_settings(self.inputs.label.parameters.get_dict()).hot_sigmas
+        limit = canonical_band(target, degrees_of_freedom(len(structure.sites)), sigmas)[1]
+        return kinetic_temperature(symbols_of(structure), velocities.get_array('velocities')) > limit
 
     # --- end -------------------------------------------------------------------------------------------------------
 
     def results(self) -> None:
         """Return the summary, every potential and every dataset."""
         outcome = 'stable' if not self.is_not_stable() else 'not stable'
-        self.out('summary', summarise(orm.Str(outcome), self.inputs.parameters, **self.ctx.record))
+        passed, systems = orm.Int(self.ctx.stage), orm.List(self._replica_systems())
+        self.out('summary', summarise(orm.Str(outcome), self.inputs.parameters, passed, systems, **self.ctx.record))
         if self.ctx.potentials:
             self.out('potential', list(self.ctx.potentials.values())[-1])
             self.out('potentials', dict(self.ctx.potentials))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from aiida import engine, orm
@@ -54,6 +55,8 @@ class TrainWorkChain(BaseRestartWorkChain):
         super().setup()
         self.ctx.inputs = AttributeDict(self.exposed_inputs(DeepmdTrainCalculation, 'train'))
         self.ctx.extensions = 0
+        self.ctx.best = None
+        self.ctx.parent = self.ctx.inputs.get('parent')
 
     @process_handler(priority=500, exit_codes=ExitCode(0))
     def extend_undertrained(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
@@ -62,22 +65,23 @@ class TrainWorkChain(BaseRestartWorkChain):
         :param calculation: the finished training.
         :returns: a report that restarts it, or nothing where the error is low enough or the cap is reached.
         """
-        if 'force_rmse_max' not in self.inputs:
+        error = _force_rmse(calculation)
+        best = None if self.ctx.best is None else _force_rmse(self.ctx.best)
+        if error is not None and (best is None or error < best):
+            self.ctx.best = calculation
+        if 'force_rmse_max' not in self.inputs or error is None or error <= self.inputs.force_rmse_max.value:
             return None
-        error = calculation.outputs.results['force_rmse_ev_per_angstrom']
         limit = self.inputs.force_rmse_max.value
-        if error is None or error <= limit:
-            return None
         if self.ctx.extensions >= self.inputs.max_extensions.value:
             self.report(
                 f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f} after {self.ctx.extensions} '
-                f'continuation(s): going on with this potential, which is short of training rather than of data'
+                f'continuation(s): going on with the best potential, which is short of training rather than of data'
             )
             return None
         self.ctx.extensions += 1
         self.ctx.inputs.pop('restart_folder', None)
-        self.ctx.inputs.parent = calculation.outputs.potential
-        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate())
+        self.ctx.parent = self.ctx.inputs.parent = calculation.outputs.potential
+        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate()).store()
         self.report(f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f}: the training is continued')
         return ProcessHandlerReport(True)
 
@@ -89,7 +93,9 @@ class TrainWorkChain(BaseRestartWorkChain):
         :returns: a report that restarts it; the cap is `max_iterations`.
         """
         self.ctx.inputs.pop('restart_folder', None)
-        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate())
+        if self.ctx.parent is not None:
+            self.ctx.inputs.parent = self.ctx.parent
+        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate()).store()
         self.report(f'the loss of {calculation.pk} became NaN: trying again with half the start learning rate')
         return ProcessHandlerReport(True)
 
@@ -108,8 +114,34 @@ class TrainWorkChain(BaseRestartWorkChain):
         self.report(f'{calculation.pk} was killed after {steps} steps: going on from its checkpoint')
         return ProcessHandlerReport(True)
 
+    def inspect_process(self) -> ExitCode | None:
+        """Inspect the training; where a continuation failed, go on with the best potential there is.
+
+        :returns: an exit code where no training gave a potential.
+        """
+        exit_code: ExitCode | None = super().inspect_process()
+        if exit_code is not None and exit_code.status and self.ctx.best is not None:
+            self.report(f'the continuation failed ({exit_code.message}): going on with {self.ctx.best.pk}')
+            self.ctx.is_finished = True
+            return None
+        return exit_code
+
+    def get_outputs(self, node: orm.CalcJobNode) -> Mapping[str, orm.Node]:
+        """Give the outputs of the best training, which is the only one where nothing was continued.
+
+        :param node: the last training.
+        :returns: the outputs of this workchain.
+        """
+        outputs: Mapping[str, orm.Node] = super().get_outputs(self.ctx.best or node)
+        return outputs
+
     def _with_half_the_rate(self) -> dict[str, Any]:
         parameters: dict[str, Any] = copy.deepcopy(self.ctx.inputs.parameters.get_dict())
         rate = parameters['learning_rate']
         rate['start_lr'] = max(rate['start_lr'] / 2, rate['stop_lr'])
         return parameters
+
+
+def _force_rmse(calculation: orm.CalcJobNode) -> float | None:
+    error: float | None = calculation.outputs.results['force_rmse_ev_per_angstrom']
+    return error

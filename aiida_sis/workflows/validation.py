@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiida import orm
 
+from aiida_sis.calculations import md
 from aiida_sis.core.cp2k import check_elements
+from aiida_sis.core.deepmd import check_parameters
+from aiida_sis.core.learning import training_parameters
 from aiida_sis.core.settings import SisSettings, read_settings
-from aiida_sis.core.stability import degrees_of_freedom, validate_window
 
 # Where each code is among the inputs, and the default plugins it may have; a LAMMPS that is registered for
 # aiida-lammps is
@@ -36,10 +38,22 @@ def validate_sis_inputs(inputs: Mapping[str, Any], _context: object) -> str | No
         settings = read_settings(inputs['parameters'].get_dict())
     except ValueError as exception:
         return str(exception)
-    for check in (_check_codes(inputs), _check_elements(inputs), _check_windows(inputs['systems'], settings)):
-        if check:
-            return check
-    return None
+    return (
+        _check_codes(inputs)
+        or _check_elements(inputs)
+        or _check_training(inputs, settings)
+        or _check_dynamics(inputs, settings)
+    )
+
+
+def validate_seed(node: orm.Int | None, _context: object) -> str | None:
+    """Check the seed of a run.
+
+    :param node: the input.
+    :param _context: the port, unused.
+    :returns: one sentence, or nothing.
+    """
+    return None if node is None or node.value >= 0 else f'`seed` is {node.value}: give a whole number of at least 0.'
 
 
 def _check_codes(inputs: Mapping[str, Any]) -> str | None:
@@ -59,7 +73,10 @@ def _check_codes(inputs: Mapping[str, Any]) -> str | None:
 
 def _check_elements(inputs: Mapping[str, Any]) -> str | None:
     type_map = inputs['type_map'].get_list()
-    parameters = inputs.get('label', {}).get('cp2k', {}).get('cp2k', {}).get('parameters')
+    cp2k = inputs.get('label', {}).get('cp2k', {}).get('cp2k', {})
+    parameters = cp2k.get('parameters')
+    with_basis = _without_tags(cp2k.get('basissets', {}))
+    with_potential = _without_tags([*cp2k.get('pseudos', {}), *cp2k.get('pseudos_upf', {})])
     for name, structure in inputs['systems'].items():
         elements = sorted(_symbols(structure))
         unknown = [element for element in elements if element not in type_map]
@@ -68,20 +85,55 @@ def _check_elements(inputs: Mapping[str, Any]) -> str | None:
                 f"The system '{name}' has {', '.join(unknown)}, which the type_map {type_map} lacks: add it to "
                 'type_map, which is fixed for a whole run.'
             )
-        problem = check_elements(parameters.get_dict(), elements) if parameters is not None else None
+        if parameters is None:
+            continue
+        problem = check_elements(parameters.get_dict(), elements, with_basis=with_basis, with_potential=with_potential)
         if problem:
             return f"The system '{name}' cannot be labelled: {problem}"
     return None
 
 
-def _check_windows(systems: Mapping[str, orm.StructureData], settings: SisSettings) -> str | None:
-    for name, structure in systems.items():
-        n_dof = degrees_of_freedom(len(structure.sites))
+def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:
+    """Check the training input of the first generation and of a later one."""
+    node = inputs.get('train', {}).get('train', {}).get('parameters')
+    if node is None:
+        return None
+    parameters = node.get_dict()
+    type_map = inputs['type_map'].get_list()
+    given = parameters.get('model', {}).get('type_map')
+    if given != type_map:
+        return (
+            f'The type_map {given} at train.train.parameters.model differs from the type_map {type_map} of the run: '
+            'give the same elements in the same order.'
+        )
+    problem = check_parameters(parameters)
+    if problem is None and 'stop_lr' not in parameters['learning_rate']:
+        problem = '`parameters.learning_rate` lacks stop_lr, which each generation needs: give it, not stop_lr_ratio.'
+    problem = problem or check_parameters(training_parameters(parameters, 1, settings.learning))
+    return f'The training cannot be run: {problem}' if problem else None
+
+
+def _check_dynamics(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:
+    """Check the MD of every stage on every system as its job would, windows included."""
+    node = inputs.get('explore', {}).get('md', {}).get('parameters')
+    given = node.get_dict() if node is not None else {}
+    for name, structure in inputs['systems'].items():
         for stage in settings.stages:
-            problem = validate_window(stage.window_k, settings.temperature_k, n_dof, stage.length_ps)
+            own = {
+                'temperature_k': settings.temperature_k,
+                'window_k': list(stage.window_k),
+                'length_ps': stage.length_ps,
+            }
+            parameters = orm.Dict(given | own)
+            problem = md.validate_parameters(parameters, None)
+            problem = problem or md.validate_inputs({'structure': structure, 'parameters': parameters}, None)
             if problem:
                 return f"Stage '{stage.name}', system '{name}': {problem}"
     return None
+
+
+def _without_tags(names: Iterable[str]) -> set[str]:
+    return {name.rstrip('0123456789') for name in names}
 
 
 def _symbols(structure: orm.StructureData) -> set[str]:

@@ -109,3 +109,13 @@ def test_slow():
     assert label.judge('aimd_1', series([300.0] * 10), settings, 10).verdict == 'normal'
     assert settings.walltime_s == label.START_ALLOWANCE_S + 9.0
     assert SETTINGS.walltime_s is None
+
+
+def test_queue_limit_says_nothing_of_the_structure():
+    """Without a budget, an AIMD whose job was out of time gives its frames, and no optimisation follows."""
+    verdict = label.judge(
+        'aimd_1', series([300.0] * 8), SETTINGS, 10, failure='exceeded requested execution time', ran_out_of_time=True
+    )
+    assert verdict.verdict == 'normal'
+    assert verdict.n_good_frames == 8
+    assert '8 of' in verdict.reason

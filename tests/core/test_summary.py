@@ -14,6 +14,8 @@ PARAMETERS = {
     ],
 }
 
+SYSTEMS = ['pair', 'pair']
+
 
 def run(stable: bool, length: float) -> dict[str, Any]:
     """Give the results of an MD."""
@@ -43,7 +45,7 @@ RESULTS = {
 
 def test_stable_run() -> None:
     """20 ps from 0.8 ps of AIMD is a ratio of 25; both stages are passed in generation 1."""
-    summary = make_summary('stable', PARAMETERS, RESULTS)
+    summary = make_summary('stable', PARAMETERS, RESULTS, stages_passed=2, systems=SYSTEMS)
     assert summary['aimd_ps'] == 0.8
     assert summary['acceleration_ratio'] == 25.0
     assert [stage['passed_in_generation'] for stage in summary['stages']] == [1, 1]
@@ -56,13 +58,27 @@ def test_stable_run() -> None:
 def test_length_that_was_not_survived_by_all_does_not_count() -> None:
     """One replica that failed means that the stage was not passed."""
     results = RESULTS | {'explore_g1_s1_r1': run(False, 19.0)}
-    summary = make_summary('not stable', PARAMETERS, results)
+    summary = make_summary('not stable', PARAMETERS, results, stages_passed=1, systems=SYSTEMS)
     assert summary['md_ps'] == 2.0
     assert summary['stages'][1]['passed_in_generation'] is None
 
 
 def test_run_that_failed_at_once() -> None:
     """Without any result there is a summary all the same."""
-    summary = make_summary('not stable', PARAMETERS, {})
+    summary = make_summary('not stable', PARAMETERS, {}, stages_passed=0, systems=SYSTEMS)
     assert summary['generations'] == []
     assert summary['acceleration_ratio'] is None
+
+
+def test_replica_that_gave_no_results_is_no_proof() -> None:
+    """Its results are missing, so the survivors alone look stable; the workchain knows better."""
+    results = {key: value for key, value in RESULTS.items() if key != 'explore_g1_s1_r1'}
+    summary = make_summary('not stable', PARAMETERS, results, stages_passed=1, systems=SYSTEMS)
+    assert summary['md_ps'] == 2.0
+    assert summary['stages'][1]['passed_in_generation'] is None
+
+
+def test_runs_name_their_system() -> None:
+    """With several systems, a replica's number alone says little."""
+    summary = make_summary('stable', PARAMETERS, RESULTS, stages_passed=2, systems=['first', 'second'])
+    assert [run['system'] for run in summary['generations'][0]['md']] == ['first', 'second']

@@ -104,11 +104,12 @@ def train(stand_in_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[st
 
 
 def test_md_out_of_time_goes_on_from_its_last_frame(explore: ExploreWorkChain, aiida_localhost: orm.Computer) -> None:
-    """With its velocities and with the time that was run; the seed and the length stay."""
+    """With its velocities and the time that was run; the length stays, the noise is new."""
     job = ended(LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME, {'trajectory': frames(0, 500)}, aiida_localhost)
     assert explore.continue_out_of_walltime(job) is not None
     assert explore.ctx.inputs.parameters['elapsed_ps'] == 0.5
     assert explore.ctx.inputs.parameters['length_ps'] == 2.0
+    assert explore.ctx.inputs.seed.value != explore.inputs.md.seed.value
     assert (explore.ctx.inputs.velocities.get_array('velocities') == 500).all()
     # A job that made no step would go on for ever.
     again = ended(LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME, {'trajectory': frames(500)}, aiida_localhost)
@@ -143,6 +144,20 @@ def test_undertrained_potential_is_trained_on(train: TrainWorkChain, aiida_local
     assert train.extend_undertrained(job) is None
 
 
+def test_failed_continuation_does_not_lose_the_potential(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+    """The first training gave a potential; the continuation diverged: the first is what comes out."""
+    results = orm.Dict({'force_rmse_ev_per_angstrom': 0.3})
+    good = ended(0, {'potential': potential(), 'results': results}, aiida_localhost)
+    train.ctx.children, train.ctx.iteration = [good], 1
+    assert train.inspect_process().status == 0
+    assert train.should_run_process()
+    bad = ended(DeepmdTrainCalculation.exit_codes.ERROR_DIVERGED, {}, aiida_localhost)
+    train.ctx.children, train.ctx.iteration = [good, bad], 2
+    assert train.inspect_process() is None
+    assert not train.should_run_process()
+    assert train.get_outputs(bad)['potential'].uuid == good.outputs.potential.uuid
+
+
 def test_good_potential_is_taken(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
     """An error below the limit needs no more training."""
     results = orm.Dict({'force_rmse_ev_per_angstrom': 0.1})
@@ -167,3 +182,17 @@ def test_killed_training_goes_on_from_its_checkpoint(train: TrainWorkChain, aiid
     assert train.restart_interrupted(job) is not None
     assert train.ctx.inputs.restart_folder.uuid == remote.uuid
     assert 'parent' not in train.ctx.inputs
+
+
+def test_nan_after_an_interruption_keeps_the_parent(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+    """A fine-tuning must not start from random weights because its checkpoint was of no use."""
+    parent = potential().store()
+    train.ctx.parent = train.ctx.inputs.parent = parent
+    remote = orm.RemoteData(remote_path='/tmp/nowhere', computer=aiida_localhost)
+    code = DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED
+    train.restart_interrupted(
+        ended(code, {'results': orm.Dict({'n_steps': 10**6}), 'remote_folder': remote}, aiida_localhost)
+    )
+    train.lower_learning_rate(ended(DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE, {}, aiida_localhost))
+    assert train.ctx.inputs.parent.uuid == parent.uuid
+    assert 'restart_folder' not in train.ctx.inputs

@@ -253,6 +253,18 @@ def test_catastrophe_beside_an_unreadable_md_is_used(sis: tuple[SisWorkChain, Ch
     assert process.met_catastrophic_point()
 
 
+def test_hot_snapshot_gives_its_place_only(sis: tuple[SisWorkChain, Children]) -> None:
+    """An AIMD that starts hotter than it may be would be thrown away at its first frame."""
+    process, _ = sis
+    structure = lifsi_ion_pair()
+    velocities = orm.ArrayData()
+    velocities.set_array('velocities', np.full((10, 3), 30.0))
+    assert process._is_hot(structure, velocities)
+    velocities = orm.ArrayData()
+    velocities.set_array('velocities', np.full((10, 3), 3.0))
+    assert not process._is_hot(structure, velocities)
+
+
 def test_last_generation_allowed(sis: tuple[SisWorkChain, Children]) -> None:
     """After it the run ends with all it has, and a code that says that the MD is not stable."""
     process, _ = sis

@@ -50,6 +50,13 @@ def test_every_protocol_has_a_description() -> None:
         ({'sis': {'stages': [{'name': 'a', 'window_k': [200, 500], 'length_ps': 1.0}]}}, ('200', '500', '300')),
         ({'sis': {'stages': [{'name': 'a', 'window_k': [400, 2000], 'length_ps': 1.0}]}}, ('400', '300')),
         ({'sis': {'stages': [{'name': 'a', 'window_k': [0, 2000], 'length_ps': 0.0}]}}, ('length_ps', '0')),
+        ({'md': {'grace_ps': 3.0}}, ('grace_ps', '3')),
+        ({'md': {'length_ps': 3.0}}, ('md.length_ps', "'sis'")),
+        ({'label': {'temperature_k': 500.0}}, ('label.temperature_k', "'sis'")),
+        ({'train': {'max_extension': 3}}, ('train.max_extension', 'max_extensions')),
+        ({'dp': {'training': {'numb_steps': 0}}}, ('numb_steps', '0')),
+        ({'dp': {'trainingg': {}}}, ('trainingg',)),
+        ({'sis': {'learning': {'fine_tune_loss': {'start_pref_ff': 1.0}}}}, ('start_pref_ff',)),
     ],
 )
 def test_overrides(
@@ -99,3 +106,36 @@ def test_overrides_replace_values_and_keep_the_rest() -> None:
     """A nested value is replaced, its neighbours stay."""
     values = load_protocol('demo', {'sis': {'learning': {'lr_decay': 0.5}}})
     assert values['sis']['learning'] == {'lr_decay': 0.5, 'fine_tune_steps': 8000}
+
+
+def test_structure_that_is_not_periodic(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """What ASE's molecules are: LAMMPS would refuse it only after the first AIMD and training."""
+    atoms = lifsi_ion_pair().get_ase()
+    atoms.pbc = False
+    assert 'periodic' in refusal(stand_in_codes, orm.StructureData(ase=atoms))
+
+
+def test_negative_seed(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Seeds are derived from it, which needs a natural number."""
+    assert '-1' in refusal(stand_in_codes, seed=-1)
+
+
+def test_ranks_turn_mpi_on_for_all_but_the_training(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Eight ranks without MPI would be one process on eight cores; eight trainings would share one folder."""
+    options = {'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 8}}
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, {'system': lifsi_ion_pair()}, options=options)
+    assert builder.label.cp2k.cp2k.metadata.options.withmpi is True
+    assert builder.train.train.metadata.options.withmpi is False
+    assert 'withmpi' in refusal(stand_in_codes, options={'dp': {'withmpi': True}})
+
+
+def test_clock_stands_nearest_to_the_code(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """The user's own commands stay."""
+    builder = SisWorkChain.get_builder_from_protocol(
+        stand_in_codes,
+        {'system': lifsi_ion_pair()},
+        options={'prepend_text': 'module load all', 'append_text': 'rm big'},
+    )
+    options = builder.explore.md.metadata.options
+    assert options.prepend_text.splitlines()[0] == 'module load all'
+    assert options.append_text.splitlines()[1] == 'rm big'

@@ -14,10 +14,13 @@ from aiida_sis.workflows.neighbours import suggest_sel
 
 _SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')
 _CODES = ('cp2k', 'dp', 'lmp')
-_CLOCK = {
-    'prepend_text': 'echo "SIS_CLOCK_START $(date +%s.%N)"',
-    'append_text': 'echo "SIS_CLOCK_END $(date +%s.%N)"',
+_TRAIN_KEYS = ('force_rmse_max', 'max_extensions', 'settings')
+_SET_BY_SIS = {
+    'label': ('temperature_k', 'generation', 'label', 'optimise_first'),
+    'md': ('temperature_k', 'window_k', 'length_ps', 'elapsed_ps'),
 }
+_CLOCK_START = 'echo "SIS_CLOCK_START $(date +%s.%N)"'
+_CLOCK_END = 'echo "SIS_CLOCK_END $(date +%s.%N)"'
 
 
 def list_protocols() -> dict[str, str]:
@@ -40,9 +43,7 @@ def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict
     if name not in known:
         raise ValueError(f"There is no protocol '{name}': {nearest_key(name, known)}")
     values = _read(name)
-    for key in overrides or {}:
-        if key not in _SECTIONS:
-            raise ValueError(f"The override '{key}' is unknown: {nearest_key(key, list(_SECTIONS))}")
+    _check_overrides(overrides or {})
     return _merge(values, dict(overrides or {}))
 
 
@@ -84,19 +85,37 @@ def fill_builder(
     builder.label.parameters = orm.Dict(values['label'])
     builder.label.cp2k.cp2k.code = loaded['cp2k']
     builder.label.cp2k.cp2k.parameters = orm.Dict(values['cp2k'])
-    builder.label.cp2k.cp2k.metadata.options = _job_options(values, options, 'cp2k')
+    builder.label.cp2k.cp2k.metadata.options = _job_options(values, options, 'cp2k', loaded['cp2k'])
     builder.train.train.code = loaded['dp']
     builder.train.train.parameters = orm.Dict(values['dp'])
     builder.train.train.settings = orm.Dict(values['train'].get('settings', {}))
-    builder.train.train.metadata.options = _job_options(values, options, 'dp')
+    builder.train.train.metadata.options = _job_options(values, options, 'dp', loaded['dp'])
     if values['train'].get('force_rmse_max') is not None:
         builder.train.force_rmse_max = orm.Float(values['train']['force_rmse_max'])
     if values['train'].get('max_extensions') is not None:
         builder.train.max_extensions = orm.Int(values['train']['max_extensions'])
     builder.explore.md.code = loaded['lmp']
     builder.explore.md.parameters = orm.Dict(values['md'] | _first_stage(values['sis']))
-    builder.explore.md.metadata.options = _job_options(values, options, 'lmp')
+    builder.explore.md.metadata.options = _job_options(values, options, 'lmp', loaded['lmp'])
     return builder
+
+
+def _check_overrides(overrides: Mapping[str, Any]) -> None:
+    """Refuse a section or key that is unknown, and one that the run sets itself; the ports check the rest.
+
+    :param overrides: what the user wrote.
+    :raises ValueError: in one sentence.
+    """
+    for key in overrides:
+        if key not in _SECTIONS:
+            raise ValueError(f"The override '{key}' is unknown: {nearest_key(key, list(_SECTIONS))}")
+    for key in overrides.get('train', {}):
+        if key not in _TRAIN_KEYS:
+            raise ValueError(f"The override 'train.{key}' is unknown: {nearest_key(key, list(_TRAIN_KEYS))}")
+    for section, keys in _SET_BY_SIS.items():
+        for key in keys:
+            if key in overrides.get(section, {}):
+                raise ValueError(f"The override '{section}.{key}' has no effect: set it in the section 'sis'.")
 
 
 def _names() -> list[str]:
@@ -142,14 +161,34 @@ def _load_codes(codes: Mapping[str, orm.AbstractCode | str]) -> dict[str, orm.Ab
 
 
 def _elements(systems: Mapping[str, orm.StructureData]) -> list[str]:
-    return sorted({site.kind_name for node in systems.values() for site in node.sites})
+    return sorted({symbol for node in systems.values() for kind in node.kinds for symbol in kind.symbols})
 
 
-def _job_options(values: Mapping[str, Any], options: Mapping[str, Any] | None, code: str) -> dict[str, Any]:
+def _job_options(
+    values: Mapping[str, Any], options: Mapping[str, Any] | None, key: str, code: orm.AbstractCode
+) -> dict[str, Any]:
+    """Give the scheduler options of one code, with the lines that write down when it ran.
+
+    MPI follows the ranks that were asked for, unless the code or the user says otherwise; a training with several ranks
+    would be as many trainings in one folder.
+    """
     given = dict(options or {})
     if given and set(given) <= set(_CODES):
-        given = dict(given.get(code, {}))
-    merged = {**values.get('options', {}), **given}
-    for key, line in _CLOCK.items():
-        merged[key] = f'{merged[key]}\n{line}' if key == 'prepend_text' and merged.get(key) else line
+        given = dict(given.get(key, {}))
+    merged: dict[str, Any] = {**values.get('options', {}), **given}
+    ranks = merged.get('resources', {}).get('num_mpiprocs_per_machine', 1)
+    if key == 'dp':
+        if merged.get('withmpi'):
+            raise ValueError("The option 'withmpi' is true for dp, which would train once for each rank: leave it out.")
+        if code.with_mpi:
+            raise ValueError(
+                f"The code '{code.full_label}' is registered to run with MPI, but a training takes one process: "
+                'register it with with_mpi set to false.'
+            )
+        merged['withmpi'] = False
+    elif 'withmpi' not in merged and code.with_mpi is None:
+        merged['withmpi'] = ranks > 1
+    before, after = merged.get('prepend_text'), merged.get('append_text')
+    merged['prepend_text'] = f'{before}\n{_CLOCK_START}' if before else _CLOCK_START
+    merged['append_text'] = f'{_CLOCK_END}\n{after}' if after else _CLOCK_END
     return merged
