@@ -17,7 +17,7 @@ from pathlib import Path
 
 __all__ = ('CODES', 'CodeSpec', 'FoundCode', 'environment_of', 'find_code', 'find_mpirun', 'prepend_text')
 
-_MPI_ADVICE = 'Debian, Ubuntu: sudo apt-get install cp2k.  Elsewhere: conda install -c conda-forge cp2k'
+_MPI_ADVICE = 'Debian, Ubuntu: sudo apt-get install cp2k openmpi-bin.  Elsewhere: conda install -c conda-forge cp2k'
 _PIP_ADVICE = "pip install 'deepmd-kit[cpu,lmp]' (or: conda install -c conda-forge deepmd-kit lammps)"
 
 

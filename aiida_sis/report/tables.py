@@ -15,6 +15,11 @@ __all__ = ('format_seconds', 'generations_table', 'live_view', 'stage_lines', 'v
 
 _BOUNDS = {'crash': 'crash', 'lost_atoms': 'atoms lost', 'non_finite': 'not a number'}
 
+_LEGEND = (
+    'Force, Energy: error on held-out frames (energy per atom). t_cp: the temperature',
+    'left its window. t_next: the snapshot that starts the next AIMD.',
+)
+
 
 def generations_table(record: RunRecord, last: int | None = None) -> Table:
     """Show each generation: what was labelled, how well it was learnt, how far the MD went. It fits 80 columns.
@@ -58,7 +63,7 @@ def verdict_lines(record: RunRecord) -> list[str]:
     :param record: the run.
     """
     summary = record.summary
-    lines = [*stage_lines(record), f'Verdict: {_verdict(record)}']
+    lines = [*stage_lines(record), *_LEGEND, f'Verdict: {_verdict(record)}']
     ratio = summary.get('acceleration_ratio')
     md_ps = summary.get('md_ps')
     if md_ps is not None:
