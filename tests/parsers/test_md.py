@@ -93,7 +93,7 @@ def test_stable(parse: Parse) -> None:
 
 
 def test_halted(parse: Parse) -> None:
-    outputs, result = parse('halted')
+    outputs, result = parse('halted', t_next={'margin_fs': 50})
     assert result.exit_status == 0
     results = outputs['results'].get_dict()
     assert results['stable'] is False
