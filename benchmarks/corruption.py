@@ -36,12 +36,14 @@ class Errors:
     :param force: force RMSE in eV/Å, shape (n_frames,).
     :param energy: energy of the potential minus that of the teacher in eV, shape (n_frames,).
     :param temperature: in K, shape (n_frames,).
+    :param series: time before the catastrophic point in fs and temperature in K, as they were watched, (2, n_samples).
     """
 
     before_fs: NDArray[np.float64]
     force: NDArray[np.float64]
     energy: NDArray[np.float64]
     temperature: NDArray[np.float64]
+    series: NDArray[np.float64]
 
 
 @calcfunction
@@ -95,7 +97,10 @@ def errors_of(explore: orm.WorkChainNode, stride: int) -> Errors:
     times = frames.get_times()
     series = explore.outputs.series
     nearest = [int(np.argmin(abs(series.get_array('time_ps') - time))) for time in times]
+    watched = np.array([series.get_array('time_ps'), series.get_array('temperature')])
+    watched[0] = (explore.outputs.results['catastrophe']['time_ps'] - watched[0]) * 1000
     return Errors(
+        series=watched[:, watched[0] <= 600],
         before_fs=(explore.outputs.results['catastrophe']['time_ps'] - times) * 1000,
         force=np.sqrt(((forces - frames.get_array('forces')) ** 2).mean(axis=(1, 2))),
         energy=series.get_array('potential_energy')[nearest] - energies,
@@ -111,12 +116,14 @@ def draw(errors: list[Errors], filename: str) -> None:
     """
     figure, axes = plt.subplots(3, 1, figsize=(7, 7), sharex=True, constrained_layout=True)
     for one in errors:
-        axes[0].plot(-one.before_fs, one.temperature)
-        axes[1].plot(-one.before_fs, one.force, marker='.')
-        axes[2].plot(-one.before_fs, one.energy, marker='.')
+        axes[0].plot(-one.series[0], one.series[1])
+        axes[1].semilogy(-one.before_fs, one.force, marker='.')
+        axes[2].semilogy(-one.before_fs, abs(one.energy), marker='.')
     axes[0].set_ylabel('T (K)')
     axes[1].set_ylabel('force RMSE (eV/Å)')
-    axes[2].set_ylabel('E(potential) − E(teacher) (eV)')
+    axes[2].set_ylabel('|E(potential) − E(teacher)| (eV)')
+    axes[0].set_ylim(0, 1100)
+    axes[2].set_ylim(bottom=1e-3)
     axes[2].set_xlabel('time from the catastrophic point (fs)')
     axes[0].set_title('The potential is wrong long before the temperature says so', loc='left')
     for axis in axes:
