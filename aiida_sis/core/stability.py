@@ -318,9 +318,7 @@ def choose_t_next(
     return max(0.0, start - rule.margin_fs * 1e-3)
 
 
-def judge_aimd(
-    temperatures: ArrayLike, target: float, n_dof: int, sigmas: float = 5.0, runaway_k: float | None = None
-) -> AimdVerdict:
+def judge_aimd(temperatures: ArrayLike, target: float, n_dof: int, sigmas: float = 5.0) -> AimdVerdict:
     """Judge the temperature of an ab initio trajectory that started from a snapshot of a failed dynamics.
 
     A spoilt snapshot releases its energy as heat. Cold excursions are not judged: a start from a minimised structure
@@ -330,11 +328,10 @@ def judge_aimd(
     :param target: Target in K.
     :param n_dof: Degrees of freedom.
     :param sigmas: Limit in canonical standard deviations above the target.
-    :param runaway_k: Limit in K that takes the place of ``sigmas``.
     :return: The verdict.
     """
     values = np.asarray(temperatures, dtype=np.float64)
-    limit = canonical_band(target, n_dof, sigmas)[1] if runaway_k is None else float(runaway_k)
+    limit = canonical_band(target, n_dof, sigmas)[1]
     bad = np.flatnonzero(~(values <= limit))
     finite = values[np.isfinite(values)]
     half = values[values.size // 2 :]

@@ -14,7 +14,6 @@ from aiida import orm
 MODEL_FILENAMES = {'tensorflow': 'model.pb', 'pytorch': 'model.pth'}
 #: The uncompressed model, kept beside a compressed one because only it can be trained further.
 FROZEN_FILENAME = 'frozen.pb'
-CHECKPOINT_FOLDER = 'checkpoint'
 
 
 class PotentialData(orm.Data):
@@ -22,7 +21,7 @@ class PotentialData(orm.Data):
 
     The frozen model alone is enough for both. It holds every weight and statistic in double precision, at a quarter of
     the bytes of a TensorFlow checkpoint (which adds the optimiser's moments and the graph), and ``--init-frz-model``
-    starts at the same error as ``--init-model``. Checkpoint files are accepted for backends that need them.
+    starts at the same error as ``--init-model``.
     """
 
     def __init__(
@@ -127,12 +126,6 @@ class PotentialData(orm.Data):
     def open_model(self) -> AbstractContextManager[BinaryIO]:
         """The model file, opened for reading bytes."""
         return cast(AbstractContextManager[BinaryIO], self.base.repository.open(self.model_filename, 'rb'))
-
-    def checkpoint_files(self) -> list[str]:
-        """Repository paths of checkpoint files, if any were stored."""
-        if CHECKPOINT_FOLDER not in self.base.repository.list_object_names():
-            return []
-        return [f'{CHECKPOINT_FOLDER}/{n}' for n in sorted(self.base.repository.list_object_names(CHECKPOINT_FOLDER))]
 
     def export(self, path: Any, fileformat: str | None = None, overwrite: bool = False, **kwargs: Any) -> list[str]:
         """Write every file of the potential into a folder, for use outside AiiDA.

@@ -42,13 +42,6 @@ def test_compressed_keeps_the_model_that_can_be_trained_further(aiida_profile: A
     assert node.sha256 == hashlib.sha256(b'table').hexdigest()
 
 
-def test_checkpoint_files(aiida_profile: Any) -> None:
-    files = {'model.pb': b'graph', 'checkpoint/model.ckpt.index': b'i', 'checkpoint/checkpoint': b'c'}
-    node = PotentialData(files=files, **FACTS).store()
-    assert node.checkpoint_files() == ['checkpoint/checkpoint', 'checkpoint/model.ckpt.index']
-    assert PotentialData(files={'model.pb': b'graph'}, **FACTS).checkpoint_files() == []
-
-
 def test_export(aiida_profile: Any, tmp_path: Path) -> None:
     node = PotentialData(files={'model.pb': b'graph', 'checkpoint/checkpoint': b'c'}, **FACTS).store()
     written = node.export(tmp_path / 'out')
