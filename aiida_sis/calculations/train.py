@@ -16,7 +16,7 @@ from aiida_sis.core import deepmd
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
 
-SETTINGS_KEYS = ('compress', 'weights')
+SETTINGS_KEYS = ('compress', 'weights', 'mask_fixed_atoms')
 
 
 class DeepmdTrainCalculation(CalcJob):
@@ -75,7 +75,8 @@ class DeepmdTrainCalculation(CalcJob):
             required=False,
             serializer=orm.to_aiida_type,
             help='compress (bool, default false): tabulate the model for faster MD. weights ({dataset: share}, sum 1): '
-            'how often each dataset is drawn; default by its number of frames.',
+            'how often each dataset is drawn; default by its number of frames. mask_fixed_atoms (bool, default true): '
+            'leave the forces of atoms that were held in place out of the loss and of the errors.',
         )
         inputs: Any = spec.inputs
         options = inputs['metadata']['options']
@@ -133,6 +134,7 @@ class DeepmdTrainCalculation(CalcJob):
         training = [key for key, dataset in datasets.items() if dataset.n_train]
         tested = [self.system(key, 'test') for key, dataset in datasets.items() if dataset.n_test]
         weights = settings.get('weights')
+        masked = masks_fixed_atoms(datasets, settings)
         text = json.dumps(
             deepmd.complete_input(
                 self.inputs.parameters.get_dict(),
@@ -140,6 +142,7 @@ class DeepmdTrainCalculation(CalcJob):
                 [self.system(key, 'validation') for key, dataset in datasets.items() if dataset.n_validation],
                 self.inputs.seed.value,
                 [weights[key] for key in training] if weights else None,
+                masked,
             ),
             indent=2,
         )
@@ -149,7 +152,7 @@ class DeepmdTrainCalculation(CalcJob):
         for key, dataset in datasets.items():
             for subset in ('train', 'validation', 'test'):
                 if len(dataset.get_split(subset)):
-                    dataset.write_npy(root / self.system(key, subset), subset)
+                    dataset.write_npy(root / self.system(key, subset), subset, atom_pref=masked)
         written = [str(p.relative_to(root)) for p in (root / self.DATA_FOLDER).rglob('*') if p.is_file()]
 
         commands = self._commands(bool(settings.get('compress', False)))
@@ -206,6 +209,15 @@ class DeepmdTrainCalculation(CalcJob):
         return infos
 
 
+def masks_fixed_atoms(datasets: Mapping[str, DatasetData], settings: Mapping[str, Any]) -> bool:
+    """Whether a training leaves the forces of fixed atoms out: if any dataset has such atoms, unless asked not to.
+
+    :param datasets: the datasets it is trained on.
+    :param settings: the settings of the calculation.
+    """
+    return bool(settings.get('mask_fixed_atoms', True)) and any(dataset.fixed_atoms for dataset in datasets.values())
+
+
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Refuse, before the queue, what would only fail after it.
 
@@ -231,7 +243,11 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     for subset, use in (('train', 'trained on'), ('test', 'tested on')):
         if not any(len(dataset.get_split(subset)) for dataset in datasets.values()):
             return f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: offer at least 3 frames.'
-    return _validate_parent(inputs, parameters) or _validate_settings(inputs, datasets)
+    return (
+        _validate_parent(inputs, parameters)
+        or _validate_settings(inputs, datasets)
+        or _validate_mask(inputs, parameters, datasets)
+    )
 
 
 def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
@@ -262,6 +278,8 @@ def _validate_settings(inputs: Mapping[str, Any], datasets: Mapping[str, Dataset
     unknown = sorted(set(settings) - set(SETTINGS_KEYS))
     if unknown:
         return f'`settings` has unknown keys {unknown}; known are {list(SETTINGS_KEYS)}.'
+    if not isinstance(settings.get('mask_fixed_atoms', True), bool):
+        return f'`settings.mask_fixed_atoms` is {settings["mask_fixed_atoms"]!r}; give true or false.'
     weights = settings.get('weights')
     if not weights:
         return None
@@ -271,3 +289,11 @@ def _validate_settings(inputs: Mapping[str, Any], datasets: Mapping[str, Dataset
     if min(weights.values()) < 0 or abs(sum(weights.values()) - 1) > 1e-6:
         return f'`settings.weights` sums to {sum(weights.values()):g}; shares are not negative and sum to 1.'
     return None
+
+
+def _validate_mask(
+    inputs: Mapping[str, Any], parameters: Mapping[str, Any], datasets: Mapping[str, DatasetData]
+) -> str | None:
+    """A loss that can leave fixed atoms out, where there are any."""
+    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
+    return deepmd.check_maskable(parameters['loss']) if masks_fixed_atoms(datasets, settings) else None

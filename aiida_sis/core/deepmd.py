@@ -1,20 +1,10 @@
-"""DeePMD-kit's input completed and its output read, as plain functions on text.
-
-Written against DeePMD-kit 3 (TensorFlow backend); the lines that are read have not changed since version 2.
-"""
+"""DeePMD-kit's training input checked and completed, as plain functions. Its output is read in ``deepmd_output``."""
 
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-FloatArray = NDArray[np.float64]
 
 INPUT_FILENAME = 'input.json'
 LEARNING_CURVE_FILENAME = 'lcurve.out'
@@ -38,10 +28,6 @@ _REMEDY = {
     'sys_probs': 'give the shares through `settings.weights`',
     'seed': 'give it through the `seed` input',
 }
-
-
-class DeepmdOutputError(ValueError):
-    """A file written by DeePMD-kit is not what it should be."""
 
 
 def _lookup(tree: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -127,6 +113,7 @@ def complete_input(
     validation_systems: Sequence[str],
     seed: int,
     weights: Sequence[float] | None = None,
+    masked: bool = False,
 ) -> dict[str, Any]:
     """Add systems, seeds and file names to a training input.
 
@@ -135,6 +122,7 @@ def complete_input(
     :param validation_systems: likewise; without any, nothing is validated.
     :param seed: one seed for data, descriptor and fitting net.
     :param weights: share of each training system, sum 1; by default each system's share of the frames.
+    :param masked: weigh each atom's force by the systems' ``atom_pref.npy``, so that fixed atoms do not count.
     """
     complete: dict[str, Any] = copy.deepcopy(dict(parameters))
     training = complete['training']
@@ -147,6 +135,8 @@ def complete_input(
         training.setdefault('validation_data', {})['systems'] = list(validation_systems)
     else:
         training.pop('validation_data', None)
+    if masked:
+        complete['loss'] = mask_loss(complete['loss'])
     training['seed'] = seed
     training['disp_file'] = LEARNING_CURVE_FILENAME
     training['save_ckpt'] = CHECKPOINT_PREFIX
@@ -155,222 +145,44 @@ def complete_input(
     return complete
 
 
-@dataclass(frozen=True)
-class LearningCurve:
-    """The columns of ``lcurve.out`` by name; ``step`` and ``lr`` are always there.
+#: What DeePMD-kit takes where the loss does not name a force prefactor.
+_FORCE_PREFACTORS = {'start_pref': 1000, 'limit_pref': 1.0}
 
-    :param columns: name -> (n_rows,); ``rmse_e_*`` in eV/atom, ``rmse_f_*`` in eV/Å, ``rmse*`` weighted, no unit.
+
+def mask_loss(loss: Mapping[str, Any]) -> dict[str, Any]:
+    """Hand the force prefactors of a loss over to its atom-preference term.
+
+    That term is the same mean square over all components, each weighted by its atom: with weight 1 everywhere it *is*
+    the force term, and an atom of weight 0 leaves both the loss and its gradient.
+
+    :param loss: the block ``loss`` of the training input; not changed.
     """
-
-    columns: dict[str, FloatArray]
-
-    def last(self, name: str) -> float | None:
-        """Last value of a column, None if there is no such column.
-
-        :param name: name of the column.
-        """
-        return float(self.columns[name][-1]) if name in self.columns else None
-
-    @property
-    def first_bad_step(self) -> int | None:
-        """First step at which a training error is not finite, None if all are."""
-        names = [name for name in self.columns if name.startswith('rmse') and name.endswith('trn')]
-        bad = np.zeros(len(self.columns['step']), dtype=bool)
-        for name in names:
-            bad |= ~np.isfinite(self.columns[name])
-        return int(self.columns['step'][bad][0]) if bad.any() else None
+    masked = dict(loss)
+    for prefix, default in _FORCE_PREFACTORS.items():
+        masked[f'{prefix}_pf'] = masked.get(f'{prefix}_f', default)
+        masked[f'{prefix}_f'] = 0
+    return masked
 
 
-def parse_learning_curve(text: str) -> LearningCurve:
-    """Read ``lcurve.out``; a last line cut short by a kill is dropped.
+def check_maskable(loss: Mapping[str, Any]) -> str | None:
+    """Find what keeps fixed atoms from being masked.
 
-    :param text: content of the file.
-    :raises DeepmdOutputError: if there is no header or no complete row.
+    :param loss: the block ``loss`` of the training input.
+    :return: one sentence that names the key, its value and the remedy; None if all is well.
     """
-    names: list[str] = []
-    rows: list[list[float]] = []
-    for line in text[: text.rfind('\n') + 1].splitlines():
-        words = line.lstrip('# ').split()
-        if line.startswith('#'):
-            names = words if words[:1] == ['step'] else names
-        elif names and len(words) == len(names):
-            try:
-                rows.append([float(word) for word in words])
-            except ValueError:
-                break
-    if not names:
-        raise DeepmdOutputError("the learning curve has no header line that starts with '# step'")
-    if not rows:
-        raise DeepmdOutputError('the learning curve has no complete row')
-    table = np.array(rows)
-    names = [f'{name}_trn' if re.fullmatch(r'rmse(_[a-z]+)?(?<!_val)(?<!_trn)', name) else name for name in names]
-    return LearningCurve({name: table[:, i] for i, name in enumerate(names)})
-
-
-@dataclass(frozen=True)
-class TrainLog:
-    """What the output of ``dp train`` tells.
-
-    :param finished: whether the training reached its last step.
-    :param version: version of DeePMD-kit, empty if not printed yet.
-    :param n_steps: last step reported, 0 if none.
-    :param wall_seconds: time of the training loop, s; None if it did not finish.
-    :param seconds_per_step: s; None if not reported.
-    :param error: last line of a Python traceback, None if there was none.
-    :param nan_step: step at which DeePMD-kit saw a NaN and gave up, None if it did not.
-    :param warnings: warnings of DeePMD-kit, each once.
-    """
-
-    finished: bool
-    version: str = ''
-    n_steps: int = 0
-    wall_seconds: float | None = None
-    seconds_per_step: float | None = None
-    error: str | None = None
-    nan_step: int | None = None
-    warnings: list[str] = field(default_factory=list)
-
-
-_IGNORED_WARNINGS = ('DP_INFER_BATCH_SIZE', 'OMP_NUM_THREADS', 'INTRA_OP_PARALLELISM', 'INTER_OP_PARALLELISM')
-
-
-def parse_train_log(text: str) -> TrainLog:
-    """Read the joined output of ``dp train``.
-
-    :param text: content of the file, possibly cut off anywhere.
-    """
-    version = re.search(r'DEEPMD INFO\s+Source:\s+v?(\S+)', text)
-    wall = re.search(r'^\S+ \S+ DEEPMD INFO\s+wall time: ([\d.]+) s', text, re.MULTILINE)
-    per_step = re.search(r'average training time: ([\d.]+) s/batch', text)
-    steps = re.findall(r'DEEPMD INFO\s+Batch\s+(\d+):', text)
-    nan = re.search(r'NaN detected at batch\s+(\d+)', text)
-    found = re.findall(r'DEEPMD WARNING\s+(.+)', text)
-    warnings = [w.strip() for w in dict.fromkeys(found) if not any(word in w for word in _IGNORED_WARNINGS)]
-    return TrainLog(
-        finished='finished training' in text,
-        version=version.group(1) if version else '',
-        n_steps=int(steps[-1]) if steps else 0,
-        wall_seconds=float(wall.group(1)) if wall else None,
-        seconds_per_step=float(per_step.group(1)) if per_step else None,
-        error=find_error(text),
-        nan_step=int(nan.group(1)) if nan else None,
-        warnings=warnings,
-    )
-
-
-def find_error(text: str) -> str | None:
-    """The exception a traceback ends in, None if there is no traceback.
-
-    :param text: output of any ``dp`` command.
-    """
-    start = text.rfind('Traceback (most recent call last)')
-    if start < 0:
-        return None
-    match = re.search(r'^(?:[\w.]+(?:Error|Exception|Interrupt|Exit)\b.*)$', text[start:], re.MULTILINE)
-    return match.group(0).strip() if match else 'a Python traceback without a last line'
-
-
-@dataclass(frozen=True)
-class SystemErrors:
-    """Errors of a potential on one system, from ``dp test``.
-
-    :param n_frames: frames tested.
-    :param energy_rmse: eV/atom.
-    :param force_rmse: eV/Å, over all components.
-    :param energy_mae: eV/atom.
-    :param force_mae: eV/Å.
-    """
-
-    n_frames: int
-    energy_rmse: float
-    force_rmse: float
-    energy_mae: float
-    force_mae: float
-
-
-_TEST_LINES = {
-    'n_frames': r'number of test data : (\d+)',
-    'energy_mae': r'Energy MAE/Natoms\s+: (\S+)',
-    'energy_rmse': r'Energy RMSE/Natoms\s+: (\S+)',
-    'force_mae': r'Force\s+MAE\s+: (\S+)',
-    'force_rmse': r'Force\s+RMSE\s+: (\S+)',
-}
-
-
-def parse_test_log(text: str) -> dict[str, SystemErrors]:
-    """Read the joined output of ``dp test`` over several systems.
-
-    :param text: content of the file.
-    :return: folder of each system -> its errors.
-    :raises DeepmdOutputError: if no system was tested, or one lacks a number.
-    """
-    body = text.split('weighted average of errors')[0]
-    parts = re.split(r'# testing system : (\S+)', body)
-    errors: dict[str, SystemErrors] = {}
-    for system, part in zip(parts[1::2], parts[2::2], strict=True):
-        values: dict[str, float] = {}
-        for name, pattern in _TEST_LINES.items():
-            match = re.search(pattern, part)
-            if match is None:
-                raise DeepmdOutputError(f"the test of system '{system}' does not report its {name}")
-            values[name] = float(match.group(1))
-        errors[system] = SystemErrors(
-            n_frames=int(values['n_frames']),
-            energy_rmse=values['energy_rmse'],
-            force_rmse=values['force_rmse'],
-            energy_mae=values['energy_mae'],
-            force_mae=values['force_mae'],
-        )
-    if not errors:
-        raise DeepmdOutputError('no system was tested')
-    return errors
-
-
-def parse_detail(text: str) -> FloatArray:
-    """Read a detail file of ``dp test -d``: reference beside prediction.
-
-    The systems follow each other in the order they were tested in; DeePMD-kit 3.2 names only the first.
-
-    :param text: content of ``detail.f.out``, ``detail.e.out`` and the like.
-    :return: (n_rows, n_columns); the first half of the columns is the reference.
-    :raises DeepmdOutputError: if the rows are not a table of numbers.
-    """
-    try:
-        rows = [[float(word) for word in line.split()] for line in text.splitlines() if not line.startswith('#')]
-        table = np.array(rows, dtype=np.float64)
-    except ValueError as error:
-        raise DeepmdOutputError(f'the details of the test are not a table: {error}') from error
-    if table.ndim != 2 or table.shape[1] % 2:
-        raise DeepmdOutputError(f'the details of the test have the shape {table.shape}')
-    return table
-
-
-def pool(errors: Mapping[str, SystemErrors], n_atoms: Mapping[str, int]) -> tuple[float, float]:
-    """Errors over all systems together: every frame counts once for the energy, every atom once for the force.
-
-    :param errors: system -> its errors.
-    :param n_atoms: system -> atoms of a frame.
-    :return: energy RMSE in eV/atom, force RMSE in eV/Å.
-    """
-    frames = np.array([e.n_frames for e in errors.values()], dtype=float)
-    atoms = frames * np.array([n_atoms[name] for name in errors], dtype=float)
-    energy = np.array([e.energy_rmse for e in errors.values()])
-    force = np.array([e.force_rmse for e in errors.values()])
-    return float(np.sqrt(np.average(energy**2, weights=frames))), float(np.sqrt(np.average(force**2, weights=atoms)))
-
-
-def force_rmse_per_element(table: FloatArray, forces: FloatArray, symbols: Sequence[str]) -> dict[str, float]:
-    """Force error of each element, eV/Å: which chemistry the potential has not understood.
-
-    :param table: (n_rows, 6) of ``detail.f.out``, a row for each atom of each frame.
-    :param forces: (n_rows, 3) the reference forces, eV/Å, which the rows must repeat.
-    :param symbols: element of each row, (n_rows,).
-    :raises DeepmdOutputError: if the rows belong to other frames.
-    """
-    if table.shape != (len(symbols), 6) or forces.shape != (len(symbols), 3):
-        raise DeepmdOutputError(f'the details of the test have the shape {table.shape}, not ({len(symbols)}, 6)')
-    if not np.allclose(table[:, :3], forces, rtol=1e-4, atol=1e-3):
-        raise DeepmdOutputError('the details of the test do not repeat the reference forces of the datasets')
-    elements = np.array(symbols)
-    squares = (table[:, 3:] - table[:, :3]) ** 2
-    return {element: float(np.sqrt(squares[elements == element].mean())) for element in sorted(set(symbols))}
+    remedy = 'or train on the zero forces of fixed atoms by `settings.mask_fixed_atoms` false'
+    kind = loss.get('type', 'ener')
+    if kind != 'ener':
+        return f"`parameters.loss.type` is '{kind}', which can't leave out fixed atoms; use 'ener' {remedy}."
+    for key in ('start_pref_pf', 'limit_pref_pf'):
+        if loss.get(key):
+            return (
+                f'`parameters.loss.{key}` is {loss[key]!r}; leave it out: fixed atoms are masked through it {remedy}.'
+            )
+    for key in ('use_huber', 'relative_f', 'start_pref_gf', 'limit_pref_gf'):
+        if loss.get(key):
+            return (
+                f'`parameters.loss.{key}` is {loss[key]!r}, and DeePMD-kit has no such loss with fixed atoms masked; '
+                f'leave it out {remedy}.'
+            )
+    return None

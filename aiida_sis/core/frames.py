@@ -6,11 +6,14 @@ good ones give it, so every frame is examined before it is trained on, and every
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from aiida_sis.core import plausibility
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -64,12 +67,22 @@ class HygieneSettings:
     """What counts as a bad frame.
 
     :param max_force: eV/Å; a frame with any larger force on an atom is refused.
+    :param min_distance: shortest distance of two atoms in units of the sum of their covalent radii (needs the symbols).
+    :param max_energy_per_atom: eV; a frame farther from the median energy than this for every atom, and the energy of
+        one strongest bond for the whole frame, is refused. None for no limit.
+    :param max_step_energy: eV; a frame that an atom reaches with more kinetic energy is refused (needs the symbols and
+        ``timestep_fs``).
+    :param timestep_fs: time between the frames where they follow each other; None if they do not.
     :param energy_outlier_sigmas: robust standard deviations of energy per atom beyond which a frame is flagged.
     :param refuse_energy_outliers: refuse the flagged frames too. Off by default: a reaction *is* an outlier.
     :param unconverged: frame numbers whose electronic structure did not converge, known to the caller only.
     """
 
     max_force: float = DEFAULT_MAX_FORCE
+    min_distance: float = plausibility.MIN_DISTANCE
+    max_energy_per_atom: float | None = plausibility.MAX_ENERGY_PER_ATOM
+    max_step_energy: float = plausibility.STRONGEST_BOND
+    timestep_fs: float | None = None
     energy_outlier_sigmas: float = DEFAULT_ENERGY_OUTLIER_SIGMAS
     refuse_energy_outliers: bool = False
     unconverged: tuple[int, ...] = ()
@@ -83,12 +96,14 @@ class HygieneReport:
     :param kept: (n_kept,) numbers of the good frames, ascending.
     :param refused: reason -> numbers of the frames refused for it (a frame is refused once, for its first reason).
     :param energy_outliers: flagged frames, refused or not.
+    :param found: reason -> numbers of all frames it applies to, whatever they were refused for first.
     """
 
     n_offered: int
     kept: IntArray
     refused: dict[str, list[int]] = field(default_factory=dict)
     energy_outliers: list[int] = field(default_factory=list)
+    found: dict[str, list[int]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """Counts and indices as plain values, fit for a ``Dict`` node."""
@@ -100,6 +115,7 @@ class HygieneReport:
             'n_outlier': len(self.energy_outliers),
             'outlier_frames': self.energy_outliers,
             'refused_frames': {reason: indices for reason, indices in self.refused.items() if indices},
+            'found_frames': {reason: indices for reason, indices in self.found.items() if indices},
         }
 
 
@@ -124,14 +140,19 @@ def check_shapes(frames: Frames) -> None:
             )
 
 
-def examine(frames: Frames, settings: HygieneSettings | None = None) -> HygieneReport:
+def examine(
+    frames: Frames, settings: HygieneSettings | None = None, symbols: Sequence[str] | None = None
+) -> HygieneReport:
     """Sort the good frames from the bad ones.
 
     The reasons, in order: ``incomplete`` (a killed MD wrote a position but no force), ``unconverged``, ``non_finite``,
-    ``duplicate`` (a restarted MD repeats its last step), ``force_limit``, ``energy_outlier``.
+    ``duplicate`` (a restarted MD repeats its last step), ``close_contact`` (atoms pressed into each other),
+    ``force_limit``, ``energy_limit`` (more energy than reactions release), ``jump`` (an atom came faster than any force
+    can drive it), ``energy_outlier``.
 
     :param frames: the candidate frames; the arrays may differ in their number of frames only.
     :param settings: the limits.
+    :param symbols: element of each atom, (n_atoms,); without them ``close_contact`` and ``jump`` are not looked for.
     :raises FramesError: if the atoms or the axes of two arrays differ.
     """
     settings = settings or HygieneSettings()
@@ -139,28 +160,73 @@ def examine(frames: Frames, settings: HygieneSettings | None = None) -> HygieneR
     n_complete = len(frames)
     n_offered = max(len(frames.coords), len(frames.cells), len(frames.energies), len(frames.forces))
     whole = frames.take(np.arange(n_complete))
-    finite = (
-        np.isfinite(whole.coords).all(axis=(1, 2))
-        & np.isfinite(whole.cells).all(axis=(1, 2))
-        & np.isfinite(whole.energies)
-        & np.isfinite(whole.forces).all(axis=(1, 2))
-    )
-    largest_force = np.linalg.norm(np.nan_to_num(whole.forces, posinf=0.0, neginf=0.0), axis=2).max(axis=1, initial=0.0)
+    finite = find_finite(whole)
     n_atoms = whole.coords.shape[1]
     outlier = flag_energy_outliers(whole.energies / n_atoms, finite, settings.energy_outlier_sigmas)
+    nothing = np.zeros(n_complete, dtype=bool)
     verdicts: dict[str, NDArray[np.bool_]] = {
         'unconverged': np.isin(np.arange(n_complete), settings.unconverged),
         'non_finite': ~finite,
         'duplicate': find_duplicates(whole.coords, whole.cells, finite),
-        'force_limit': largest_force > settings.max_force,
-        'energy_outlier': outlier if settings.refuse_energy_outliers else np.zeros(n_complete, dtype=bool),
+        **_find_unphysical(whole, finite, settings, symbols),
+        'energy_outlier': outlier if settings.refuse_energy_outliers else nothing,
     }
     good = np.ones(n_complete, dtype=bool)
-    refused: dict[str, list[int]] = {'incomplete': list(range(n_complete, n_offered))}
+    incomplete = list(range(n_complete, n_offered))
+    refused: dict[str, list[int]] = {'incomplete': incomplete}
+    found: dict[str, list[int]] = {'incomplete': incomplete}
     for reason, bad in verdicts.items():
         refused[reason] = [int(i) for i in np.flatnonzero(good & bad)]
+        found[reason] = [int(i) for i in np.flatnonzero(bad)]
         good &= ~bad
-    return HygieneReport(n_offered, np.flatnonzero(good), refused, [int(i) for i in np.flatnonzero(outlier)])
+    flagged = [int(i) for i in np.flatnonzero(outlier)]
+    return HygieneReport(n_offered, np.flatnonzero(good), refused, flagged, found)
+
+
+def find_finite(frames: Frames) -> NDArray[np.bool_]:
+    """Mark the frames without a NaN or an infinity in any array.
+
+    :param frames: frames of equal number in all arrays.
+    """
+    finite: NDArray[np.bool_] = (
+        np.isfinite(frames.coords).all(axis=(1, 2))
+        & np.isfinite(frames.cells).all(axis=(1, 2))
+        & np.isfinite(frames.energies)
+        & np.isfinite(frames.forces).all(axis=(1, 2))
+    )
+    return finite
+
+
+def _find_unphysical(
+    frames: Frames, finite: NDArray[np.bool_], settings: HygieneSettings, symbols: Sequence[str] | None
+) -> dict[str, NDArray[np.bool_]]:
+    """The frames that no real matter shows, by reason; a frame that is not finite is not asked."""
+    numbers = np.flatnonzero(finite)
+    sound = frames.take(numbers)
+    n_atoms = sound.coords.shape[1]
+
+    def mark(bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        marked = np.zeros(len(finite), dtype=bool)
+        marked[numbers[bad]] = True
+        return marked
+
+    close = jump = too_much = np.zeros(len(numbers), dtype=bool)
+    if symbols is not None and len(numbers):
+        close = plausibility.closest_approach(sound.coords, sound.cells, symbols) < settings.min_distance
+    if symbols is not None and settings.timestep_fs is not None and len(numbers):
+        energies = plausibility.step_energies(sound.coords, sound.cells, symbols, settings.timestep_fs)
+        follows = np.diff(numbers, prepend=-1) == 1  # not across a frame that was left out
+        jump = (energies > settings.max_step_energy) & follows
+    if settings.max_energy_per_atom is not None and len(numbers):
+        allowed = settings.max_energy_per_atom * n_atoms + plausibility.STRONGEST_BOND
+        too_much = np.abs(sound.energies - np.median(sound.energies)) > allowed
+    largest_force = np.linalg.norm(sound.forces, axis=2).max(axis=1, initial=0.0)
+    return {
+        'close_contact': mark(close),
+        'force_limit': mark(largest_force > settings.max_force),
+        'energy_limit': mark(too_much),
+        'jump': mark(jump),
+    }
 
 
 def find_duplicates(coords: FloatArray, cells: FloatArray, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:

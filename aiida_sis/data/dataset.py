@@ -24,7 +24,9 @@ class DatasetData(orm.ArrayData):
 
     The split is an index array beside the frames, so a frame is stored once. Arrays: ``coords`` (n_frames, n_atoms, 3)
     Å, ``cells`` (n_frames, 3, 3) Å, ``energies`` (n_frames,) eV, ``forces`` (n_frames, n_atoms, 3) eV/Å,
-    ``atom_types`` (n_atoms,) indices into the type map, ``split`` (n_frames,) 0 train, 1 validation, 2 test.
+    ``atom_types`` (n_atoms,) indices into the type map, ``split`` (n_frames,) 0 train, 1 validation, 2 test; and, where
+    atoms were held in place, ``atom_weights`` (n_atoms,) 1 free, 0 fixed: the zero forces that a constrained MD prints
+    for them are no physics, and must not be learnt.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class DatasetData(orm.ArrayData):
         split: ArrayLike | None = None,
         generation: int = 0,
         label: str = '',
+        atom_weights: ArrayLike | None = None,
         **kwargs: Any,
     ) -> None:
         """Check that the arrays belong together, and store them.
@@ -51,6 +54,7 @@ class DatasetData(orm.ArrayData):
         :param split: (n_frames,) 0 train, 1 validation, 2 test.
         :param generation: the generation of the loop that labelled the frames.
         :param label: what the frames are, for people.
+        :param atom_weights: (n_atoms,) weight of each atom's force in the loss: 1 free, 0 fixed. None: all are free.
         :raises ValueError: if the arrays do not fit each other or the type map.
         """
         super().__init__(**kwargs)
@@ -62,10 +66,13 @@ class DatasetData(orm.ArrayData):
         types = np.asarray(atom_types, dtype=np.int64)
         subset = np.asarray(split, dtype=np.int8)
         _check(frames, types, list(type_map), subset)
+        weights = _weights(atom_weights, len(types))
         for name in UNITS:
             self.set_array(name, getattr(frames, name))
         self.set_array('atom_types', types)
         self.set_array('split', subset)
+        if weights is not None:
+            self.set_array('atom_weights', weights)
         attributes: dict[str, Any] = {
             'type_map': list(type_map),
             'elements': sorted({type_map[t] for t in types}),
@@ -75,7 +82,8 @@ class DatasetData(orm.ArrayData):
             'generation': int(generation),
             'label': label,
             'units': UNITS,
-            'sha256': _digest(frames, types, list(type_map), subset),
+            'n_fixed': 0 if weights is None else int((weights == 0).sum()),
+            'sha256': _digest(frames, types, list(type_map), subset, weights),
         }
         self.base.attributes.set_many(attributes)
 
@@ -126,6 +134,18 @@ class DatasetData(orm.ArrayData):
         return int(self.base.attributes.get('generation'))
 
     @property
+    def atom_weights(self) -> NDArray[np.float64]:
+        """Weight of each atom's force in the loss, (n_atoms,): 1 free, 0 fixed."""
+        if 'atom_weights' not in self.get_arraynames():
+            return np.ones(self.n_atoms)
+        return np.asarray(self.get_array('atom_weights'), dtype=np.float64)
+
+    @property
+    def fixed_atoms(self) -> list[int]:
+        """Site numbers, from 0 and ascending, of the atoms that were held in place: their forces are not known."""
+        return [int(site) for site in np.flatnonzero(self.atom_weights == 0)]
+
+    @property
     def sha256(self) -> str:
         """Digest of all arrays and the type map."""
         return str(self.base.attributes.get('sha256'))
@@ -167,11 +187,13 @@ class DatasetData(orm.ArrayData):
         }
         return dpdata.LabeledSystem(data=data)
 
-    def write_npy(self, folder: Path, subset: str = 'all') -> Path:
+    def write_npy(self, folder: Path, subset: str = 'all', atom_pref: bool = False) -> Path:
         """Write a subset as one DeePMD system, in double precision: a total energy needs its last digits.
 
         :param folder: made if missing; gets ``type.raw``, ``type_map.raw`` and ``set.000``.
         :param subset: ``train``, ``validation``, ``test`` or ``all``.
+        :param atom_pref: write the weights of the atoms too, ``set.000/atom_pref.npy`` (n_frames, n_atoms). A system
+            without that file has no part in DeePMD-kit's atom-preference loss: its forces would not be learnt at all.
         :return: the folder.
         :raises ValueError: if the subset has no frame.
         """
@@ -179,6 +201,8 @@ class DatasetData(orm.ArrayData):
         if n_frames == 0:
             raise ValueError(f"dataset '{self.label}' has no frame in its {subset} subset: nothing to write.")
         self.to_dpdata(subset).to('deepmd/npy', str(folder), set_size=n_frames, prec=np.float64)
+        if atom_pref:
+            np.save(Path(folder) / 'set.000' / 'atom_pref.npy', np.tile(self.atom_weights, (n_frames, 1)))
         return folder
 
 
@@ -197,9 +221,30 @@ def _check(frames: Frames, types: NDArray[np.int64], type_map: list[str], subset
         raise ValueError(f'split must give 0, 1 or 2 for each of the {n_frames} frames; its shape is {subset.shape}.')
 
 
-def _digest(frames: Frames, types: NDArray[np.int64], type_map: list[str], subset: NDArray[np.int8]) -> str:
+def _weights(given: ArrayLike | None, n_atoms: int) -> NDArray[np.float64] | None:
+    """The weights to store, None where they say nothing (every atom counts once)."""
+    if given is None:
+        return None
+    weights = np.asarray(given, dtype=np.float64)
+    if weights.shape != (n_atoms,) or not np.isin(weights, [0.0, 1.0]).all():
+        raise ValueError(f'atom_weights {weights.tolist()} must be 1 (free) or 0 (fixed) for each of {n_atoms} atoms.')
+    if not weights.any():
+        raise ValueError(
+            f'atom_weights is 0 for all {n_atoms} atoms: where every atom is fixed there is no force to learn.'
+        )
+    return None if weights.all() else weights
+
+
+def _digest(
+    frames: Frames,
+    types: NDArray[np.int64],
+    type_map: list[str],
+    subset: NDArray[np.int8],
+    weights: NDArray[np.float64] | None,
+) -> str:
     """SHA-256 of the content, independent of label and generation."""
     digest = hashlib.sha256(' '.join(type_map).encode())
-    for array in (*(getattr(frames, name) for name in UNITS), types, subset):
+    arrays = [*(getattr(frames, name) for name in UNITS), types, subset]
+    for array in arrays if weights is None else [*arrays, weights]:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

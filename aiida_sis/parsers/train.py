@@ -9,9 +9,12 @@ import numpy as np
 from aiida import orm
 from aiida.engine import ExitCode
 from aiida.parsers import Parser
+from numpy.typing import NDArray
 
 from aiida_sis.calculations.train import DeepmdTrainCalculation as Train
+from aiida_sis.calculations.train import masks_fixed_atoms
 from aiida_sis.core import deepmd
+from aiida_sis.core import deepmd_output as output
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
 
@@ -64,7 +67,7 @@ class DeepmdTrainParser(Parser):
         text = self._text(Train.TRAIN_OUTPUT)
         if text is None:
             return self._failure('ERROR_NO_TRAIN_OUTPUT')
-        log = deepmd.parse_train_log(text)
+        log = output.parse_train_log(text)
         wanted = self.node.inputs.parameters.get_dict()['training']['numb_steps']
         self.results.update(
             n_steps=log.n_steps,
@@ -89,8 +92,8 @@ class DeepmdTrainParser(Parser):
         if text is None:
             return self._failure('ERROR_NO_LEARNING_CURVE')
         try:
-            curve = deepmd.parse_learning_curve(text)
-        except deepmd.DeepmdOutputError as error:
+            curve = output.parse_learning_curve(text)
+        except output.DeepmdOutputError as error:
             return self._failure('ERROR_LEARNING_CURVE_UNREADABLE', reason=error)
         self.out('learning_curve', orm.ArrayData(dict(curve.columns)))
         for name, key in (
@@ -111,9 +114,9 @@ class DeepmdTrainParser(Parser):
         if text is None:
             return self._failure('ERROR_NO_TEST_OUTPUT')
         try:
-            errors = deepmd.parse_test_log(text)
-        except deepmd.DeepmdOutputError as error:
-            reason = deepmd.find_error(text) or str(error)
+            errors = output.parse_test_log(text)
+        except output.DeepmdOutputError as error:
+            reason = output.find_error(text) or str(error)
             return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=reason)
         return self._errors(errors)
 
@@ -147,9 +150,9 @@ class DeepmdTrainParser(Parser):
     def _reason(self, name: str) -> str:
         """Why a command failed, from its output."""
         text = self._text(name)
-        return 'its output is missing' if text is None else deepmd.find_error(text) or f'see {name}'
+        return 'its output is missing' if text is None else output.find_error(text) or f'see {name}'
 
-    def _errors(self, errors: dict[str, deepmd.SystemErrors]) -> ExitCode | None:
+    def _errors(self, errors: dict[str, output.SystemErrors]) -> ExitCode | None:
         """Held-out errors over all frames, per dataset, per element."""
         datasets: dict[str, DatasetData] = {
             Train.system(key, 'test'): dataset
@@ -160,44 +163,70 @@ class DeepmdTrainParser(Parser):
         if missing:
             return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=f'no errors reported for {missing}')
         errors = {system: errors[system] for system in datasets}
-        energy, force = deepmd.pool(errors, {system: dataset.n_atoms for system, dataset in datasets.items()})
+        masked = masks_fixed_atoms(dict(self.node.inputs.datasets.items()), self._settings())
+        free = {s: d.atom_weights > 0 if masked else np.ones(d.n_atoms, bool) for s, d in datasets.items()}
+        details = self._details(datasets, free)
+        if masked:
+            if details is None:
+                reason = 'without its details the force error of the free atoms is not known'
+                return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=reason)
+            errors = {system: output.replace_force_errors(e, details[system]) for system, e in errors.items()}
+        energy, force = output.pool(errors, {system: int(array.sum()) for system, array in free.items()})
+        forces = [dataset.get_frames('test').forces[:, free[system]].ravel() for system, dataset in datasets.items()]
+        reference = float(np.sqrt(np.mean(np.concatenate(forces) ** 2)))
         self.results.update(
             energy_rmse_ev_per_atom=_finite(energy),
             force_rmse_ev_per_angstrom=_finite(force),
-            per_dataset={
-                system.split('/')[1]: {
-                    'n_frames': e.n_frames,
-                    'energy_rmse_ev_per_atom': _finite(e.energy_rmse),
-                    'force_rmse_ev_per_angstrom': _finite(e.force_rmse),
-                    'energy_mae_ev_per_atom': _finite(e.energy_mae),
-                    'force_mae_ev_per_angstrom': _finite(e.force_mae),
-                }
-                for system, e in errors.items()
-            },
+            test_force_rms_ev_per_angstrom=reference,
+            per_dataset={system.split('/')[1]: _per_dataset(e) for system, e in errors.items()},
             n_train_frames=sum(dataset.n_train for dataset in self.node.inputs.datasets.values()),
             n_test_frames=sum(e.n_frames for e in errors.values()),
-            per_element=self._per_element(datasets),
+            n_masked_atoms={s.split('/')[1]: int((~array).sum()) for s, array in free.items() if not array.all()},
+            per_element=_per_element(datasets, free, details),
         )
-        forces = [dataset.get_frames('test').forces.ravel() for dataset in datasets.values()]
-        reference = float(np.sqrt(np.mean(np.concatenate(forces) ** 2)))
-        self.results['test_force_rms_ev_per_angstrom'] = reference
         if not np.isfinite(force):
             return self._failure('ERROR_LOSS_NOT_FINITE', step=self.results['n_steps'])
         if force > NO_FORCES * reference:
             return self._failure('ERROR_DIVERGED', rmse=force, reference=reference)
         return None
 
-    def _per_element(self, datasets: dict[str, DatasetData]) -> dict[str, float]:
-        """Force error of each element, eV/Å; empty with a warning if the details did not come back whole."""
+    def _details(
+        self, datasets: dict[str, DatasetData], free: dict[str, NDArray[np.bool_]]
+    ) -> dict[str, NDArray[np.float64]] | None:
+        """Force errors of the free atoms of each system; None with a warning if they did not come back whole."""
         path = self.temporary / f'{Train.DETAIL_PREFIX}.f.out'
         try:
-            table = deepmd.parse_detail(path.read_text())
-            forces = [dataset.get_frames('test').forces.reshape(-1, 3) for dataset in datasets.values()]
-            symbols = [symbol for dataset in datasets.values() for symbol in dataset.symbols * dataset.n_test]
-            return deepmd.force_rmse_per_element(table, np.concatenate(forces), symbols)
-        except (OSError, deepmd.DeepmdOutputError) as error:
+            forces = {system: dataset.get_frames('test').forces for system, dataset in datasets.items()}
+            return output.split_detail(output.parse_detail(path.read_text()), forces, free)
+        except (OSError, output.DeepmdOutputError) as error:
             self.results['warnings'].append(f'no force error per element: {error}')
-            return {}
+            return None
+
+
+def _per_dataset(errors: output.SystemErrors) -> dict[str, Any]:
+    """The errors of one dataset, named with their units."""
+    return {
+        'n_frames': errors.n_frames,
+        'energy_rmse_ev_per_atom': _finite(errors.energy_rmse),
+        'force_rmse_ev_per_angstrom': _finite(errors.force_rmse),
+        'energy_mae_ev_per_atom': _finite(errors.energy_mae),
+        'force_mae_ev_per_angstrom': _finite(errors.force_mae),
+    }
+
+
+def _per_element(
+    datasets: dict[str, DatasetData],
+    free: dict[str, NDArray[np.bool_]],
+    details: dict[str, NDArray[np.float64]] | None,
+) -> dict[str, float]:
+    """Force error of each element, eV/Å; empty without details."""
+    if details is None:
+        return {}
+    symbols = {
+        system: [symbol for symbol, counts in zip(dataset.symbols, free[system], strict=True) if counts]
+        for system, dataset in datasets.items()
+    }
+    return output.force_rmse_per_element(details, symbols)
 
 
 def _finite(value: float | None) -> float | None:

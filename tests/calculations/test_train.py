@@ -105,6 +105,51 @@ def test_parent(inputs: dict[str, Any], prepare: Prepare, compressed: bool, file
     assert calcinfo.local_copy_list == [(node.uuid, filename, 'parent.pb')]
 
 
+def fix(dataset: DatasetData, sites: list[int]) -> DatasetData:
+    """The same frames with atoms held in place: their forces are printed as zero."""
+    frames = dataset.get_frames()
+    frames.forces[:, sites] = 0.0
+    weights = np.ones(dataset.n_atoms)
+    weights[sites] = 0.0
+    types, split = dataset.get_array('atom_types'), dataset.get_array('split')
+    return DatasetData(
+        **vars(frames), atom_types=types, type_map=dataset.type_map, split=split, atom_weights=weights
+    ).store()
+
+
+def test_fixed_atoms_are_masked_in_every_system(inputs: dict[str, Any], prepare: Prepare) -> None:
+    """Without the file of weights, the forces of the free dataset would not be trained on."""
+    inputs['datasets'] = {**inputs['datasets'], 'aimd_0': fix(inputs['datasets']['aimd_0'], [1, 4])}
+    _, folder = prepare(inputs)
+    loss = json.loads((folder / 'input.json').read_text())['loss']
+    given = inputs['parameters']['loss']
+    assert [loss[key] for key in ('start_pref_f', 'limit_pref_f')] == [0, 0]
+    assert [loss[f'{key}_pf'] for key in ('start_pref', 'limit_pref')] == [given['start_pref_f'], given['limit_pref_f']]
+    for key, row in (('aimd_0', [1, 0, 1, 1, 0, 1, 1, 1, 1, 1]), ('aimd_1', [1] * 10)):
+        for subset, n in (('train', 9), ('validation', 3), ('test', 3)):
+            assert np.load(folder / f'data/{key}/{subset}/set.000/atom_pref.npy').tolist() == [row] * n
+
+
+@pytest.mark.parametrize('fixed', [True, False])
+def test_nothing_is_masked_unless_it_must(inputs: dict[str, Any], prepare: Prepare, fixed: bool) -> None:
+    if fixed:
+        inputs['datasets'] = {'a': fix(inputs['datasets']['aimd_0'], [1])}
+        inputs['settings'] = orm.Dict({'mask_fixed_atoms': False})
+    _, folder = prepare(inputs)
+    assert json.loads((folder / 'input.json').read_text())['loss'] == inputs['parameters']['loss']
+    assert not list(folder.rglob('atom_pref.npy'))
+
+
+def test_a_loss_that_cannot_be_masked_is_refused(inputs: dict[str, Any], deepmd_parameters: dict[str, Any]) -> None:
+    deepmd_parameters['loss']['use_huber'] = True
+    inputs['parameters'] = orm.Dict(deepmd_parameters)
+    assert validate_inputs(inputs, None) is None
+    inputs['datasets'] = {'a': fix(inputs['datasets']['aimd_0'], [1])}
+    assert 'use_huber' in (validate_inputs(inputs, None) or '')
+    inputs['settings'] = orm.Dict({'mask_fixed_atoms': False})
+    assert validate_inputs(inputs, None) is None
+
+
 def test_restart_folder(inputs: dict[str, Any], prepare: Prepare, aiida_localhost: orm.Computer) -> None:
     remote = orm.RemoteData(remote_path='/scratch/job', computer=aiida_localhost)
     calcinfo, _ = prepare({**inputs, 'restart_folder': remote})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aiida_sis.core import deepmd
+from aiida_sis.core import deepmd_output as output
 
 SYSTEMS = ['data/aimd_0/train', 'data/aimd_1/train']
 
@@ -78,7 +79,7 @@ def test_bad_parameters_are_named(deepmd_parameters: dict[str, Any], path: str, 
 
 
 def test_learning_curve(deepmd_files: Path) -> None:
-    curve = deepmd.parse_learning_curve((deepmd_files / 'finished/lcurve.out').read_text())
+    curve = output.parse_learning_curve((deepmd_files / 'finished/lcurve.out').read_text())
     names = ['rmse_val', 'rmse_trn', 'rmse_e_val', 'rmse_e_trn', 'rmse_f_val', 'rmse_f_trn']
     assert list(curve.columns) == ['step', *names, 'lr']
     assert curve.columns['step'].tolist() == list(range(0, 501, 50))
@@ -90,33 +91,33 @@ def test_learning_curve(deepmd_files: Path) -> None:
 def test_learning_curve_cut_in_a_line(deepmd_files: Path) -> None:
     text = (deepmd_files / 'finished/lcurve.out').read_text()
     for cut in range(len(text) - 60, len(text)):
-        assert deepmd.parse_learning_curve(text[:cut]).columns['step'][-1] == 450
+        assert output.parse_learning_curve(text[:cut]).columns['step'][-1] == 450
 
 
 def test_learning_curve_with_nan(deepmd_files: Path) -> None:
     text = (deepmd_files / 'finished/lcurve.out').read_text() + '    550   nan  nan  nan  nan  nan  nan  1.0e-05\n'
-    assert deepmd.parse_learning_curve(text).first_bad_step == 550
+    assert output.parse_learning_curve(text).first_bad_step == 550
 
 
 def test_learning_curve_of_a_restart_repeats_its_header(deepmd_files: Path) -> None:
     text = (deepmd_files / 'finished/lcurve.out').read_text()
-    assert len(deepmd.parse_learning_curve(text + text).columns['step']) == 22
+    assert len(output.parse_learning_curve(text + text).columns['step']) == 22
 
 
 def test_learning_curve_without_validation_names_its_columns_alike() -> None:
     text = '# step rmse rmse_e rmse_f lr\n0 1.0 2.0 3.0 1e-3\n'
-    columns = deepmd.parse_learning_curve(text).columns
+    columns = output.parse_learning_curve(text).columns
     assert list(columns) == ['step', 'rmse_trn', 'rmse_e_trn', 'rmse_f_trn', 'lr']
 
 
 @pytest.mark.parametrize('text', ['', 'no header\n1 2 3\n', '# step lr\n', '# step lr\n  0'])
 def test_unreadable_learning_curve(text: str) -> None:
-    with pytest.raises(deepmd.DeepmdOutputError, match='learning curve'):
-        deepmd.parse_learning_curve(text)
+    with pytest.raises(output.DeepmdOutputError, match='learning curve'):
+        output.parse_learning_curve(text)
 
 
 def test_train_log(deepmd_files: Path) -> None:
-    log = deepmd.parse_train_log((deepmd_files / 'finished/train.out').read_text())
+    log = output.parse_train_log((deepmd_files / 'finished/train.out').read_text())
     assert log.finished
     assert log.version == '3.2.0'
     assert log.n_steps == 500
@@ -126,13 +127,13 @@ def test_train_log(deepmd_files: Path) -> None:
 
 
 def test_train_log_of_a_killed_training(deepmd_files: Path) -> None:
-    log = deepmd.parse_train_log((deepmd_files / 'killed/train.out').read_text())
+    log = output.parse_train_log((deepmd_files / 'killed/train.out').read_text())
     assert not log.finished
     assert (log.n_steps, log.wall_seconds, log.error, log.nan_step) == (250, None, None, None)
 
 
 def test_train_log_of_a_nan(deepmd_files: Path) -> None:
-    log = deepmd.parse_train_log((deepmd_files / 'not_finite/train.out').read_text())
+    log = output.parse_train_log((deepmd_files / 'not_finite/train.out').read_text())
     assert not log.finished
     assert log.nan_step == 0
     assert log.error is not None
@@ -140,7 +141,7 @@ def test_train_log_of_a_nan(deepmd_files: Path) -> None:
 
 
 def test_train_log_of_a_failure(deepmd_files: Path) -> None:
-    log = deepmd.parse_train_log((deepmd_files / 'failed/train.out').read_text())
+    log = output.parse_train_log((deepmd_files / 'failed/train.out').read_text())
     assert log.error is not None
     assert 'invalid choice `nonesuch`' in log.error
 
@@ -148,17 +149,17 @@ def test_train_log_of_a_failure(deepmd_files: Path) -> None:
 def test_train_log_cut_anywhere_reads(deepmd_files: Path) -> None:
     text = (deepmd_files / 'finished/train.out').read_text()
     for cut in range(0, len(text), 97):
-        deepmd.parse_train_log(text[:cut])
+        output.parse_train_log(text[:cut])
 
 
 def test_errors_of_freeze_and_test_are_named(deepmd_files: Path) -> None:
-    assert 'AttributeError' in (deepmd.find_error((deepmd_files / 'killed/freeze.out').read_text()) or '')
-    assert 'frozen.pb' in (deepmd.find_error((deepmd_files / 'killed/test.out').read_text()) or '')
-    assert deepmd.find_error((deepmd_files / 'finished/freeze.out').read_text()) is None
+    assert 'AttributeError' in (output.find_error((deepmd_files / 'killed/freeze.out').read_text()) or '')
+    assert 'frozen.pb' in (output.find_error((deepmd_files / 'killed/test.out').read_text()) or '')
+    assert output.find_error((deepmd_files / 'finished/freeze.out').read_text()) is None
 
 
 def test_test_log(deepmd_files: Path) -> None:
-    errors = deepmd.parse_test_log((deepmd_files / 'finished/test.out').read_text())
+    errors = output.parse_test_log((deepmd_files / 'finished/test.out').read_text())
     assert list(errors) == ['data/aimd_0/test', 'data/aimd_1/test']
     assert [e.n_frames for e in errors.values()] == [3, 3]
 
@@ -166,7 +167,7 @@ def test_test_log(deepmd_files: Path) -> None:
 def test_pooled_errors_are_deepmds_own_average(deepmd_files: Path) -> None:
     """Equal systems: the same numbers as under `weighted average of errors`."""
     text = (deepmd_files / 'finished/test.out').read_text()
-    energy, force = deepmd.pool(deepmd.parse_test_log(text), {'data/aimd_0/test': 10, 'data/aimd_1/test': 10})
+    energy, force = output.pool(output.parse_test_log(text), {'data/aimd_0/test': 10, 'data/aimd_1/test': 10})
     average = text.split('weighted average')[1]
     assert energy == pytest.approx(7.281972e-03, rel=1e-6)
     assert force == pytest.approx(4.439957e-01, rel=1e-6)
@@ -175,44 +176,94 @@ def test_pooled_errors_are_deepmds_own_average(deepmd_files: Path) -> None:
 
 
 def test_pool_counts_atoms_for_forces_and_frames_for_energies() -> None:
-    errors = {'a': deepmd.SystemErrors(1, 1.0, 1.0, 0, 0), 'b': deepmd.SystemErrors(3, 2.0, 2.0, 0, 0)}
-    energy, force = deepmd.pool(errors, {'a': 30, 'b': 10})
+    errors = {'a': output.SystemErrors(1, 1.0, 1.0, 0, 0), 'b': output.SystemErrors(3, 2.0, 2.0, 0, 0)}
+    energy, force = output.pool(errors, {'a': 30, 'b': 10})
     assert energy == pytest.approx(np.sqrt((1 * 1 + 3 * 4) / 4))
     assert force == pytest.approx(np.sqrt((30 * 1 + 30 * 4) / 60))
 
 
 @pytest.mark.parametrize('name', ['killed/test.out', 'finished/freeze.out'])
 def test_test_log_without_a_test(deepmd_files: Path, name: str) -> None:
-    with pytest.raises(deepmd.DeepmdOutputError, match='no system'):
-        deepmd.parse_test_log((deepmd_files / name).read_text())
+    with pytest.raises(output.DeepmdOutputError, match='no system'):
+        output.parse_test_log((deepmd_files / name).read_text())
 
 
 def test_test_log_cut(deepmd_files: Path) -> None:
     text = (deepmd_files / 'finished/test.out').read_text()
-    with pytest.raises(deepmd.DeepmdOutputError, match='aimd_1'):
-        deepmd.parse_test_log(text[: text.index('Force', text.index('data/aimd_1'))])
+    with pytest.raises(output.DeepmdOutputError, match='aimd_1'):
+        output.parse_test_log(text[: text.index('Force', text.index('data/aimd_1'))])
+
+
+def details(deepmd_files: Path) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
+    """The real table, its reference forces as two systems of three frames, the elements of a frame."""
+    table = output.parse_detail((deepmd_files / 'finished/detail.f.out').read_text())
+    forces = table[:, :3].reshape(2, 3, 10, 3)
+    return table, {'a': forces[0], 'b': forces[1]}, np.load(deepmd_files / 'frames.npz')['symbols'].tolist()
 
 
 def test_details_agree_with_the_log(deepmd_files: Path) -> None:
     """The per-element errors, weighted with their atoms, are the total error of the log."""
-    table = deepmd.parse_detail((deepmd_files / 'finished/detail.f.out').read_text())
-    assert table.shape == (60, 6)
-    symbols = np.load(deepmd_files / 'frames.npz')['symbols'].tolist() * 6
-    per_element = deepmd.force_rmse_per_element(table, table[:, :3], symbols)
+    table, forces, symbols = details(deepmd_files)
+    errors = output.split_detail(table, forces, {name: np.ones(10, dtype=bool) for name in forces})
+    per_element = output.force_rmse_per_element(errors, dict.fromkeys(forces, symbols))
     assert sorted(per_element) == ['F', 'Li', 'N', 'O', 'S']
     weights = [symbols.count(element) for element in per_element]
     assert np.sqrt(np.average(np.square(list(per_element.values())), weights=weights)) == pytest.approx(0.4439957)
+    reported = output.parse_test_log((deepmd_files / 'finished/test.out').read_text())
+    for name, system in zip('ab', reported.values(), strict=True):
+        replaced = output.replace_force_errors(system, errors[name])
+        assert replaced.force_rmse == pytest.approx(system.force_rmse, rel=1e-5)
+        assert replaced.force_mae == pytest.approx(system.force_mae, rel=1e-5)
+
+
+def test_details_leave_fixed_atoms_out(deepmd_files: Path) -> None:
+    """A fixed atom may be wrong by any amount; the other system keeps all its atoms."""
+    table, forces, symbols = details(deepmd_files)
+    table[[2, 12, 22], 3:] += 1e3
+    free = {'a': np.arange(10) != 2, 'b': np.ones(10, dtype=bool)}
+    errors = output.split_detail(table, forces, free)
+    assert (errors['a'].shape, errors['b'].shape) == ((3, 9, 3), (3, 10, 3))
+    assert np.abs(errors['a']).max() < 10
+    elements = {'a': [s for site, s in enumerate(symbols) if site != 2], 'b': symbols}
+    assert max(output.force_rmse_per_element(errors, elements).values()) < 10
 
 
 def test_details_of_other_frames_are_refused(deepmd_files: Path) -> None:
-    table = deepmd.parse_detail((deepmd_files / 'finished/detail.f.out').read_text())
-    with pytest.raises(deepmd.DeepmdOutputError, match='reference forces'):
-        deepmd.force_rmse_per_element(table, table[::-1, :3], ['N'] * 60)
-    with pytest.raises(deepmd.DeepmdOutputError, match='shape'):
-        deepmd.force_rmse_per_element(table, table[:, :3], ['N'] * 50)
+    table, forces, _ = details(deepmd_files)
+    free = {name: np.ones(10, dtype=bool) for name in forces}
+    with pytest.raises(output.DeepmdOutputError, match='reference forces'):
+        output.split_detail(table[::-1], forces, free)
+    with pytest.raises(output.DeepmdOutputError, match='shape'):
+        output.split_detail(table[:50], forces, free)
+
+
+def test_masked_learning_curve_names_its_columns_alike() -> None:
+    text = '# step rmse_val rmse_trn rmse_e_val rmse_e_trn rmse_pf_val rmse_pf_trn lr\n0 1 2 3 4 5 6 1e-3\n'
+    curve = output.parse_learning_curve(text)
+    assert (curve.last('rmse_f_val'), curve.last('rmse_f_trn')) == (5, 6)
+
+
+def test_masking_hands_the_force_prefactors_over(deepmd_parameters: dict[str, Any]) -> None:
+    loss = dict(deepmd_parameters['loss'])
+    complete = deepmd.complete_input(deepmd_parameters, SYSTEMS, [], 1, masked=True)['loss']
+    assert (complete['start_pref_pf'], complete['limit_pref_pf']) == (loss['start_pref_f'], loss['limit_pref_f'])
+    assert (complete['start_pref_f'], complete['limit_pref_f']) == (0, 0)
+    assert complete['start_pref_e'] == loss['start_pref_e']
+    assert deepmd.mask_loss({}) == {'start_pref_pf': 1000, 'limit_pref_pf': 1.0, 'start_pref_f': 0, 'limit_pref_f': 0}
+
+
+@pytest.mark.parametrize(
+    'loss', [{'type': 'tensor'}, {'start_pref_pf': 1.0}, {'use_huber': True}, {'relative_f': 0.1}, {'start_pref_gf': 1}]
+)
+def test_a_loss_that_cannot_be_masked_is_named(loss: dict[str, Any]) -> None:
+    message = deepmd.check_maskable(loss)
+    assert message is not None
+    assert next(iter(loss)) in message
+    assert 'mask_fixed_atoms' in message
+    assert deepmd.check_maskable({'type': 'ener', 'start_pref_f': 1000}) is None
 
 
 @pytest.mark.parametrize('text', ['', '# a: x y\n1 2 3\n', '# a: x y\n1 2\n1\n', '# a: x y\n1 two\n'])
 def test_unreadable_details(text: str) -> None:
-    with pytest.raises(deepmd.DeepmdOutputError, match='details'):
-        deepmd.parse_detail(text)
+    with pytest.raises(output.DeepmdOutputError, match='details'):
+        output.parse_detail(text)

@@ -59,6 +59,29 @@ def test_digest_depends_on_content_only(aiida_profile: Any) -> None:
         assert DatasetData(**{**ARRAYS, **changed}).sha256 != reference
 
 
+def test_digest_of_free_atoms_is_that_of_earlier_versions(aiida_profile: Any) -> None:
+    """Datasets stored before there were weights keep their digest."""
+    arrays = {**ARRAYS, 'coords': np.zeros((5, 2, 3)), 'forces': np.ones((5, 2, 3))}
+    digest = 'e29d430c60dd4d6d0c9a5261a6906008f182a76c0df8a2fd8d856b6733e2675d'
+    assert DatasetData(**arrays).sha256 == digest
+    assert DatasetData(**arrays, atom_weights=[1, 1]).sha256 == digest
+    assert DatasetData(**arrays, atom_weights=[0, 1]).sha256 != digest
+
+
+def test_fixed_atoms(aiida_profile: Any, tmp_path: Path) -> None:
+    stored = DatasetData(**ARRAYS, atom_weights=[1.0, 0.0]).store()
+    node = orm.load_node(stored.pk)
+    assert (node.fixed_atoms, node.atom_weights.tolist()) == ([1], [1.0, 0.0])
+    free = DatasetData(**ARRAYS, atom_weights=[1, 1])
+    assert (free.fixed_atoms, free.atom_weights.tolist()) == ([], [1.0, 1.0])
+    assert 'atom_weights' not in free.get_arraynames()
+    assert DatasetData(**ARRAYS).atom_weights.tolist() == [1.0, 1.0]
+    for number, (dataset, row) in enumerate([(node, [1, 0]), (free, [1, 1])]):
+        folder = dataset.write_npy(tmp_path / f'{number}', 'train', atom_pref=True)
+        assert np.load(folder / 'set.000/atom_pref.npy').tolist() == [row] * 3
+    assert not (node.write_npy(tmp_path / 'without') / 'set.000/atom_pref.npy').exists()
+
+
 def test_dpdata_keeps_the_type_map(aiida_profile: Any) -> None:
     system = DatasetData(**ARRAYS).to_dpdata('train')
     assert system['atom_names'] == ['F', 'Li', 'H']
@@ -94,6 +117,9 @@ def test_empty_subset_is_not_written(aiida_profile: Any, tmp_path: Path) -> None
         ({'type_map': ['F', 'F', 'Li']}, 'type_map'),
         ({'split': [0, 1, 2, 3, 0]}, 'split'),
         ({'split': [0, 1]}, 'split'),
+        ({'atom_weights': [1]}, 'atom_weights'),
+        ({'atom_weights': [1, 0.5]}, 'atom_weights'),
+        ({'atom_weights': [0, 0]}, 'all 2 atoms'),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(aiida_profile: Any, changed: dict[str, Any], word: str) -> None:

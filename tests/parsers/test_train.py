@@ -36,10 +36,13 @@ def parse(
         replace: dict[str, Any] | None = None,
         compress: bool = False,
         model: bool = True,
+        fixed: tuple[int, ...] = (),
     ) -> Parsed:
         node = orm.CalcJobNode(computer=aiida_localhost, process_type='aiida.calculations:sis.deepmd.train')
         node.set_option('resources', {'num_machines': 1})
         links: dict[str, orm.Data] = {f'datasets__{key}': dataset for key, dataset in deepmd_datasets.items()}
+        if fixed:
+            links['datasets__aimd_0'] = _fix(deepmd_datasets['aimd_0'], fixed)
         links['parameters'] = orm.Dict(copy.deepcopy(deepmd_parameters))
         links['settings'] = orm.Dict({'compress': compress})
         for label, data in links.items():
@@ -91,6 +94,37 @@ def test_finished(parse: Callable[..., Parsed]) -> None:
     curve = outputs['learning_curve']
     assert {'step', 'lr', 'rmse_f_val', 'rmse_f_trn'} <= set(curve.get_arraynames())
     assert curve.get_array('step')[-1] == 500
+
+
+def _fix(dataset: DatasetData, sites: tuple[int, ...]) -> DatasetData:
+    """The same frames, some atoms marked as held in place."""
+    frames, weights = dataset.get_frames(), [float(site not in sites) for site in range(dataset.n_atoms)]
+    types, split = dataset.get_array('atom_types'), dataset.get_array('split')
+    return DatasetData(**vars(frames), atom_types=types, type_map=dataset.type_map, split=split, atom_weights=weights)
+
+
+def _spoil(text: str) -> str:
+    """A prediction that is wrong by 1000 eV/Å for the second atom of the first frame."""
+    lines = text.splitlines()
+    words = lines[2].split()
+    lines[2] = ' '.join([*words[:3], *(str(float(word) + 1e3) for word in words[3:])])
+    return '\n'.join(lines) + '\n'
+
+
+def test_fixed_atoms_are_left_out_of_the_errors(parse: Callable[..., Parsed]) -> None:
+    outputs, node = parse('finished', fixed=(1,), replace={'detail.f.out': _spoil})
+    assert node.is_finished_ok, node.exit_message
+    results = outputs['results'].get_dict()
+    assert results['n_masked_atoms'] == {'aimd_0': 1}
+    assert 0.1 < results['force_rmse_ev_per_angstrom'] < 1.0
+    assert results['per_dataset']['aimd_0']['force_rmse_ev_per_angstrom'] < 1.0
+    assert max(results['per_element'].values()) < 1.0
+
+
+def test_masked_errors_need_the_details(parse: Callable[..., Parsed]) -> None:
+    _, node = parse('finished', fixed=(1,), without=('detail.f.out',))
+    assert node.exit_status == EXIT.ERROR_TEST_OUTPUT_UNREADABLE.status
+    assert 'free atoms' in (node.exit_message or '')
 
 
 def test_killed(parse: Callable[..., Parsed]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run_get_node
@@ -48,3 +49,43 @@ def test_three_trainings(
     assert child['potential'].compressed
     start = child['learning_curve'].get_array('rmse_f_trn')[0]
     assert start < 0.9 * first['learning_curve'].get_array('rmse_f_trn')[0], 'the weights of the parent are lost'
+
+
+def fix(dataset: DatasetData, sites: list[int], force: float) -> DatasetData:
+    """The same frames with atoms held in place, and a number in place of the forces that nobody knows."""
+    frames, weights = dataset.get_frames(), np.ones(dataset.n_atoms)
+    frames.forces[:, sites], weights[sites] = force, 0.0
+    types, split = dataset.get_array('atom_types'), dataset.get_array('split')
+    return DatasetData(**vars(frames), atom_types=types, type_map=dataset.type_map, split=split, atom_weights=weights)
+
+
+def test_a_masked_training_does_not_see_the_forces_of_fixed_atoms(
+    real_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[str, DatasetData], deepmd_parameters: dict[str, Any]
+) -> None:
+    """Zero or 1000 eV/Å on the fixed atoms: the same learning curve to the last digit, the same potential.
+
+    Unmasked, the zeros are learnt, and the curve is another one.
+    """
+    parameters = copy.deepcopy(deepmd_parameters)
+    parameters['training'].update(numb_steps=150, disp_freq=50)
+    runs = {}
+    for force, masked in ((0.0, True), (1000.0, True), (0.0, False)):
+        datasets = {**deepmd_datasets, 'aimd_0': fix(deepmd_datasets['aimd_0'], [0, 3, 7], force)}
+        runs[force, masked], node = run_get_node(
+            DeepmdTrainCalculation,
+            code=real_codes['dp'],
+            seed=orm.Int(1),
+            datasets=datasets,
+            parameters=orm.Dict(parameters),
+            settings=orm.Dict({'mask_fixed_atoms': masked}),
+        )
+        assert node.is_finished_ok, node.exit_message
+    zero, huge, unmasked = runs.values()
+    for name in zero['learning_curve'].get_arraynames():
+        expected = zero['learning_curve'].get_array(name)
+        np.testing.assert_array_equal(huge['learning_curve'].get_array(name), expected)
+    assert huge['results']['per_dataset'] == zero['results']['per_dataset']
+    assert zero['results']['n_masked_atoms'] == {'aimd_0': 3}
+    other = unmasked['learning_curve'].get_array('rmse_f_trn')
+    assert np.abs(other - zero['learning_curve'].get_array('rmse_f_trn')).max() > 1e-3
+    assert zero['learning_curve'].get_array('rmse_f_trn')[-1] > 0.1, 'the free atoms have errors that count'
