@@ -8,9 +8,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from aiida_sis.structures.lithium import lithium_100
 from aiida_sis.structures.molecules import LIFSI_DOL, dioxolane, lifsi
-from aiida_sis.structures.packing import PackingError, pack
+from aiida_sis.structures.packing import PackingError, pack, shortest_between
 
 # Solid LiFSI has 2.36 g/cm³; nothing made of it and DOL is denser.
 HIGHEST_DENSITY = 2.4
@@ -42,6 +41,16 @@ class Packed:
     def density(self) -> float:
         """Density of the electrolyte, in g/cm³."""
         return LIFSI_DOL.density(self.n_lifsi, self.n_dol, self.volume)
+
+    def report(self) -> dict[str, float]:
+        """Tell numbers, concentration, density and the shortest distance, units in the names."""
+        return {
+            'n_lifsi': self.n_lifsi,
+            'n_dol': self.n_dol,
+            'molarity_mol_l': self.molarity,
+            'density_g_cm3': self.density,
+            'shortest_between_molecules_angstrom': shortest_between(self.atoms, self.molecules),
+        }
 
 
 def electrolyte_box(n_lifsi: int, n_dol: int, cell: float, seed: int) -> Packed:
@@ -84,18 +93,6 @@ def slab_with_electrolyte(slab: Atoms, spacing: float, gap: float, n_lifsi: int,
     filling.set_pbc(True)
     together = np.concatenate([np.zeros(len(atoms), dtype=int), molecules + 1])
     return Packed(atoms + filling, together, n_lifsi, n_dol, volume)
-
-
-def interface_slab(repeat: int, layers: int, lattice_parameter: float, spacing: float) -> Atoms:
-    """Build the slab of an interface.
-
-    :param repeat: number of surface cells along x and y.
-    :param layers: number of atomic layers.
-    :param lattice_parameter: in Å.
-    :param spacing: distance from face to face through the electrolyte, in Å.
-    :returns: the periodic cell.
-    """
-    return lithium_100(repeat, layers, lattice_parameter, spacing)
 
 
 def refuse_density(n_lifsi: int, n_dol: int, volume: float) -> None:

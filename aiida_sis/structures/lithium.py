@@ -6,6 +6,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bcc100, bulk
 from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
 
 from aiida_sis.structures.molecules import lifsi
 from aiida_sis.structures.packing import pack
@@ -107,7 +108,7 @@ def cluster_with_lifsi(n_lithium: int, lattice_parameter: float, distance: float
     apart = pair.positions[:, None, :] - patch.positions[None, :, :]
     reach = allowed[:, None] ** 2 - (apart[..., :2] ** 2).sum(axis=2)
     pair.positions[:, 2] += float(np.where(reach > 0, np.sqrt(np.maximum(reach, 0)) - apart[..., 2], -np.inf).max())
-    atoms = patch + pair
+    atoms: Atoms = patch + pair
     atoms.set_cell([cell, cell, cell])
     atoms.set_pbc(True)
     atoms.positions += cell / 2 - (atoms.positions.min(axis=0) + atoms.positions.max(axis=0)) / 2
@@ -128,13 +129,13 @@ def rattled(atoms: Atoms, rattle: float, seed: int) -> Atoms:
     return atoms
 
 
-def _random_rotation(generator: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _random_rotation(generator: np.random.Generator) -> NDArray[np.float64]:
     """Draw a rotation, all orientations alike: the QR decomposition of a Gaussian matrix, made a proper rotation."""
     q, r = np.linalg.qr(generator.normal(size=(3, 3)))
     q *= np.sign(np.diag(r))
     if np.linalg.det(q) < 0:
         q[:, 0] *= -1
-    return q  # type: ignore[no-any-return]
+    return q
 
 
 def _refuse_near_images(atoms: Atoms, cell: float) -> None:

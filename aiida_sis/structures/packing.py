@@ -20,8 +20,12 @@ _TOLERANCE = 2.05
 # Two heavy atoms of different molecules at 2 Å repel each other by some eV. They are first kept 3 Å apart; in a dense
 # cell that has no solution, and less is tried. Å, half of a distance.
 _HEAVY_RADII = (1.5, 1.4, 1.25, 1.1, 1.025)
+# Spheres of that radius, overlaps within a molecule not taken off, fill no more of a cell than this.
+_DENSEST = 0.75
 _SMALL = frozenset({'H', 'Li'})
-_SECONDS_PER_TRY = 60
+# A packing that exists was found in 15 loops at most. A limit in seconds would make the cell depend on the machine.
+_LOOPS = 20
+_LONGEST_SECONDS = 1800
 _NO_SOLUTION = 173  # packmol's exit status where its last step broke a constraint
 
 
@@ -49,7 +53,10 @@ def pack(
     sizes = [len(molecule) for molecule, number in wanted for _ in range(number)]
     molecules = np.repeat(np.arange(len(sizes)), sizes)
     images = (True, True, not open_z)
+    _refuse_self_contact(wanted, lengths, open_z)
     for radius in _HEAVY_RADII:
+        if _filled(wanted, radius) > _DENSEST * float(np.prod(lengths)):
+            continue
         atoms = _run_packmol(wanted, lengths, seed, radius, open_z)
         if atoms is None:
             continue
@@ -110,6 +117,7 @@ def packmol_input(
     lines = [
         f'tolerance {_TOLERANCE}',
         f'seed {seed}',
+        f'nloop {_LOOPS}',
         'filetype xyz',
         'output packed.xyz',
         f'pbc 0. 0. 0. {x} {y} {period}',
@@ -121,6 +129,24 @@ def packmol_input(
             lines += [f'  atoms {" ".join(heavy)}', f'    radius {heavy_radius}', '  end atoms']
         lines.append('end structure')
     return '\n'.join(lines) + '\n'
+
+
+def _filled(parts: Sequence[tuple[Atoms, int]], radius: float) -> float:
+    """Give the volume of the spheres of all heavy atoms, in Å³."""
+    heavy = sum(number * sum(symbol not in _SMALL for symbol in molecule.symbols) for molecule, number in parts)
+    return float(heavy * 4 / 3 * np.pi * radius**3)
+
+
+def _refuse_self_contact(parts: Sequence[tuple[Atoms, int]], lengths: tuple[float, float, float], open_z: bool) -> None:
+    """Refuse a cell in which a molecule could touch its own image, which packmol does not look at."""
+    periodic = min(lengths[:2] if open_z else lengths)
+    for molecule, _ in parts:
+        needed = float(molecule.get_all_distances().max()) + NEAREST_ANGSTROM
+        if periodic < needed:
+            raise PackingError(
+                f'{molecule.get_chemical_formula()} would touch its own image in a cell of {periodic:g} Å: '
+                f'make its edges {needed:.1f} Å or longer.'
+            )
 
 
 def _run_packmol(
@@ -148,11 +174,13 @@ def _run_packmol(
                     cwd=folder,
                     capture_output=True,
                     text=True,
-                    timeout=_SECONDS_PER_TRY,
+                    timeout=_LONGEST_SECONDS,
                     check=False,
                 )
         except subprocess.TimeoutExpired:
-            return None
+            raise PackingError(
+                f'Packmol was still packing after {_LONGEST_SECONDS} s: make the cell smaller or the density lower.'
+            ) from None
         if ended.returncode == _NO_SOLUTION:
             return None
         if ended.returncode != 0:
