@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from aiida_sis import __version__
+from aiida_sis.cli.cmd_build import build
 from aiida_sis.cli.cmd_demo import demo
 from aiida_sis.cli.cmd_doctor import doctor
 from aiida_sis.cli.cmd_plot import plot
@@ -24,5 +25,5 @@ def main() -> None:
     """Stability-indicated sampling with CP2K, DeePMD-kit and LAMMPS."""
 
 
-for command in (demo, doctor, plot, setup, status):
+for command in (build, demo, doctor, plot, setup, status):
     main.add_command(command)
