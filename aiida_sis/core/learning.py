@@ -35,7 +35,10 @@ def training_parameters(base: Mapping[str, Any], generation: int, schedule: Lear
     parameters['training']['numb_steps'] = schedule.fine_tune_steps
     if 'decay_steps' in rate:
         rate['decay_steps'] = min(rate['decay_steps'], max(schedule.fine_tune_steps // 100, 1))
-    parameters.setdefault('loss', {}).update(schedule.fine_tune_loss)
+    loss = parameters.setdefault('loss', {})
+    loss.update(schedule.fine_tune_loss)
+    for _, prefactors in sorted(item for item in schedule.loss_by_generation.items() if item[0] <= generation):
+        loss.update(prefactors)
     return parameters
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -47,11 +48,79 @@ class LearningSchedule(_Strict):
     :param fine_tune_steps: number of training steps of every generation after the first.
     :param fine_tune_loss: loss prefactors that replace those of the first training, for example ``start_pref_f``; the
         prefactors of DeePMD-kit follow lr/start_lr, so a lower learning rate alone would not lower them.
+    :param loss_by_generation: prefactors of single generations, laid over ``fine_tune_loss`` from that generation on.
+    :param pretrained: how generation 0 starts from a potential that was given: ``continue`` keeps its weights and
+        statistics, ``finetune`` also adapts its energy bias to the new data.
+    :param mask_fixed_atoms: leave the artificial zero forces of fixed atoms out of the loss. False trains on them,
+        which the paper's section 3.2 advises against.
     """
 
     lr_decay: float = Field(default=0.9, gt=0, le=1)
     fine_tune_steps: int = Field(default=4000, gt=0)
     fine_tune_loss: dict[str, float] = Field(default_factory=dict)
+    loss_by_generation: dict[int, dict[str, float]] = Field(default_factory=dict)
+    pretrained: Literal['continue', 'finetune'] = 'continue'
+    mask_fixed_atoms: bool = True
+
+
+class SystemSettings(_Strict):
+    """What differs for one system; what is left out is that of the whole run.
+
+    :param share: how often its frames are drawn in a training, as a share of all; given for every system or for none.
+    :param temperatures_k: target temperatures of its MD runs, in K; one set of replicas for each.
+    :param replicas: MD runs for each temperature.
+    :param initial_labels: independent AIMD runs of generation 0.
+    :param initial_length_fs: length of each of them, in fs.
+    :param label_length_fs: length of an AIMD of a later generation, in fs.
+    :param optimise_first: whether generation 0 starts from a geometry optimisation.
+    :param fixed_atoms: numbers of the sites that are held where they are, from 0.
+    :param cp2k: changes to the level of theory, in CP2K's input tree (a metal needs smearing, an odd number of
+        electrons needs UKS).
+    """
+
+    share: float | None = Field(default=None, ge=0, le=1)
+    temperatures_k: tuple[float, ...] | None = Field(default=None, min_length=1)
+    replicas: int | None = Field(default=None, gt=0)
+    initial_labels: int | None = Field(default=None, ge=0)
+    initial_length_fs: float | None = Field(default=None, gt=0)
+    label_length_fs: float | None = Field(default=None, gt=0)
+    optimise_first: bool | None = None
+    fixed_atoms: tuple[int, ...] = ()
+    cp2k: dict[str, Any] = Field(default_factory=dict)
+
+
+class SamplingSettings(_Strict):
+    """How the frames that are labelled after a catastrophe are found.
+
+    :param strategy: ``burst`` is the paper's: an AIMD from t_next. ``replay`` labels the MD's own frames between t_next
+        and t_cp by single points. ``burst_and_replay`` does both. ``committee`` is DP-GEN's: single points on the
+        frames whose model deviation lies between two trust levels.
+    :param replay_frames: how many frames of the MD a replay labels.
+    :param replay_choice: how they are chosen: ``even`` in time, ``farthest_point`` or ``entropy``.
+    :param committee_size: number of potentials, trained from different seeds.
+    :param trust_levels: lower and upper force deviation, eV/Å: below the first a frame is known, above the second it
+        is not physical.
+    :param deviation_interval_fs: spacing at which the deviation is looked at, in fs.
+    :param max_candidates: most frames that one MD gives.
+    :param accurate_share: with a committee, share of known frames below which a stage is not passed though the MD was
+        stable, as DP-GEN demands; None: stability alone counts, so that the strategies can be compared.
+    """
+
+    strategy: Literal['burst', 'replay', 'burst_and_replay', 'committee'] = 'burst'
+    replay_frames: int = Field(default=12, gt=0)
+    replay_choice: Literal['even', 'farthest_point', 'entropy'] = 'even'
+    committee_size: int = Field(default=4, ge=2)
+    trust_levels: tuple[float, float] = (0.15, 0.6)
+    deviation_interval_fs: float = Field(default=10.0, gt=0)
+    max_candidates: int = Field(default=50, gt=0)
+    accurate_share: float | None = Field(default=None, gt=0, le=1)
+
+    @field_validator('trust_levels')
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] < value[1]:
+            raise ValueError('the first level must be above 0 and lower than the second')
+        return value
 
 
 class SisSettings(_Strict):
@@ -59,22 +128,127 @@ class SisSettings(_Strict):
 
     :param temperature_k: the target temperature of MD and AIMD, in K.
     :param stages: the windows and lengths, coarse to fine.
-    :param replicas: number of MD runs side by side, each with its own seed, for each system.
+    :param replicas: number of MD runs side by side, each with its own seed, for each system and temperature.
     :param max_generations: the number of the last generation that may be trained (the first is 0).
+    :param start: ``train``: generation 0 trains on what was labelled and given. ``explore``: it takes the potential
+        that was given as it is, and begins with MD.
     :param initial_labels: number of independent AIMD runs of generation 0 for each system.
     :param initial_length_fs: length of each of them, in fs.
     :param optimise_first: whether generation 0 starts from a geometry optimisation.
     :param learning: the schedule of the fine-tunings.
+    :param sampling: how frames are found after a catastrophe.
+    :param systems: what differs for single systems, by name.
     """
 
     temperature_k: float = Field(default=300.0, gt=0)
     stages: tuple[Stage, ...] = Field(min_length=1)
     replicas: int = Field(default=2, gt=0)
     max_generations: int = Field(default=10, ge=0)
-    initial_labels: int = Field(default=1, gt=0)
+    start: Literal['train', 'explore'] = 'train'
+    initial_labels: int = Field(default=1, ge=0)
     initial_length_fs: float = Field(gt=0)
     optimise_first: bool = True
     learning: LearningSchedule = Field(default_factory=LearningSchedule)
+    sampling: SamplingSettings = Field(default_factory=SamplingSettings)
+    systems: dict[str, SystemSettings] = Field(default_factory=dict)
+
+    def system(self, name: str) -> SystemSettings:
+        """Give the settings of one system, with those of the run where it has none of its own.
+
+        :param name: the name of the system.
+        :returns: its settings; only ``share`` and ``label_length_fs`` may still be None.
+        """
+        own = self.systems.get(name, SystemSettings())
+        filled = {
+            'temperatures_k': own.temperatures_k or (self.temperature_k,),
+            'replicas': own.replicas or self.replicas,
+            'initial_labels': self.initial_labels if own.initial_labels is None else own.initial_labels,
+            'initial_length_fs': own.initial_length_fs or self.initial_length_fs,
+            'optimise_first': self.optimise_first if own.optimise_first is None else own.optimise_first,
+        }
+        return own.model_copy(update=filled)
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One MD run of every stage.
+
+    :param system: name of the system it explores.
+    :param temperature_k: target temperature in K.
+    """
+
+    system: str
+    temperature_k: float
+
+
+def plan_replicas(settings: SisSettings, systems: Collection[str]) -> list[Replica]:
+    """List the MD runs of a stage: every system at every one of its temperatures, as often as asked for.
+
+    :param settings: the settings of the run.
+    :param systems: the names of the explored systems.
+    :returns: the replicas, in the order of their numbers.
+    """
+    plan = []
+    for name in sorted(systems):
+        own = settings.system(name)
+        for temperature in own.temperatures_k or ():
+            plan += [Replica(name, temperature)] * (own.replicas or 0)
+    return plan
+
+
+def check_systems(
+    settings: SisSettings, explored: Collection[str], supporting: Collection[str], datasets: Collection[str]
+) -> str | None:
+    """Check the settings of the systems against the systems that there are.
+
+    :param settings: the settings of the run.
+    :param explored: names of the systems that MD runs on.
+    :param supporting: names of the systems that are labelled only.
+    :param datasets: names of the groups of frames that were given.
+    :returns: one sentence, or nothing.
+    """
+    both = sorted(set(explored) & set(supporting))
+    if both:
+        return f"The system '{both[0]}' is both in systems and in supporting: a system has one role, so leave one out."
+    known = {*explored, *supporting, *datasets}
+    for name in settings.systems:
+        if name not in known:
+            return f"The key 'systems.{name}' of the SIS parameters names no system: {nearest_key(name, list(known))}"
+    shares = {name: own.share for name, own in settings.systems.items() if own.share is not None}
+    if not shares:
+        return None
+    without = sorted(known - set(shares))
+    if without:
+        return f"The shares {shares} lack '{without[0]}': give a share for every system and dataset, or for none."
+    total = sum(shares.values())
+    if abs(total - 1) > 1e-6:
+        return f'The shares {shares} sum to {total:g}: shares of the training data must sum to 1.'
+    return None
+
+
+def training_weights(
+    settings: SisSettings, groups: Mapping[str, str], frames: Mapping[str, int]
+) -> dict[str, float] | None:
+    """Turn the shares of the systems into a weight for each dataset.
+
+    Inside a system every frame counts the same. Shares of systems that have no frames yet fall to the others.
+
+    :param settings: the settings of the run.
+    :param groups: the system that each dataset belongs to.
+    :param frames: the number of training frames of each dataset.
+    :returns: weights that sum to 1, by dataset, for those with training frames; nothing where no share was given.
+    """
+    shares = {name: own.share for name, own in settings.systems.items() if own.share is not None}
+    if not shares:
+        return None
+    used = {key: count for key, count in frames.items() if count}
+    sizes: dict[str, int] = {}
+    for key, count in used.items():
+        sizes[groups[key]] = sizes.get(groups[key], 0) + count
+    total = sum(shares[name] for name in sizes)
+    if total <= 0:
+        return None
+    return {key: shares[groups[key]] / total * count / sizes[groups[key]] for key, count in used.items()}
 
 
 def read_settings(values: Mapping[str, Any]) -> SisSettings:
@@ -94,6 +268,14 @@ def read_settings(values: Mapping[str, Any]) -> SisSettings:
     return settings
 
 
+_PARTS: dict[str, type[BaseModel]] = {
+    'stages': Stage,
+    'learning': LearningSchedule,
+    'sampling': SamplingSettings,
+    'systems': SystemSettings,
+}
+
+
 def nearest_key(key: str, valid: list[str]) -> str:
     """Name the valid key that a misspelt one was probably meant to be.
 
@@ -109,11 +291,7 @@ def _one_sentence(exception: ValidationError) -> str:
     error = exception.errors()[0]
     path = '.'.join(str(part) for part in error['loc'])
     if error['type'] == 'extra_forbidden':
-        parent: type[BaseModel] = SisSettings
-        if error['loc'][0] == 'stages':
-            parent = Stage
-        elif error['loc'][0] == 'learning' and len(error['loc']) > 1:
-            parent = LearningSchedule
+        parent = _PARTS.get(str(error['loc'][0]), SisSettings) if len(error['loc']) > 1 else SisSettings
         remedy = nearest_key(str(error['loc'][-1]), list(parent.model_fields))
         return f"The key '{path}' of the SIS parameters is unknown: {remedy}"
     if error['type'] == 'missing':

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _LABEL = re.compile(r'label_g(\d+)_(\d+)')
-_TRAIN = re.compile(r'train_g(\d+)')
+_TRAIN = re.compile(r'train_g(\d+)(?:_m\d+)?')
 _EXPLORE = re.compile(r'explore_g(\d+)_s(\d+)_r(\d+)')
 
 Results = Mapping[str, Any]
@@ -24,7 +24,8 @@ def make_summary(
     """Summarise a run.
 
     The acceleration ratio is the paper's own for SIS: the MD length reached by every replica without a catastrophe,
-    divided by all AIMD time that was run for labels, spoilt frames included.
+    divided by all AIMD time that was run for labels, spoilt frames included. Frames that were labelled by single points
+    are not AIMD time; ``cost.labelled_frames`` counts both, so that strategies can be compared.
 
     :param outcome: how the run ended.
     :param parameters: the settings of the run.
@@ -32,7 +33,7 @@ def make_summary(
     :param stages_passed: how many stages every replica survived.
     :param systems: the system that each replica explores, by the number of the replica.
     :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``,
-        ``md_ps`` and ``acceleration_ratio``; times in ps, temperatures in K.
+        ``md_ps``, ``acceleration_ratio``, ``cost`` and ``forgetting``; times in ps, temperatures in K.
     """
     generations = [_generation(number, results, systems) for number in range(_last_generation(results) + 1)]
     aimd_ps = sum(label['aimd_fs'] for generation in generations for label in generation['labels']) / 1000
@@ -50,6 +51,58 @@ def make_summary(
         'aimd_ps': aimd_ps,
         'md_ps': md_ps,
         'acceleration_ratio': md_ps / aimd_ps if aimd_ps else None,
+        'cost': _cost(results),
+        'forgetting': forgetting(results),
+    }
+
+
+def forgetting(results: Mapping[str, Results]) -> dict[str, dict[str, Any]]:
+    """Follow the error on the held-out test frames of each dataset through the generations.
+
+    Learning without forgetting means that no row rises: ``last`` stays near ``best``.
+
+    :param results: the results dictionaries; those under ``train_g{g}`` are read.
+    :returns: for each dataset ``force_rmse`` by generation, ``best`` and ``last``, all in eV/Å.
+    """
+    numbers = sorted(int(match.group(1)) for key in results if (match := re.fullmatch(r'train_g(\d+)', key)))
+    table: dict[str, dict[str, Any]] = {}
+    for number in numbers:
+        for name, errors in (results[f'train_g{number}'].get('per_dataset') or {}).items():
+            error = errors.get('force_rmse_ev_per_angstrom')
+            if error is not None:
+                table.setdefault(name, {'force_rmse': {}})['force_rmse'][str(number)] = error
+    for row in table.values():
+        errors = list(row['force_rmse'].values())
+        row |= {'best': min(errors), 'last': errors[-1]}
+    return table
+
+
+def in_kelvin(temperature: float | None) -> str:
+    """Write a temperature for people, who need to know where it is no number.
+
+    :param temperature: in K, or nothing where it is not finite.
+    :returns: the words.
+    """
+    return 'no finite temperature' if temperature is None else f'{temperature:.0f} K'
+
+
+def _cost(results: Mapping[str, Results]) -> dict[str, Any]:
+    """What the run took, by kind: frames evaluated by the teacher, training, MD."""
+    labels = [values for key, values in results.items() if _LABEL.fullmatch(key)]
+    trainings = [values for key, values in results.items() if _TRAIN.fullmatch(key)]
+    runs = [values for key, values in results.items() if _EXPLORE.fullmatch(key)]
+    evaluated = sum(
+        sum(aimd.get('n_frames') or 0 for aimd in label.get('aimds') or []) + (label.get('n_single_points') or 0)
+        for label in labels
+    )
+    return {
+        'labelled_frames': evaluated,
+        'kept_frames': sum(label.get('kept_frames') or 0 for label in labels),
+        'n_trainings': len(trainings),
+        'training_seconds': sum(training.get('wall_seconds') or 0.0 for training in trainings),
+        'training_steps': sum(training.get('n_steps') or 0 for training in trainings),
+        'md_steps': sum(run.get('n_steps_run') or 0 for run in runs),
+        'md_seconds': sum(run.get('wall_seconds') or 0.0 for run in runs),
     }
 
 
@@ -63,7 +116,7 @@ def _generation(number: int, results: Mapping[str, Results], systems: Sequence[s
     for key, values in sorted(results.items()):
         if (match := _LABEL.fullmatch(key)) and int(match.group(1)) == number:
             labels.append({'index': int(match.group(2)), **_label(values)})
-        elif (match := _TRAIN.fullmatch(key)) and int(match.group(1)) == number:
+        elif key == f'train_g{number}':
             training = _training(values)
         elif (match := _EXPLORE.fullmatch(key)) and int(match.group(1)) == number:
             replica = int(match.group(3))

@@ -24,7 +24,7 @@ __all__ = ('JobReading', 'LiveReader', 'read_cp2k', 'read_lammps', 'read_trainin
 
 LOGGER = logging.getLogger(__name__)
 
-_CALL_LABEL = re.compile(r'^(label|train|explore)_g(\d+)(?:_s(\d+)_r(\d+)|_(\d+))?$')
+_CALL_LABEL = re.compile(r'^(label|train|explore)_g(\d+)(?:_s(\d+)_r(\d+)|_m?(\d+))?$')
 
 # One shell command for one round trip. Each section: the header, then the last lines of the file.
 _COMMAND = r"""

@@ -29,6 +29,22 @@ def lif_dimer() -> orm.StructureData:
     return _structure('lif_dimer.xyz', '(LiF)2 dimer')
 
 
+def rehearsal_systems(seed: int) -> tuple[orm.StructureData, orm.StructureData]:
+    """Give the two structures of the rehearsal: 64 ions at the density of the melt, and the crystal.
+
+    The first is the crystal stretched to 1.5 g/cm³, the density of the melt at 1200 K, where it collapses at once; only
+    the second is labelled at first.
+
+    :param seed: seed of the small displacements of the first.
+    :returns: the start of the melt and the crystal at 25 °C; positions in Å.
+    """
+    from aiida_sis.structures.builders import sodium_chloride
+
+    melt = sodium_chloride(orm.Dict({'density_g_cm3': 1.5, 'rattle_angstrom': 0.1}), orm.Int(seed))['structure']
+    crystal = sodium_chloride(orm.Dict({}), orm.Int(seed))['structure']
+    return melt, crystal
+
+
 def _structure(filename: str, label: str) -> orm.StructureData:
     with resources.as_file(resources.files(__package__).joinpath(filename)) as path:
         atoms = read(path, format='extxyz')

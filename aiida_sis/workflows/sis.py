@@ -9,19 +9,17 @@ from aiida import engine, orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
 
-from aiida_sis.calculations.md import symbols_of
-from aiida_sis.calculations.select import select_snapshot
 from aiida_sis.calculations.summary import summarise
+from aiida_sis.core import cp2k
 from aiida_sis.core.label import read_label_settings
 from aiida_sis.core.learning import derive_seed, training_parameters
-from aiida_sis.core.settings import SisSettings, read_settings
-from aiida_sis.core.stability import canonical_band, degrees_of_freedom, kinetic_temperature
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
+from aiida_sis.core.settings import Replica, SisSettings, plan_replicas, read_settings, training_weights
+from aiida_sis.core.summary import forgetting, in_kelvin
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
+from aiida_sis.workflows.ports import define_inputs, define_outputs
+from aiida_sis.workflows.sampling import STRATEGIES, Catastrophe, LabelTask, deviation_parameters, is_in_doubt
 from aiida_sis.workflows.train import TrainWorkChain
-from aiida_sis.workflows.validation import validate_seed, validate_sis_inputs
 
 # Their types only take the methods of `WorkChain` itself as steps.
 if_: Any = engine.if_
@@ -40,58 +38,19 @@ class SisWorkChain(WorkChain):
         :param spec: the process specification.
         """
         super().define(spec)
-        spec.input_namespace(
-            'systems',
-            valid_type=orm.StructureData,
-            dynamic=True,
-            help='The start structures, by name; each is explored.',
-        )
-        spec.input(
-            'type_map',
-            valid_type=orm.List,
-            serializer=orm.to_aiida_type,
-            help='Order of the elements in the potential.',
-        )
-        spec.input('parameters', valid_type=orm.Dict, serializer=orm.to_aiida_type, help='Keys of `SisSettings`.')
-        spec.input(
-            'seed',
-            valid_type=orm.Int,
-            serializer=orm.to_aiida_type,
-            validator=validate_seed,
-            help='Every random choice of the run follows from it.',
-        )
-        spec.expose_inputs(LabelWorkChain, namespace='label', exclude=('structure', 'velocities', 'type_map', 'seed'))
-        spec.expose_inputs(TrainWorkChain, namespace='train', exclude=('train.datasets', 'train.parent', 'train.seed'))
-        spec.expose_inputs(
-            ExploreWorkChain, namespace='explore', exclude=('md.structure', 'md.velocities', 'md.potential', 'md.seed')
-        )
-        spec.inputs.validator = validate_sis_inputs
-
-        spec.output(
-            'summary', valid_type=orm.Dict, help='Generations, catastrophic points, labelled time, acceleration ratio.'
-        )
-        spec.output('potential', valid_type=PotentialData, required=False, help='The latest potential.')
-        spec.output_namespace(
-            'potentials', valid_type=PotentialData, dynamic=True, help='The potential of each generation.'
-        )
-        spec.output_namespace(
-            'datasets', valid_type=DatasetData, dynamic=True, help='All labelled data, by generation.'
-        )
-
-        spec.exit_code(401, 'ERROR_LABELLING_FAILED', 'No AIMD of generation {generation} gave a single usable frame.')
-        spec.exit_code(402, 'ERROR_TRAINING_FAILED', 'The training of generation {generation} failed.')
-        spec.exit_code(403, 'ERROR_EXPLORATION_FAILED', 'No MD of generation {generation} could be read.')
-        spec.exit_code(
-            410, 'ERROR_MAX_GENERATIONS', 'The MD is not stable after the last generation allowed, {generation}.'
-        )
-
+        define_inputs(spec)
+        define_outputs(spec)
         spec.outline(
             cls.setup,
-            cls.label_start_structures,
-            cls.merge_labelled_data,
+            if_(cls.must_train_first)(
+                cls.label_start_structures,
+                cls.merge_labelled_data,
+            ),
             while_(cls.is_not_stable)(
-                cls.train_potential,
-                cls.inspect_potential,
+                if_(cls.must_train)(
+                    cls.train_potential,
+                    cls.inspect_potential,
+                ),
                 while_(cls.stages_remain)(
                     cls.run_molecular_dynamics,
                     cls.find_catastrophic_points,
@@ -114,32 +73,38 @@ class SisWorkChain(WorkChain):
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         seed: int = 1,
+        **given: Any,
     ) -> Any:
         """Give a builder that is filled by a protocol.
 
         :param codes: the codes or their labels under the keys ``cp2k``, ``dp`` and ``lmp``.
-        :param systems: the start structures, by name.
+        :param systems: the start structures that MD explores, by name.
         :param protocol: name of the protocol, see ``aiida_sis.workflows.protocols``.
         :param overrides: nested dictionary with the layout of the protocol; its values replace the protocol's.
         :param options: scheduler options for every job, or one dictionary for each code key.
         :param seed: the seed of the run.
+        :param given: what the run starts from beside structures: ``supporting`` (structures by name, labelled only),
+            ``datasets`` (`DatasetData` by name), ``potential`` (`PotentialData`), or ``continue_from`` (the node of an
+            earlier run, whose datasets and potential are taken).
         :returns: a builder, ready to be submitted.
         :raises ValueError: in one sentence, for an unknown protocol or key, or a code that is missing.
         """
         from aiida_sis.workflows.protocols import fill_builder
 
-        return fill_builder(cls.get_builder(), codes, systems, protocol, overrides, options, seed)
+        return fill_builder(cls.get_builder(), codes, systems, protocol, overrides, options, seed, **given)
 
     def setup(self) -> None:
-        """Set the counters of the loop."""
+        """Set the counters of the loop, and take the data that was given."""
         self.ctx.settings = self.inputs.parameters.get_dict()
         self.ctx.generation = 0
         self.ctx.stage = 0
         self.ctx.catastrophes = []
-        self.ctx.starts = {}
+        self.ctx.tasks = []
         self.ctx.start_structures = dict(self.inputs.systems)
-        self.ctx.datasets = {}
+        self.ctx.datasets = {f'start_{name}': node for name, node in self.inputs.get('datasets', {}).items()}
         self.ctx.potentials = {}
+        self.ctx.committee = []
+        self.ctx.last_md = []
         self.ctx.record = {}
 
     @property
@@ -147,46 +112,65 @@ class SisWorkChain(WorkChain):
         """The settings of the run, typed."""
         return read_settings(self.ctx.settings)
 
+    @property
+    def replicas(self) -> list[Replica]:
+        """The MD runs of a stage, by the number of the replica."""
+        return plan_replicas(self.settings, list(self.inputs.systems))
+
+    def must_train_first(self) -> bool:
+        """Tell whether generation 0 trains a potential, or takes the one that was given.
+
+        :returns: whether it trains.
+        """
+        if self.settings.start == 'train':
+            return True
+        self.ctx.potentials['g0'] = self.inputs.potential
+        return False
+
     # --- label -----------------------------------------------------------------------------------------------------
 
     def label_start_structures(self) -> None:
-        """Run the AIMD of generation 0 from every start structure."""
+        """Run the AIMD of generation 0 from every structure, explored and supporting."""
         settings = self.settings
+        structures = {**self.inputs.systems, **self.inputs.get('supporting', {})}
         index = 0
-        for name, structure in sorted(self.inputs.systems.items()):
-            for _ in range(settings.initial_labels):
-                changes = {'length_fs': settings.initial_length_fs, 'optimise_first': settings.optimise_first}
-                self._submit_label(index, name, {'structure': structure}, changes)
+        for name, structure in sorted(structures.items()):
+            own = settings.system(name)
+            temperatures = own.temperatures_k or ()
+            for number in range(own.initial_labels or 0):
+                replica = Replica(name, temperatures[number % len(temperatures)])
+                changes = {'length_fs': own.initial_length_fs, 'optimise_first': own.optimise_first}
+                self._submit_label(index, LabelTask(LabelWorkChain, replica, {'structure': structure}), changes)
                 index += 1
 
     def label_next_starts(self) -> None:
-        """Run a short AIMD from each snapshot that was taken before a catastrophic point."""
-        for index, (name, inputs) in enumerate(self.ctx.starts):
-            self._submit_label(index, name, inputs, {})
+        """Label what the strategy took from each catastrophe: an AIMD from t_next, frames of the MD, or both."""
+        for index, task in enumerate(self.ctx.tasks):
+            length = self.settings.system(task.replica.system).label_length_fs
+            self._submit_label(index, task, {} if length is None else {'length_fs': length})
 
-    def _submit_label(
-        self, index: int, system: str, inputs: Mapping[str, orm.Data], changes: Mapping[str, Any]
-    ) -> None:
-        generation = self.ctx.generation
+    def _submit_label(self, index: int, task: LabelTask, changes: Mapping[str, Any]) -> None:
+        generation, name = self.ctx.generation, task.replica.system
+        own = self.settings.system(name)
         exposed = AttributeDict(self.exposed_inputs(LabelWorkChain, 'label'))
-        exposed.update(inputs)
+        exposed.update(task.inputs)
         exposed.type_map = self.inputs.type_map
         exposed.seed = orm.Int(derive_seed(self.inputs.seed.value, _LABEL, generation, index))
-        exposed.parameters = orm.Dict(
-            exposed.parameters.get_dict()
-            | {'temperature_k': self.settings.temperature_k, 'generation': generation, 'label': system}
-            | dict(changes)
-        )
+        place = {'temperature_k': task.replica.temperature_k, 'generation': generation, 'label': name}
+        fixed = {'fixed_atoms': list(own.fixed_atoms)} if own.fixed_atoms else {}
+        exposed.parameters = orm.Dict(exposed.parameters.get_dict() | place | fixed | dict(changes))
+        if own.cp2k:
+            exposed.cp2k.cp2k.parameters = orm.Dict(cp2k.merge(exposed.cp2k.cp2k.parameters.get_dict(), own.cp2k))
         key = f'label_g{generation}_{index}'
         exposed.metadata = {'call_link_label': key}
-        node = self.submit(LabelWorkChain, **exposed)
-        self.report(f'generation {generation}: labelling {system} with AIMD, LabelWorkChain<{node.pk}>')
+        node = self.submit(task.process, **exposed)
+        self.report(f'generation {generation}: labelling {name}, {task.process.__name__}<{node.pk}>')
         self.to_context(**{key: node})
 
     def merge_labelled_data(self) -> ExitCode | None:
         """Add the new frames to the data; labels that failed are reported and left out.
 
-        :returns: an exit code where no label of this generation gave any frame.
+        :returns: an exit code where there is no frame to train on, or where nothing new was learnt of a catastrophe.
         """
         generation = self.ctx.generation
         new = 0
@@ -198,9 +182,10 @@ class SisWorkChain(WorkChain):
             if 'dataset' in node.outputs:
                 self.ctx.datasets[key.removeprefix('label_')] = node.outputs.dataset
                 new += node.outputs.dataset.n_frames
-            if generation == 0 and 'optimised_structure' in node.outputs:
-                self.ctx.start_structures[node.inputs.parameters['label']] = node.outputs.optimised_structure
-        if new == 0:
+            system = node.inputs.parameters['label']
+            if generation == 0 and system in self.ctx.start_structures and 'optimised_structure' in node.outputs:
+                self.ctx.start_structures[system] = node.outputs.optimised_structure
+        if new == 0 and (generation > 0 or not self.ctx.datasets):
             return self._end_with(self.exit_codes.ERROR_LABELLING_FAILED.format(generation=generation))
         self.report(f'generation {generation}: {new} new frames')
         return None
@@ -208,52 +193,81 @@ class SisWorkChain(WorkChain):
     # --- train -----------------------------------------------------------------------------------------------------
 
     def is_not_stable(self) -> bool:
-        """Tell whether a stage is left that the MD has not passed.
-
-        :returns: whether the loop goes on.
-        """
+        """Tell whether a stage is left that the MD has not passed."""
         return bool(self.ctx.stage < len(self.settings.stages))
 
+    def must_train(self) -> bool:
+        """Tell whether this generation has no potential yet; a new one has met no catastrophic point.
+
+        :returns: whether it must be trained.
+        """
+        self.ctx.catastrophes = []
+        return f'g{self.ctx.generation}' not in self.ctx.potentials
+
     def train_potential(self) -> None:
-        """Train on all data so far; later generations continue from their parent at a lower learning rate."""
-        generation = self.ctx.generation
+        """Train on all data so far; later generations continue from their parents at a lower learning rate."""
+        sampling = self.settings.sampling
+        for member in range(sampling.committee_size if sampling.strategy == 'committee' else 1):
+            self._submit_training(member)
+
+    def _submit_training(self, member: int) -> None:
+        generation, learning = self.ctx.generation, self.settings.learning
         exposed = AttributeDict(self.exposed_inputs(TrainWorkChain, 'train'))
-        exposed.train.datasets = dict(self.ctx.datasets)
-        exposed.train.seed = orm.Int(derive_seed(self.inputs.seed.value, _TRAIN, generation))
-        base = exposed.train.parameters.get_dict()
-        exposed.train.parameters = orm.Dict(training_parameters(base, generation, self.settings.learning))
+        train = exposed.train
+        train.datasets = dict(self.ctx.datasets)
+        place = (generation, member) if member else (generation,)
+        train.seed = orm.Int(derive_seed(self.inputs.seed.value, _TRAIN, *place))
+        train.parameters = orm.Dict(training_parameters(train.parameters.get_dict(), generation, learning))
+        settings = train.settings.get_dict() if 'settings' in train else {}
+        settings['mask_fixed_atoms'] = learning.mask_fixed_atoms
+        weights = self._weights()
+        if weights:
+            settings['weights'] = weights
         if generation > 0:
-            exposed.train.parent = self.ctx.potentials[f'g{generation - 1}']
-        exposed.metadata = {'call_link_label': f'train_g{generation}'}
+            train.parent = ([self.ctx.potentials[f'g{generation - 1}'], *self.ctx.committee])[member]
+        elif 'potential' in self.inputs:
+            train.parent = self.inputs.potential
+            settings['start'] = learning.pretrained
+        train.settings = orm.Dict(settings)
+        key = f'train_g{generation}' + (f'_m{member}' if member else '')
+        exposed.metadata = {'call_link_label': key}
         node = self.submit(TrainWorkChain, **exposed)
-        self.report(
-            f'generation {generation}: training on {len(self.ctx.datasets)} dataset(s), TrainWorkChain<{node.pk}>'
+        self.report(f'generation {generation}: training on {len(train.datasets)} dataset(s), TrainWorkChain<{node.pk}>')
+        self.to_context(**{key: node})
+
+    def _weights(self) -> dict[str, float] | None:
+        """The weight of each dataset, where the systems have shares."""
+        return training_weights(
+            self.settings,
+            {key: node.base.attributes.get('label') for key, node in self.ctx.datasets.items()},
+            {key: node.n_train for key, node in self.ctx.datasets.items()},
         )
-        self.to_context(**{f'train_g{generation}': node})
 
     def inspect_potential(self) -> ExitCode | None:
-        """Take the potential.
+        """Take the potential, or those of the committee, and look at what was forgotten.
 
-        :returns: an exit code where the training failed.
+        :returns: an exit code where a training failed.
         """
         generation = self.ctx.generation
-        node = self.ctx[f'train_g{generation}']
-        self._record(f'train_g{generation}', node)
-        if not node.is_finished_ok or 'potential' not in node.outputs:
+        members = [f'train_g{generation}', *self._keys(f'train_g{generation}_m')]
+        for key in members:
+            self._record(key, self.ctx[key])
+        nodes = [self.ctx[key] for key in members]
+        if any('potential' not in node.outputs or not node.is_finished_ok for node in nodes):
             return self._end_with(self.exit_codes.ERROR_TRAINING_FAILED.format(generation=generation))
-        self.ctx.potentials[f'g{generation}'] = node.outputs.potential
-        self.ctx.catastrophes = []
-        error = node.outputs.results.get('force_rmse_ev_per_angstrom')
+        self.ctx.potentials[f'g{generation}'] = nodes[0].outputs.potential
+        self.ctx.committee = [node.outputs.potential for node in nodes[1:]]
+        error = nodes[0].outputs.results.get('force_rmse_ev_per_angstrom')
         self.report(f'generation {generation}: force RMSE on held-out frames {error:.3f} eV/Å')
+        for key, row in forgetting({name: node.get_dict() for name, node in self.ctx.record.items()}).items():
+            if row['last'] > row['best']:
+                self.report(f'held-out frames of {key}: force RMSE {row["last"]:.3f} eV/Å, best {row["best"]:.3f}')
         return None
 
     # --- explore ---------------------------------------------------------------------------------------------------
 
     def stages_remain(self) -> bool:
-        """Tell whether this potential has met no catastrophic point and has a stage before it.
-
-        :returns: whether the next stage is run.
-        """
+        """Tell whether this potential has met no catastrophic point and has a stage before it."""
         return not self.ctx.catastrophes and self.is_not_stable()
 
     def run_molecular_dynamics(self) -> None:
@@ -261,23 +275,26 @@ class SisWorkChain(WorkChain):
         generation, number = self.ctx.generation, self.ctx.stage
         settings = self.settings
         stage = settings.stages[number]
-        for replica, name in enumerate(self._replica_systems()):
+        for index, replica in enumerate(self.replicas):
             exposed = AttributeDict(self.exposed_inputs(ExploreWorkChain, 'explore'))
-            exposed.md.structure = self.ctx.start_structures[name]
+            exposed.md.structure = self.ctx.start_structures[replica.system]
             exposed.md.potential = self.ctx.potentials[f'g{generation}']
-            exposed.md.seed = orm.Int(derive_seed(self.inputs.seed.value, _EXPLORE, generation, number, replica))
-            exposed.md.parameters = orm.Dict(
-                exposed.md.parameters.get_dict()
-                | {
-                    'temperature_k': settings.temperature_k,
-                    'window_k': list(stage.window_k),
-                    'length_ps': stage.length_ps,
-                }
-            )
-            key = f'explore_g{generation}_s{number}_r{replica}'
+            if self.ctx.committee:
+                exposed.md.committee = {f'm{member}': node for member, node in enumerate(self.ctx.committee, 1)}
+            exposed.md.seed = orm.Int(derive_seed(self.inputs.seed.value, _EXPLORE, generation, number, index))
+            own = {
+                'temperature_k': replica.temperature_k,
+                'window_k': list(stage.window_k),
+                'length_ps': stage.length_ps,
+                **deviation_parameters(settings.sampling),
+            }
+            fixed = settings.system(replica.system).fixed_atoms
+            own |= {'fixed_atoms': list(fixed)} if fixed else {}
+            exposed.md.parameters = orm.Dict(exposed.md.parameters.get_dict() | own)
+            key = f'explore_g{generation}_s{number}_r{index}'
             exposed.metadata = {'call_link_label': key}
             node = self.submit(ExploreWorkChain, **exposed)
-            self.report(f'generation {generation}, stage {stage.name}: MD of {name}, ExploreWorkChain<{node.pk}>')
+            self.report(f'generation {generation}, {stage.name}: MD of {replica.system}, ExploreWorkChain<{node.pk}>')
             self.to_context(**{key: node})
 
     def find_catastrophic_points(self) -> ExitCode | None:
@@ -288,7 +305,8 @@ class SisWorkChain(WorkChain):
         generation, number = self.ctx.generation, self.ctx.stage
         stage = self.settings.stages[number]
         unread = []
-        for key in self._keys(f'explore_g{generation}_s{number}_r'):
+        self.ctx.last_md = self._keys(f'explore_g{generation}_s{number}_r')
+        for key in self.ctx.last_md:
             node = self.ctx[key]
             self._record(key, node)
             if not node.is_finished_ok:
@@ -296,13 +314,16 @@ class SisWorkChain(WorkChain):
                 self.report(f'{key}<{node.pk}> ended with exit status {node.exit_status}: {node.exit_message}')
                 continue
             results = node.outputs.results.get_dict()
+            replica = self._replica(key)
             if not results['stable']:
                 point = results['catastrophe']
-                name = self._replica_systems()[int(key.rpartition('_r')[2])]
                 self.report(
-                    f'generation {generation}, {name}: catastrophic point at {point["time_ps"]:.3f} ps '
-                    f'({point["bound"]}, {_kelvin(point["temperature_k"])})'
+                    f'generation {generation}, {replica.system}: catastrophic point at {point["time_ps"]:.3f} ps '
+                    f'({point["bound"]}, {in_kelvin(point["temperature_k"])})'
                 )
+                self.ctx.catastrophes.append(key)
+            elif is_in_doubt(node, self.settings.sampling):
+                self.report(f'generation {generation}, {replica.system}: stable, but the committee is in doubt')
                 self.ctx.catastrophes.append(key)
         if self.ctx.catastrophes:
             return None
@@ -315,55 +336,47 @@ class SisWorkChain(WorkChain):
         return None
 
     def met_catastrophic_point(self) -> bool:
-        """Tell whether this generation met a catastrophic point.
-
-        :returns: whether a next generation is needed.
-        """
+        """Tell whether this generation met a catastrophic point."""
         return bool(self.ctx.catastrophes)
 
     def select_next_starts(self) -> ExitCode | None:
-        """Take the snapshot at t_next of every catastrophe as the start of the next AIMD.
+        """Let the strategy take from every catastrophe what is labelled next.
 
         :returns: an exit code where no further generation is allowed.
         """
-        if self.ctx.generation >= self.settings.max_generations:
+        settings = self.settings
+        if self.ctx.generation >= settings.max_generations:
             return self._end_with(self.exit_codes.ERROR_MAX_GENERATIONS.format(generation=self.ctx.generation))
-        starts = []
-        systems = self._replica_systems()
+        sigmas = read_label_settings(self.inputs.label.parameters.get_dict()).hot_sigmas
+        tasks = []
         for key in self.ctx.catastrophes:
-            outputs = self.ctx[key].outputs
-            index = orm.Int(outputs.results['t_next']['snapshot_index'])
-            selected = select_snapshot(outputs.snapshots, index)
-            inputs = {'structure': selected['structure']}
-            if not self._is_hot(selected['structure'], selected['velocities']):
-                inputs['velocities'] = selected['velocities']
-            starts.append((systems[int(key.rpartition('_r')[2])], inputs))
-        self.ctx.starts = starts
+            replica = self._replica(key)
+            n_mobile = len(self.inputs.systems[replica.system].sites) - len(settings.system(replica.system).fixed_atoms)
+            catastrophe = Catastrophe(self.ctx[key], replica, n_mobile, sigmas)
+            tasks += STRATEGIES[settings.sampling.strategy](catastrophe, settings.sampling)
+        self.ctx.tasks = tasks
         self.ctx.generation += 1
         return None
 
-    def _is_hot(self, structure: orm.StructureData, velocities: orm.ArrayData) -> bool:
-        """Tell whether a snapshot is hotter than its AIMD may be: it then gives its place, and CP2K new velocities.
-
-        The start of an MD is one, since its velocities are drawn at twice the temperature.
-        """
-        target = self.settings.temperature_k
-        sigmas = read_label_settings(self.inputs.label.parameters.get_dict()).hot_sigmas
-        limit = canonical_band(target, degrees_of_freedom(len(structure.sites)), sigmas)[1]
-        return kinetic_temperature(symbols_of(structure), velocities.get_array('velocities')) > limit
+    def _replica(self, key: str) -> Replica:
+        return self.replicas[int(key.rpartition('_r')[2])]
 
     # --- end -------------------------------------------------------------------------------------------------------
 
     def results(self) -> None:
         """Return the summary, every potential and every dataset."""
         outcome = 'stable' if not self.is_not_stable() else 'not stable'
-        passed, systems = orm.Int(self.ctx.stage), orm.List(self._replica_systems())
+        passed, systems = orm.Int(self.ctx.stage), orm.List([replica.system for replica in self.replicas])
         self.out('summary', summarise(orm.Str(outcome), self.inputs.parameters, passed, systems, **self.ctx.record))
         if self.ctx.potentials:
             self.out('potential', list(self.ctx.potentials.values())[-1])
             self.out('potentials', dict(self.ctx.potentials))
         if self.ctx.datasets:
             self.out('datasets', dict(self.ctx.datasets))
+        runs = {key.rpartition('_')[2]: self.ctx[key].outputs for key in self.ctx.last_md}
+        found = {key: outputs.trajectory for key, outputs in runs.items() if 'trajectory' in outputs}
+        if found:
+            self.out('trajectories', found)
 
     def _end_with(self, exit_code: ExitCode) -> ExitCode:
         """Return all that was computed before the run ends early.
@@ -380,12 +393,6 @@ class SisWorkChain(WorkChain):
             self.ctx.record[key] = node.outputs.results
 
     def _keys(self, prefix: str) -> list[str]:
-        found = [key for key in self.ctx if key.startswith(prefix)]
+        found = [key for key in self.ctx if key.startswith(prefix) and key.removeprefix(prefix).isdigit()]
         return sorted(found, key=lambda key: int(key.removeprefix(prefix)))
 
-    def _replica_systems(self) -> list[str]:
-        return [name for name in sorted(self.inputs.systems) for _ in range(self.settings.replicas)]
-
-
-def _kelvin(temperature: float | None) -> str:
-    return 'no finite temperature' if temperature is None else f'{temperature:.0f} K'

@@ -8,10 +8,10 @@ from typing import Any
 from aiida import orm
 
 from aiida_sis.calculations import md
-from aiida_sis.core.cp2k import check_elements
+from aiida_sis.core.cp2k import check_elements, merge
 from aiida_sis.core.deepmd import check_parameters
 from aiida_sis.core.learning import training_parameters
-from aiida_sis.core.settings import SisSettings, read_settings
+from aiida_sis.core.settings import SisSettings, check_systems, plan_replicas, read_settings
 
 # Where each code is among the inputs, and the default plugins it may have; a LAMMPS that is registered for
 # aiida-lammps is
@@ -31,7 +31,10 @@ def validate_sis_inputs(inputs: Mapping[str, Any], _context: object) -> str | No
     :returns: one sentence that names the input, the value and the remedy, or nothing where all is well.
     """
     if not inputs.get('systems'):
-        return 'The input systems is empty: give at least one start structure to explore.'
+        return (
+            'The input systems is empty, so there is nothing to explore: give at least one start structure there; '
+            'those in supporting are labelled only.'
+        )
     if 'parameters' not in inputs or 'type_map' not in inputs:
         return None
     try:
@@ -40,7 +43,8 @@ def validate_sis_inputs(inputs: Mapping[str, Any], _context: object) -> str | No
         return str(exception)
     return (
         _check_codes(inputs)
-        or _check_elements(inputs)
+        or _check_roles(inputs, settings)
+        or _check_elements(inputs, settings)
         or _check_training(inputs, settings)
         or _check_dynamics(inputs, settings)
     )
@@ -71,13 +75,52 @@ def _check_codes(inputs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check_elements(inputs: Mapping[str, Any]) -> str | None:
+def _check_roles(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:
+    """Check what the run starts from: systems, frames that were labelled before, a potential."""
+    systems, supporting = inputs['systems'], inputs.get('supporting') or {}
+    datasets, potential = inputs.get('datasets') or {}, inputs.get('potential')
+    type_map = inputs['type_map'].get_list()
+    groups = {}
+    for name, node in datasets.items():
+        group = node.base.attributes.get('label') or ''
+        groups[name] = group
+        if node.type_map != type_map:
+            return (
+                f"The dataset '{name}' has the type_map {node.type_map}, but that of the run is {type_map}: import it "
+                'again with the order of the run.'
+            )
+    problem = check_systems(settings, list(systems), list(supporting), list(groups.values()))
+    if problem:
+        return problem
+    if settings.start == 'explore' and potential is None:
+        return "`parameters.start` is 'explore', but there is no potential to explore with: give `potential`."
+    if potential is not None and potential.type_map != type_map:
+        return f'`potential` has the type_map {potential.type_map}, but that of the run is {type_map}: use the same.'
+    labelled = any(settings.system(name).initial_labels for name in (*systems, *supporting))
+    if settings.start == 'train' and not labelled and not datasets:
+        return '`parameters.initial_labels` is 0 and no dataset is given, so there is nothing to train on: give one.'
+    return _check_fixed_atoms(inputs, settings)
+
+
+def _check_fixed_atoms(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:
+    """Check the numbers of fixed atoms against the structures."""
+    for name, structure in {**inputs['systems'], **(inputs.get('supporting') or {})}.items():
+        fixed, n_atoms = settings.system(name).fixed_atoms, len(structure.sites)
+        wrong = [number for number in fixed if not 0 <= number < n_atoms]
+        if wrong:
+            return f"`parameters.systems.{name}.fixed_atoms` has {wrong[0]}, but the sites are 0 to {n_atoms - 1}."
+        if len(set(fixed)) > n_atoms - 2:
+            return f'`parameters.systems.{name}.fixed_atoms` leaves fewer than two atoms to move: fix fewer.'
+    return None
+
+
+def _check_elements(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:
     type_map = inputs['type_map'].get_list()
     cp2k = inputs.get('label', {}).get('cp2k', {}).get('cp2k', {})
     parameters = cp2k.get('parameters')
     with_basis = _without_tags(cp2k.get('basissets', {}))
     with_potential = _without_tags([*cp2k.get('pseudos', {}), *cp2k.get('pseudos_upf', {})])
-    for name, structure in inputs['systems'].items():
+    for name, structure in {**inputs['systems'], **(inputs.get('supporting') or {})}.items():
         elements = sorted(_symbols(structure))
         unknown = [element for element in elements if element not in type_map]
         if unknown:
@@ -87,7 +130,8 @@ def _check_elements(inputs: Mapping[str, Any]) -> str | None:
             )
         if parameters is None:
             continue
-        problem = check_elements(parameters.get_dict(), elements, with_basis=with_basis, with_potential=with_potential)
+        level = merge(parameters.get_dict(), settings.system(name).cp2k)
+        problem = check_elements(level, elements, with_basis=with_basis, with_potential=with_potential)
         if problem:
             return f"The system '{name}' cannot be labelled: {problem}"
     return None
@@ -117,15 +161,18 @@ def _check_dynamics(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     """Check the MD of every stage on every system as its job would, windows included."""
     node = inputs.get('explore', {}).get('md', {}).get('parameters')
     given = node.get_dict() if node is not None else {}
-    for name, structure in inputs['systems'].items():
+    for replica in dict.fromkeys(plan_replicas(settings, list(inputs['systems']))):
+        name = replica.system
+        fixed = settings.system(name).fixed_atoms
         for stage in settings.stages:
             own = {
-                'temperature_k': settings.temperature_k,
+                'temperature_k': replica.temperature_k,
                 'window_k': list(stage.window_k),
                 'length_ps': stage.length_ps,
-            }
+            } | ({'fixed_atoms': list(fixed)} if fixed else {})
             parameters = orm.Dict(given | own)
             problem = md.validate_parameters(parameters, None)
+            structure = inputs['systems'][name]
             problem = problem or md.validate_inputs({'structure': structure, 'parameters': parameters}, None)
             if problem:
                 return f"Stage '{stage.name}', system '{name}': {problem}"

@@ -13,9 +13,11 @@ from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 from plumpy.process_states import ProcessState
 
+from aiida_sis.core.settings import Replica
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import PotentialData
 from aiida_sis.structures.demo import lifsi_ion_pair
+from aiida_sis.workflows.sampling import Catastrophe, is_hot
 from aiida_sis.workflows.sis import SisWorkChain
 
 TYPE_MAP = ['F', 'Li', 'N', 'O', 'S']
@@ -123,6 +125,12 @@ def builder(stand_in_codes: dict[str, orm.InstalledCode]) -> Any:
 @pytest.fixture
 def sis(builder: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[SisWorkChain, Children]:
     """A SIS run before its first step, and the children it submits."""
+    return start(builder, monkeypatch)
+
+
+def start(builder: Any, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[SisWorkChain, Children]:
+    """Start a run with other settings."""
+    builder.parameters = orm.Dict(builder.parameters.get_dict() | settings)
     process = instantiate_process(get_manager().get_runner(), builder)
     assert isinstance(process, SisWorkChain)
     children = Children()
@@ -253,16 +261,88 @@ def test_catastrophe_beside_an_unreadable_md_is_used(sis: tuple[SisWorkChain, Ch
     assert process.met_catastrophic_point()
 
 
-def test_hot_snapshot_gives_its_place_only(sis: tuple[SisWorkChain, Children]) -> None:
+def test_hot_snapshot_gives_its_place_only() -> None:
     """An AIMD that starts hotter than it may be would be thrown away at its first frame."""
-    process, _ = sis
-    structure = lifsi_ion_pair()
-    velocities = orm.ArrayData()
-    velocities.set_array('velocities', np.full((10, 3), 30.0))
-    assert process._is_hot(structure, velocities)
-    velocities = orm.ArrayData()
-    velocities.set_array('velocities', np.full((10, 3), 3.0))
-    assert not process._is_hot(structure, velocities)
+    catastrophe = Catastrophe(orm.WorkChainNode(), Replica('ion_pair', 300.0), n_mobile=10, hot_sigmas=5.0)
+    for speed, hot in ((30.0, True), (3.0, False)):
+        velocities = orm.ArrayData()
+        velocities.set_array('velocities', np.full((10, 3), speed))
+        assert is_hot(catastrophe, lifsi_ion_pair(), velocities) is hot
+
+
+def test_supporting_system_is_labelled_and_never_explored(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its own length, temperature, level of theory and share; the weights follow the shares."""
+    builder.supporting = {'pair': lifsi_ion_pair()}
+    own = {'share': 0.25, 'initial_length_fs': 50.0, 'temperatures_k': [400.0], 'initial_labels': 1}
+    own |= {'cp2k': {'FORCE_EVAL': {'DFT': {'UKS': True}}}, 'fixed_atoms': [0, 3]}
+    process, children = start(builder, monkeypatch, systems={'pair': own, 'ion_pair': {'share': 0.75}})
+    process.label_start_structures()
+    assert set(children.inputs) == {'label_g0_0', 'label_g0_1', 'label_g0_2'}
+    label = children.inputs['label_g0_2']
+    expected = {'length_fs': 50.0, 'temperature_k': 400.0, 'label': 'pair', 'fixed_atoms': [0, 3]}
+    assert label['parameters'].get_dict().items() >= expected.items()
+    assert label['cp2k']['cp2k']['parameters']['FORCE_EVAL']['DFT']['UKS'] is True
+    assert 'UKS' not in children.inputs['label_g0_0']['cp2k']['cp2k']['parameters']['FORCE_EVAL']['DFT']
+    supporting = dataset()
+    supporting.base.attributes.set('label', 'pair')
+    end(
+        process, label_g0_0=labelled(), label_g0_2=ended({'dataset': supporting, 'results': orm.Dict({})}, label='pair')
+    )
+    process.merge_labelled_data()
+    process.train_potential()
+    weights = children.inputs['train_g0']['train']['settings']['weights']
+    assert weights == pytest.approx({'g0_0': 0.75, 'g0_2': 0.25})
+    process.ctx.potentials['g0'] = potential().store()
+    process.run_molecular_dynamics()
+    explored_systems = {inputs['md']['structure'].uuid for key, inputs in children.inputs.items() if 'explore' in key}
+    assert explored_systems == {process.inputs.systems.ion_pair.uuid}
+
+
+def test_start_from_data_and_a_potential(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is labelled; the first training continues from the potential on the frames that were given."""
+    builder.datasets = {'old': dataset()}
+    builder.potential = potential()
+    process, children = start(builder, monkeypatch, initial_labels=0)
+    assert process.must_train_first()
+    process.label_start_structures()
+    assert children.inputs == {}
+    assert process.merge_labelled_data() is None
+    assert process.must_train()
+    process.train_potential()
+    train = children.inputs['train_g0']['train']
+    assert set(train['datasets']) == {'start_old'}
+    assert train['parent'].uuid == process.inputs.potential.uuid
+    assert train['settings']['start'] == 'continue'
+
+
+def test_start_with_exploring(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The potential is taken as it is; the next generation is trained from it."""
+    builder.potential = potential()
+    process, _ = start(builder, monkeypatch, start='explore', initial_labels=0)
+    assert not process.must_train_first()
+    assert not process.must_train()
+    assert process.ctx.potentials['g0'].uuid == process.inputs.potential.uuid
+
+
+def test_committee_is_trained_and_explores_together(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each member has its own seed and, later, its own parent; one of them drives the MD."""
+    process, children = start(builder, monkeypatch, sampling={'strategy': 'committee', 'committee_size': 3})
+    end(process, label_g0_0=labelled())
+    process.merge_labelled_data()
+    process.train_potential()
+    names = ['train_g0', 'train_g0_m1', 'train_g0_m2']
+    assert sorted(children.inputs) == names
+    assert len({children.inputs[name]['train']['seed'].value for name in names}) == 3
+    nodes = {name: trained() for name in names}
+    end(process, **nodes)
+    assert process.inspect_potential() is None
+    process.run_molecular_dynamics()
+    md = children.inputs['explore_g0_s0_r0']['md']
+    assert [node.uuid for node in md['committee'].values()] == [nodes[n].outputs.potential.uuid for n in names[1:]]
+    assert md['parameters']['deviation']['low_ev_per_angstrom'] == 0.15
+    process.ctx.generation = 1
+    process.train_potential()
+    assert children.inputs['train_g1_m2']['train']['parent'].uuid == nodes['train_g0_m2'].outputs.potential.uuid
 
 
 def test_last_generation_allowed(sis: tuple[SisWorkChain, Children]) -> None:

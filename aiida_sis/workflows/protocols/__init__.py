@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import yaml
 from aiida import orm
+from ase import Atoms
 
 from aiida_sis.core.settings import nearest_key, read_settings
+from aiida_sis.data.dataset import DatasetData
+from aiida_sis.data.potential import PotentialData
 from aiida_sis.workflows.neighbours import suggest_sel
 
 _SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')
@@ -55,6 +58,11 @@ def fill_builder(
     overrides: Mapping[str, Any] | None,
     options: Mapping[str, Any] | None,
     seed: int,
+    *,
+    supporting: Mapping[str, orm.StructureData] | None = None,
+    datasets: Mapping[str, DatasetData] | None = None,
+    potential: PotentialData | None = None,
+    continue_from: orm.ProcessNode | None = None,
 ) -> Any:
     """Fill the builder of a SIS run; the ports and units are those of its workchains.
 
@@ -65,21 +73,37 @@ def fill_builder(
     :param overrides: changes to it.
     :param options: scheduler options, for all jobs or by code key.
     :param seed: the seed of the run.
+    :param supporting: structures that are labelled only, by name.
+    :param datasets: frames that were labelled before, by name.
+    :param potential: a potential to start from.
+    :param continue_from: an earlier run, whose datasets and potential are taken.
     :returns: the builder.
     :raises ValueError: for a code or a system that is missing, or an unknown protocol or key.
     """
     values = load_protocol(protocol, overrides)
     loaded = _load_codes(codes)
     if not systems:
-        raise ValueError('The input systems is empty: give at least one start structure to explore.')
-    type_map = values['dp']['model'].get('type_map') or _elements(systems)
-    values['dp']['model']['type_map'] = type_map
-    descriptor = values['dp']['model']['descriptor']
-    if descriptor.get('sel') in (None, 'auto'):
-        descriptor['sel'] = suggest_sel([node.get_ase() for node in systems.values()], type_map, descriptor['rcut'])
+        raise ValueError(
+            'The input systems is empty, so there is nothing to explore: give at least one start structure there; '
+            'those in supporting are labelled only.'
+        )
+    if continue_from is not None:
+        if 'potential' not in continue_from.outputs:
+            raise ValueError(f'The run {continue_from.pk} has no potential to continue from: wait for it to end.')
+        datasets, potential = dict(continue_from.outputs.datasets), continue_from.outputs.potential
+    given = {'supporting': dict(supporting or {}), 'datasets': dict(datasets or {})}
+    frames = list(given['datasets'].values())
+    _fill_model(values['dp']['model'], {**systems, **given['supporting']}, frames, potential)
+    known = {*systems, *given['supporting'], *(node.base.attributes.get('label') for node in frames)}
+    _keep_systems(values['sis'], known, (overrides or {}).get('sis', {}).get('systems', {}))
 
     builder.systems = dict(systems)
-    builder.type_map = orm.List(type_map)
+    for name, nodes in given.items():
+        if nodes:
+            builder[name] = nodes
+    if potential is not None:
+        builder.potential = potential
+    builder.type_map = orm.List(values['dp']['model']['type_map'])
     builder.parameters = orm.Dict(values['sis'])
     builder.seed = orm.Int(seed)
     builder.label.parameters = orm.Dict(values['label'])
@@ -158,6 +182,56 @@ def _load_codes(codes: Mapping[str, orm.AbstractCode | str]) -> dict[str, orm.Ab
             f'The codes lack {", ".join(missing)}: give a code or its label for each of {", ".join(_CODES)}.'
         )
     return {key: orm.load_code(code) if isinstance(code, str) else code for key, code in codes.items()}
+
+
+def _fill_model(
+    model: dict[str, Any],
+    structures: Mapping[str, orm.StructureData],
+    datasets: Sequence[DatasetData],
+    potential: PotentialData | None,
+) -> None:
+    """Fix the order of the elements and the number of neighbours for the whole run.
+
+    :param model: the model of the training input; changed.
+    :param structures: every structure of the run.
+    :param datasets: the frames that were given.
+    :param potential: the potential that was given.
+    """
+    first = potential or (datasets[0] if datasets else None)
+    type_map = model.get('type_map') or (first.type_map if first is not None else _elements(structures))
+    model['type_map'] = type_map
+    descriptor = model['descriptor']
+    if descriptor.get('sel') not in (None, 'auto'):
+        return
+    if potential is not None and potential.sel:
+        descriptor['sel'] = potential.sel
+        return
+    frames = [node.get_ase() for node in structures.values()]
+    for dataset in datasets:
+        last = dataset.get_frames()
+        frames.append(Atoms(dataset.symbols, last.coords[-1], cell=last.cells[-1], pbc=True))
+    descriptor['sel'] = suggest_sel(frames, type_map, descriptor['rcut'])
+
+
+def _keep_systems(sis: dict[str, Any], known: Collection[str], own: Mapping[str, Any]) -> None:
+    """Leave out what a protocol says of systems that this run does not have; what the user says is checked later.
+
+    The protocol's shares are scaled to sum to 1 over the systems that are there; where one of them has none, or the
+    user gives shares, the protocol's do not count.
+
+    :param sis: the section of the protocol; changed.
+    :param known: the names of the systems and datasets of the run.
+    :param own: the user's own settings of systems.
+    """
+    kept = {name: dict(value) for name, value in sis.get('systems', {}).items() if name in known or name in own}
+    if not any('share' in value for value in own.values()):
+        total = sum(value.get('share', 0.0) for value in kept.values())
+        whole = total > 0 and all('share' in kept.get(name, {}) for name in known)
+        for value in kept.values():
+            share = value.pop('share', None)
+            if whole:
+                value['share'] = share / total
+    sis['systems'] = kept
 
 
 def _elements(systems: Mapping[str, orm.StructureData]) -> list[str]:

@@ -1,0 +1,83 @@
+"""The stable MD against its teacher: the error of the forces along it, and its structure."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_sis.calculations.dataset import frames_of
+from aiida_sis.core.rdf import partial_rdf, rdf_difference
+
+
+@calcfunction
+def compare_forces(trajectory: orm.TrajectoryData, labels: orm.TrajectoryData) -> dict[str, orm.Data]:
+    """Compare the forces that drove an MD with those of the teacher on the same frames.
+
+    :param trajectory: the MD: ``positions`` Å, ``forces`` eV/Å, each (n_frames, n_atoms, 3), ``times`` ps.
+    :param labels: the same frames, labelled; frames may be missing. ``forces`` in hartree/bohr.
+    :returns: ``errors``: arrays ``time_ps`` and ``force_rmse`` (eV/Å), each (n_matched,); ``results``: the RMSE over
+        all, the largest of a frame, and the number of frames compared.
+    :raises ValueError: if a labelled frame is not in the MD.
+    """
+    teacher = frames_of(labels)
+    positions, forces = trajectory.get_positions(), trajectory.get_array('forces')
+    matched: list[int] = []
+    for coords in teacher.coords:
+        begin = matched[-1] + 1 if matched else 0
+        near = [i for i in range(begin, len(positions)) if np.abs(positions[i] - coords).max() < 1e-3]
+        if not near:
+            raise ValueError('A labelled frame is not among the frames of the MD: label the frames of this trajectory.')
+        matched.append(near[0])
+    squares = ((forces[matched] - teacher.forces) ** 2).mean(axis=(1, 2))
+    errors = orm.ArrayData()
+    errors.set_array('time_ps', trajectory.get_times()[matched])
+    errors.set_array('force_rmse', np.sqrt(squares))
+    facts = {
+        'force_rmse_ev_per_angstrom': float(np.sqrt(squares.mean())),
+        'largest_force_rmse_ev_per_angstrom': float(np.sqrt(squares.max())),
+        'n_frames': len(matched),
+        'teacher_force_ev_per_angstrom': float(np.sqrt((teacher.forces**2).mean())),
+    }
+    return {'errors': errors, 'results': orm.Dict(facts)}
+
+
+@calcfunction
+def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs: orm.TrajectoryData) -> dict[str, Any]:
+    """Compare the radial distribution functions of MD runs with those of the teacher's own MD.
+
+    :param settings: ``r_max`` (Å), ``n_bins``, ``skip_ps`` (start of the MD runs that is left out), ``n_frames`` (most
+        frames of each trajectory, evenly chosen), ``reference_skip`` (share of the reference that is left out).
+    :param reference: the teacher's MD; ``positions`` (n_frames, n_atoms, 3) and ``cells`` in Å.
+    :param runs: the MD runs, with ``times`` in ps.
+    :returns: ``rdf``: arrays ``r`` (Å), and ``<pair>_potential`` and ``<pair>_teacher``, each (n_bins,); ``results``:
+        the difference for each pair, see :func:`aiida_sis.core.rdf.rdf_difference`.
+    """
+    options = settings.get_dict()
+    symbols = list(reference.symbols)
+    sampled = [_thin(run, float(options['skip_ps']), options['n_frames']) for run in runs.values()]
+    coords = np.concatenate([part[0] for part in sampled])
+    cells = np.concatenate([part[1] for part in sampled])
+    begin = int(options['reference_skip'] * reference.numsteps)
+    chosen = np.unique(np.linspace(begin, reference.numsteps - 1, options['n_frames']).astype(int))
+    truth = reference.get_positions()[chosen], reference.get_cells()[chosen]
+    arrays, differences = orm.ArrayData(), {}
+    for pair in combinations_with_replacement(sorted(set(symbols)), 2):
+        r, of_potential = partial_rdf(coords, cells, symbols, pair, options['r_max'], options['n_bins'])
+        _, of_teacher = partial_rdf(*truth, symbols, pair, options['r_max'], options['n_bins'])
+        name = '_'.join(pair)
+        arrays.set_array('r', r)
+        arrays.set_array(f'{name}_potential', of_potential)
+        arrays.set_array(f'{name}_teacher', of_teacher)
+        differences[name] = rdf_difference(of_potential, of_teacher)
+    return {'rdf': arrays, 'results': orm.Dict({'rdf_difference': differences})}
+
+
+def _thin(run: orm.TrajectoryData, skip_ps: float, n_frames: int) -> tuple[Any, Any]:
+    late = np.flatnonzero(run.get_times() >= skip_ps)
+    late = late if len(late) else np.arange(run.numsteps)
+    chosen = late[np.unique(np.linspace(0, len(late) - 1, n_frames).astype(int))]
+    return run.get_positions()[chosen], run.get_cells()[chosen]

@@ -1,0 +1,148 @@
+"""``aiida-sis rehearse``: the loop with a teacher whose truth is known everywhere, and what it says of the stable MD."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_sis.cli.cmd_setup import prepare
+from aiida_sis.cli.options import PROFILE_DIR
+
+if TYPE_CHECKING:
+    from aiida import orm
+    from rich.console import Console
+
+__all__ = ('rehearse',)
+
+STRATEGIES = ('burst', 'replay', 'burst_and_replay', 'committee')
+CHOICES = ('every', 'stride', 'farthest_point', 'entropy')
+
+
+@click.command()
+@click.option('--seed', type=int, default=1, show_default=True, help='Every random choice follows from it.')
+@click.option('--strategy', type=click.Choice(STRATEGIES), help='How frames are found; default: the protocol.')
+@click.option('--choice', type=click.Choice(CHOICES), help='Which frames of an AIMD are kept; default: the protocol.')
+@click.option('--max-frames', type=click.IntRange(min=3), help='How many frames of an AIMD are kept at most.')
+@PROFILE_DIR
+@click.option('--no-wait', is_flag=True, help='Submit the run and return.')
+def rehearse(
+    seed: int, strategy: str | None, choice: str | None, max_frames: int | None, profile_dir: Path, no_wait: bool
+) -> None:
+    """Run the loop on molten NaCl and check it against its teacher.
+
+    The teacher is CP2K's classical engine: the same program, inputs and workchains as for ab initio MD, at 7 ms a step.
+    The first data are of the crystal at 300 K; the loop must find the melt at 1200 K. The stable MD is then labelled
+    frame by frame, and its structure compared with the teacher's own MD.
+
+    Example: aiida-sis rehearse --seed 2 --strategy replay
+    """
+    click.echo('Setting up')
+    codes = prepare(profile_dir)
+    from rich.console import Console
+
+    from aiida_sis.cli.progress import follow
+
+    sis: dict[str, Any] = {} if strategy is None else {'sampling': {'strategy': strategy}}
+    wanted = {'choice': choice, 'max_frames': max_frames}
+    dataset = {key: value for key, value in wanted.items() if value is not None}
+    node = submit_rehearsal(codes, {'sis': sis, 'label': {'dataset': dataset} if dataset else {}}, seed)
+    click.echo(f'Submitted run {node.pk}. Ctrl-C leaves it running.')
+    if no_wait:
+        return
+    console = Console()
+    try:
+        run = wait_for_loop(node)
+        if run is not None:
+            click.echo(f'The loop is run {run.pk}; `aiida-sis status {run.pk} --watch` shows it too.')
+            follow(run, console)
+            click.echo('Checking the stable MD against its teacher')
+        while not node.is_terminated:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        click.echo(f'\nRun {node.pk} goes on in the background.')
+        sys.exit(130)
+    show_rehearsal(node, run, console)
+    sys.exit(0 if node.is_finished_ok else 1)
+
+
+def submit_rehearsal(codes: dict[str, orm.InstalledCode], overrides: dict[str, Any], seed: int) -> orm.ProcessNode:
+    """Submit the rehearsal to the daemon.
+
+    :param codes: the codes by label.
+    :param overrides: changes to the protocol.
+    :param seed: seed of every random choice.
+    :returns: the node of the run.
+    """
+    from aiida.engine import submit
+
+    from aiida_sis.structures.demo import rehearsal_systems
+    from aiida_sis.workflows.rehearsal import RehearsalWorkChain
+
+    melt, crystal = rehearsal_systems(seed)
+    try:
+        builder = RehearsalWorkChain.get_builder_from_protocol(
+            codes, {'melt': melt}, overrides=overrides, seed=seed, supporting={'crystal': crystal}
+        )
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    return submit(builder)
+
+
+def wait_for_loop(node: orm.ProcessNode) -> orm.ProcessNode | None:
+    """Wait until the rehearsal has started its loop.
+
+    :param node: the node of the rehearsal.
+    :returns: the node of the loop, or nothing where the rehearsal ended before.
+    """
+    from aiida_sis.report.collect import called
+
+    while True:
+        run = next((child for child, label in called(node) if label == 'sis'), None)
+        if run is not None or node.is_terminated:
+            return run
+        time.sleep(0.5)
+
+
+def show_rehearsal(node: orm.ProcessNode, run: orm.ProcessNode | None, console: Console) -> None:
+    """Print the table of the loop and what the teacher says of its MD, and write both into a folder.
+
+    :param node: the node of the rehearsal.
+    :param run: the node of its loop.
+    :param console: where to print.
+    """
+    from aiida_sis.cli.cmd_demo import export
+    from aiida_sis.report.collect import collect, output_of
+    from aiida_sis.report.tables import generations_table, verdict_lines
+    from aiida_sis.report.verification import save_verification
+
+    if run is None:
+        console.print(node.exit_message or f'The run {node.pk} ended before its loop began.')
+        return
+    record = collect(run)
+    console.print(generations_table(record))
+    for line in verdict_lines(record):
+        console.print(line, highlight=False, markup=False)
+    folder = Path(f'sis-rehearsal-{node.pk}')
+    paths = export(run, folder)
+    results = output_of(node, 'results')
+    if results is not None and node.is_finished:
+        facts = results.get_dict()  # type: ignore[attr-defined]
+        for key, row in facts['forces'].items():
+            console.print(
+                f'{key}: force RMSE against the teacher along the MD {row["force_rmse_ev_per_angstrom"]:.3f} eV/Å, '
+                f'worst frame {row["largest_force_rmse_ev_per_angstrom"]:.3f} ({row["n_frames"]} frames)',
+                highlight=False,
+            )
+        differences = ', '.join(f'{k.replace("_", "–")} {v:.1%}' for k, v in facts['rdf_difference'].items())
+        console.print(f"RDF against the teacher's own MD, mean difference: {differences}", highlight=False)
+        paths['Checked'] = save_verification(node, folder / 'verification.png')
+        (folder / 'verification.json').write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+    elif node.exit_message:
+        console.print(node.exit_message, highlight=False, markup=False)
+    for title, path in paths.items():
+        console.print(f'{title:<8} {path}', highlight=False, markup=False, soft_wrap=True)

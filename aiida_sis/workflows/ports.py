@@ -1,0 +1,91 @@
+"""The ports and exit codes of the SIS workchain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiida import orm
+
+from aiida_sis.data.dataset import DatasetData
+from aiida_sis.data.potential import PotentialData
+from aiida_sis.workflows.explore import ExploreWorkChain
+from aiida_sis.workflows.label import LabelWorkChain
+from aiida_sis.workflows.train import TrainWorkChain
+from aiida_sis.workflows.validation import validate_seed, validate_sis_inputs
+
+
+def define_inputs(spec: Any) -> None:
+    """Declare what a run is given.
+
+    :param spec: the process specification.
+    """
+    for name, text in (
+        ('systems', 'The start structures that MD explores, by name.'),
+        ('supporting', 'Structures that are labelled in generation 0 only, by name (the bulk phases of an interface).'),
+    ):
+        spec.input_namespace(name, valid_type=orm.StructureData, dynamic=True, required=name == 'systems', help=text)
+    spec.input_namespace(
+        'datasets',
+        valid_type=DatasetData,
+        dynamic=True,
+        required=False,
+        help='Frames that were labelled before: imported, or of an earlier run. A dataset whose label is the name of a '
+        'system counts to its share.',
+    )
+    spec.input(
+        'potential',
+        valid_type=PotentialData,
+        required=False,
+        help='A potential to start from: of an earlier run, or pretrained (`learning.pretrained`, `start`).',
+    )
+    spec.input(
+        'type_map',
+        valid_type=orm.List,
+        serializer=orm.to_aiida_type,
+        help='Order of the elements in the potential.',
+    )
+    spec.input('parameters', valid_type=orm.Dict, serializer=orm.to_aiida_type, help='Keys of `SisSettings`.')
+    spec.input(
+        'seed',
+        valid_type=orm.Int,
+        serializer=orm.to_aiida_type,
+        validator=validate_seed,
+        help='Every random choice of the run follows from it.',
+    )
+    spec.expose_inputs(LabelWorkChain, namespace='label', exclude=('structure', 'velocities', 'type_map', 'seed'))
+    spec.expose_inputs(TrainWorkChain, namespace='train', exclude=('train.datasets', 'train.parent', 'train.seed'))
+    spec.expose_inputs(
+        ExploreWorkChain,
+        namespace='explore',
+        exclude=('md.structure', 'md.velocities', 'md.potential', 'md.committee', 'md.seed'),
+    )
+    spec.inputs.validator = validate_sis_inputs
+
+
+def define_outputs(spec: Any) -> None:
+    """Declare what a run gives back, however it ends.
+
+    :param spec: the process specification.
+    """
+    spec.output(
+        'summary', valid_type=orm.Dict, help='Generations, catastrophic points, labelled time, acceleration ratio.'
+    )
+    spec.output('potential', valid_type=PotentialData, required=False, help='The latest potential.')
+    spec.output_namespace(
+        'potentials', valid_type=PotentialData, dynamic=True, help='The potential of each generation.'
+    )
+    spec.output_namespace('datasets', valid_type=DatasetData, dynamic=True, help='All labelled data, by generation.')
+    spec.output_namespace(
+        'trajectories',
+        valid_type=orm.TrajectoryData,
+        dynamic=True,
+        help='The MD of the last stage that was run, by replica: positions Å, velocities Å/ps, forces eV/Å, each '
+        '(n_frames, n_atoms, 3); cells Å (n_frames, 3, 3); times ps.',
+    )
+    for status, label, message in (
+        (401, 'ERROR_LABELLING_FAILED', 'No AIMD of generation {generation} gave a single usable frame.'),
+        (402, 'ERROR_TRAINING_FAILED', 'The training of generation {generation} failed.'),
+        (403, 'ERROR_EXPLORATION_FAILED', 'No MD of generation {generation} could be read.'),
+        (410, 'ERROR_MAX_GENERATIONS', 'The MD is not stable after the last generation allowed, {generation}.'),
+    ):
+        spec.exit_code(status, label, message)

@@ -1,0 +1,175 @@
+"""The rehearsal: the whole loop where the truth is known everywhere, and the proof that stable means right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import engine, orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, WorkChain
+
+from aiida_sis.calculations.select import select_snapshot
+from aiida_sis.calculations.verify import compare_forces, compare_structure
+from aiida_sis.core.learning import derive_seed
+from aiida_sis.core.settings import plan_replicas, read_settings
+from aiida_sis.workflows.label import LabelWorkChain
+from aiida_sis.workflows.replay import ReplayWorkChain
+from aiida_sis.workflows.sis import SisWorkChain
+
+_VERIFY = 4
+#: Defaults of `verification`: length of the teacher's own MD in ps, largest distance of the RDF in Å and its bins, the
+#: start of each MD that is left out of the RDF, frames of each trajectory, the part of the teacher's MD left out.
+VERIFICATION: dict[str, Any] = {
+    'teacher_length_ps': 10.0,
+    'rdf': {'r_max': 6.0, 'n_bins': 60, 'skip_ps': 10.0, 'n_frames': 200, 'reference_skip': 0.1},
+}
+
+
+class RehearsalWorkChain(WorkChain):
+    """Run SIS with a teacher that can be evaluated anywhere, then compare the stable MD with the teacher.
+
+    The frames of the last stage are labelled, which gives the true force error along the whole MD, and the teacher runs
+    an MD of its own, which gives the radial distribution functions that are right.
+    """
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        """Define the ports, the outline and the exit codes.
+
+        :param spec: the process specification.
+        """
+        super().define(spec)
+        spec.expose_inputs(SisWorkChain, namespace='sis')
+        spec.input(
+            'verification',
+            valid_type=orm.Dict,
+            serializer=orm.to_aiida_type,
+            default=lambda: orm.Dict(VERIFICATION),
+            help='teacher_length_ps; rdf {r_max (Å), n_bins, skip_ps, n_frames, reference_skip}.',
+        )
+        spec.expose_outputs(SisWorkChain, namespace='sis')
+        spec.output('results', valid_type=orm.Dict, help='Force error along the MD (eV/Å), RDF difference by pair.')
+        spec.output('rdf', valid_type=orm.ArrayData, required=False, help='r (Å) and g(r) by pair, (n_bins,).')
+        spec.output_namespace('errors', valid_type=orm.ArrayData, dynamic=True, help='Force error along each MD.')
+        spec.exit_code(401, 'ERROR_SIS_FAILED', message='The loop gave no MD to verify: {problem}')
+        spec.exit_code(402, 'ERROR_VERIFICATION_FAILED', message='The teacher could not label the MD: {problem}')
+        spec.exit_code(410, 'ERROR_NOT_STABLE', message='The MD did not become stable: {problem}')
+        spec.outline(
+            cls.run_sis,
+            cls.inspect_sis,
+            cls.evaluate_with_teacher,
+            cls.compare,
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        codes: Mapping[str, orm.AbstractCode | str],
+        systems: Mapping[str, orm.StructureData],
+        protocol: str = 'rehearsal',
+        overrides: Mapping[str, Any] | None = None,
+        **given: Any,
+    ) -> Any:
+        """Give a builder that is filled by a protocol.
+
+        :param codes: the codes or their labels under the keys ``cp2k``, ``dp`` and ``lmp``.
+        :param systems: the start structures, by name.
+        :param protocol: name of the protocol.
+        :param overrides: changes to it.
+        :param given: everything else that :meth:`SisWorkChain.get_builder_from_protocol` takes.
+        :returns: a builder, ready to be submitted.
+        :raises ValueError: in one sentence, as there.
+        """
+        filled = SisWorkChain.get_builder_from_protocol(codes, systems, protocol, overrides, **given)
+        builder = cls.get_builder()
+        builder.sis = dict(filled)
+        return builder
+
+    def run_sis(self) -> None:
+        """Run the loop."""
+        inputs = AttributeDict(self.exposed_inputs(SisWorkChain, 'sis'))
+        inputs.metadata = {'call_link_label': 'sis'}
+        self.to_context(sis=self.submit(SisWorkChain, **inputs))
+
+    def inspect_sis(self) -> ExitCode | None:
+        """Take what the loop gave.
+
+        :returns: an exit code where there is no MD to verify.
+        """
+        node = self.ctx.sis
+        self.out_many(self.exposed_outputs(node, SisWorkChain, namespace='sis'))
+        if 'trajectories' not in node.outputs:
+            return self._exit('ERROR_SIS_FAILED', node.exit_message or node.process_state)
+        return None
+
+    def evaluate_with_teacher(self) -> None:
+        """Label every frame of the last MD runs, and let the teacher go on from the last frame by itself."""
+        run, wanted = self.inputs.sis, {**VERIFICATION, **self.inputs.verification.get_dict()}
+        seed = run.seed.value
+        for index, (key, trajectory) in enumerate(sorted(self.ctx.sis.outputs.trajectories.items())):
+            inputs = self._label_inputs(index, {})
+            inputs.frames = trajectory
+            inputs.metadata = {'call_link_label': f'evaluate_{key}'}
+            self.to_context(**{f'evaluate_{key}': self.submit(ReplayWorkChain, **inputs)})
+        start = select_snapshot(trajectory, orm.Int(-1))
+        length = 1000 * wanted['teacher_length_ps']
+        inputs = self._label_inputs(index, {'length_fs': length, 'dataset': {'max_frames': 100}})
+        inputs.update(structure=start['structure'], velocities=start['velocities'])
+        inputs.seed = orm.Int(derive_seed(seed, _VERIFY, 999))
+        inputs.metadata = {'call_link_label': 'teacher_md'}
+        self.to_context(teacher_md=self.submit(LabelWorkChain, **inputs))
+
+    def _label_inputs(self, index: int, changes: Mapping[str, Any]) -> AttributeDict:
+        """The level of theory and the temperature of the run, for one label."""
+        run = self.inputs.sis
+        settings = read_settings(run.parameters.get_dict())
+        replica = plan_replicas(settings, list(run.systems))[index]
+        place = {'temperature_k': replica.temperature_k, 'label': replica.system}
+        inputs = AttributeDict({'cp2k': run.label.cp2k, 'type_map': run.type_map})
+        inputs.seed = orm.Int(derive_seed(run.seed.value, _VERIFY, index))
+        inputs.parameters = orm.Dict(run.label.parameters.get_dict() | place | dict(changes))
+        return inputs
+
+    def compare(self) -> ExitCode | None:
+        """Put the potential beside its teacher.
+
+        :returns: an exit code where the teacher failed, or where the MD was not stable.
+        """
+        runs = {key: self.ctx[f'evaluate_{key}'] for key in self.ctx.sis.outputs.trajectories}
+        failed = [node for node in (*runs.values(), self.ctx.teacher_md) if 'trajectory' not in node.outputs]
+        if failed:
+            return self._exit('ERROR_VERIFICATION_FAILED', failed[0].exit_message)
+        forces, errors = {}, {}
+        for key, node in runs.items():
+            compared = compare_forces(self.ctx.sis.outputs.trajectories[key], node.outputs.trajectory)
+            errors[key], forces[key] = compared['errors'], compared['results']
+        wanted = {**VERIFICATION, **self.inputs.verification.get_dict()}['rdf']
+        trajectories: Any = dict(self.ctx.sis.outputs.trajectories.items())
+        structure = compare_structure(
+            orm.Dict(wanted), self.ctx.teacher_md.outputs.trajectory, **trajectories
+        )
+        self.out('errors', errors)
+        self.out('rdf', structure['rdf'])
+        self.out('results', merge_results(structure['results'], **forces))
+        if not self.ctx.sis.is_finished_ok:
+            return self._exit('ERROR_NOT_STABLE', self.ctx.sis.exit_message)
+        return None
+
+    def _exit(self, label: str, problem: Any) -> ExitCode:
+        code: ExitCode = self.exit_codes[label].format(problem=problem)
+        return code
+
+
+@engine.calcfunction
+def merge_results(structure: orm.Dict, **forces: orm.Dict) -> orm.Dict:
+    """Put the facts of a verification into one node.
+
+    :param structure: as :func:`aiida_sis.calculations.verify.compare_structure` gives them.
+    :param forces: by replica, as :func:`aiida_sis.calculations.verify.compare_forces` gives them.
+    :returns: ``forces`` by replica, ``force_rmse_ev_per_angstrom`` over all of them, ``rdf_difference``.
+    """
+    rows = {key: node.get_dict() for key, node in forces.items()}
+    frames = sum(row['n_frames'] for row in rows.values())
+    square = sum(row['n_frames'] * row['force_rmse_ev_per_angstrom'] ** 2 for row in rows.values()) / frames
+    return orm.Dict({'force_rmse_ev_per_angstrom': square**0.5, 'forces': rows, **structure.get_dict()})
