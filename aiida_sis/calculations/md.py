@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from aiida.engine import CalcJob, CalcJobProcessSpec
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from aiida_sis.core import lammps_input
+from aiida_sis.core import deviation, lammps_input
 from aiida_sis.core.md_settings import MdSettings, SettingsError
 from aiida_sis.core.stability import degrees_of_freedom, kinetic_temperature, validate_window
 from aiida_sis.data.potential import PotentialData
@@ -40,6 +40,14 @@ class LammpsMdCalculation(CalcJob):
             help='Where the dynamics starts; periodic in three directions; positions (n_atoms, 3) in Å.',
         )
         spec.input('potential', valid_type=PotentialData, help='The potential; it fixes the order of the elements.')
+        spec.input_namespace(
+            'committee',
+            valid_type=PotentialData,
+            dynamic=True,
+            required=False,
+            help='Other potentials on the same data, whose forces are compared with those of `potential`, which alone '
+            'drives; needs `parameters.deviation`. Each adds its own cost to a step.',
+        )
         spec.input(
             'velocities',
             valid_type=orm.ArrayData,
@@ -64,7 +72,10 @@ class LammpsMdCalculation(CalcJob):
             'csvr, nose_hoover or none; time_constant_fs: 100}, minimise {enabled: true, etol: 1e-4, ftol: 1e-6, '
             'maxiter: 1000}, t_next '
             '{rule: band, mean or offset; margin_fs: 250; offset_fs: 100}. Velocities are drawn at twice the '
-            'temperature after a minimisation, because half of the kinetic energy becomes potential energy at once.',
+            'temperature after a minimisation, because half of the kinetic energy becomes potential energy at once. '
+            'fixed_atoms ([]): numbers of the atoms that never move, from 0; temperatures are those of the others. '
+            'deviation {low_ev_per_angstrom, high_ev_per_angstrom, interval_fs: 50, max_candidates: 20}: trust levels '
+            'of the largest force deviation, with `committee`.',
         )
         inputs: Any = spec.inputs
         options = inputs['metadata']['options']
@@ -95,7 +106,8 @@ class LammpsMdCalculation(CalcJob):
             required=False,
             help='stable; length_ps_requested, length_ps_reached; catastrophe {time_ps, temperature_k, bound} or null; '
             't_next {time_ps, requested_time_ps, snapshot_index, rule} or null; '
-            'symptoms {below_minimum_ps, …}; steps, speed, version, warnings.',
+            'symptoms {below_minimum_ps, …}; steps, speed, version, warnings; deviation {n_accurate, n_candidate, '
+            'n_failed, max (eV/Å)}, null without a committee.',
         )
         spec.output(
             'snapshots',
@@ -110,6 +122,19 @@ class LammpsMdCalculation(CalcJob):
             required=False,
             help='The whole dynamics at a wide spacing and its last frame; arrays as in `snapshots`.',
         )
+        spec.output(
+            'deviation',
+            valid_type=orm.ArrayData,
+            required=False,
+            help='With a committee: step, time_ps, max_force_deviation, mean_force_deviation (eV/Å); each (n,).',
+        )
+        spec.output(
+            'candidates',
+            valid_type=orm.TrajectoryData,
+            required=False,
+            help='With a committee: frames between the trust levels, at most max_candidates, evenly chosen; arrays as '
+            'in `snapshots`.',
+        )
         spec.default_output_node = 'results'
         for status, label, message in (
             (301, 'ERROR_NO_LOG', 'The log of LAMMPS was not retrieved.'),
@@ -117,6 +142,7 @@ class LammpsMdCalculation(CalcJob):
             (303, 'ERROR_LOG_TRUNCATED', 'The log stops in the middle: LAMMPS was killed after {time_ps:g} ps.'),
             (304, 'ERROR_NO_SNAPSHOTS', 'The dynamics failed, but no snapshot from before the failure can be read.'),
             (305, 'ERROR_NO_TRAJECTORY', 'The trajectory was not retrieved or cannot be read.'),
+            (306, 'ERROR_NO_DEVIATION', 'The deviation of the committee was not retrieved or cannot be read.'),
             (310, 'ERROR_LAMMPS', 'LAMMPS stopped with an error that the physics does not explain: {error}'),
             (400, 'ERROR_OUT_OF_WALLTIME', 'The time was up after {time_ps:g} ps; until there it was stable.'),
             (410, 'ERROR_START_FAILED', 'The potential fails before the dynamics begins: {error}'),
@@ -135,14 +161,17 @@ class LammpsMdCalculation(CalcJob):
         velocities = self.inputs.velocities.get_array('velocities') if 'velocities' in self.inputs else None
         options = self.inputs.metadata.options
         limit = options.get('max_wallclock_seconds')
+        members = [node for _, node in sorted(self.inputs.get('committee', {}).items())]
+        names = [f'committee_{number}_{node.model_filename}' for number, node in enumerate(members)]
         script = lammps_input.write_script(
             settings,
             potential.type_map,
             potential.model_filename,
             self.inputs.seed.value,
-            given_temperature=temperature_of(structure, velocities),
+            given_temperature=temperature_of(structure, velocities, settings.fixed_atoms),
             # Leaves a tenth for the start and for writing the last frame.
             timeout_seconds=max(1, int(0.9 * limit)) if limit else None,
+            committee_filenames=names,
         )
         data = lammps_input.write_data(
             symbols_of(structure), positions_of(structure), np.array(structure.cell), potential.type_map, velocities
@@ -157,12 +186,17 @@ class LammpsMdCalculation(CalcJob):
         calcinfo = CalcInfo()
         calcinfo.codes_info = [codeinfo]
         calcinfo.local_copy_list = [(potential.uuid, potential.model_filename, potential.model_filename)]
+        calcinfo.local_copy_list += [
+            (node.uuid, node.model_filename, name) for node, name in zip(members, names, strict=True)
+        ]
         calcinfo.retrieve_list = [lammps_input.LOG_FILENAME]
         calcinfo.retrieve_temporary_list = [
             lammps_input.TRAJECTORY_FILENAME,
             lammps_input.FINAL_FILENAME,
             (f'{lammps_input.RING_FOLDER}/{lammps_input.RING_PREFIX}*.lammpstrj', '.', 2),
         ]
+        if members:
+            calcinfo.retrieve_temporary_list += [deviation.DEVIATION_FILENAME, deviation.CANDIDATES_FILENAME]
         return calcinfo
 
 
@@ -185,14 +219,17 @@ def positions_of(structure: orm.StructureData) -> NDArray[np.float64]:
     return np.array([site.position for site in structure.sites], dtype=np.float64)
 
 
-def temperature_of(structure: orm.StructureData, velocities: NDArray[np.float64] | None) -> float | None:
+def temperature_of(
+    structure: orm.StructureData, velocities: NDArray[np.float64] | None, fixed_atoms: Sequence[int] = ()
+) -> float | None:
     """Return the kinetic temperature of given velocities.
 
     :param structure: The structure.
     :param velocities: Shape ``(n_atoms, 3)``, in Å/ps, or nothing.
+    :param fixed_atoms: Numbers of the atoms that do not count, from 0.
     :return: Temperature in K, or nothing.
     """
-    return None if velocities is None else kinetic_temperature(symbols_of(structure), velocities)
+    return None if velocities is None else kinetic_temperature(symbols_of(structure), velocities, fixed_atoms)
 
 
 def validate_seed(node: orm.Int, _: Any) -> str | None:
@@ -231,6 +268,8 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         return None
     return (
         _check_structure(structure, potential)
+        or (None if parameters is None else _check_fixed(structure, parameters))
+        or (None if potential is None else _check_committee(potential, inputs.get('committee') or {}, parameters))
         or (None if velocities is None else _check_velocities(structure, velocities))
         or (None if parameters is None else _check_window(structure, velocities, parameters))
     )
@@ -290,8 +329,60 @@ def _check_window(structure: orm.StructureData, velocities: orm.ArrayData | None
         settings = MdSettings.from_dict(parameters.get_dict())
     except SettingsError as exception:
         return str(exception)
-    n_dof = degrees_of_freedom(len(structure.sites))
-    given = temperature_of(structure, None if velocities is None else velocities.get_array('velocities'))
+    n_dof = degrees_of_freedom(len(structure.sites), len(settings.fixed_atoms))
+    values = None if velocities is None else velocities.get_array('velocities')
+    given = temperature_of(structure, values, settings.fixed_atoms)
     return validate_window(
         settings.window_k, settings.temperature_k, n_dof, settings.length_ps
     ) or settings.check_start(given)
+
+
+def _check_fixed(structure: orm.StructureData, parameters: orm.Dict) -> str | None:
+    """Check that the fixed atoms are atoms of the structure, and not all of them.
+
+    :param structure: The structure.
+    :param parameters: The parameters.
+    :return: One sentence, or nothing.
+    """
+    fixed = parameters.get_dict().get('fixed_atoms') or []
+    n_atoms = len(structure.sites)
+    beyond = [number for number in fixed if isinstance(number, int) and number >= n_atoms]
+    if beyond:
+        return f'`fixed_atoms` has {beyond[0]}, but `structure` has {n_atoms} atoms, counted from 0.'
+    if len(fixed) >= n_atoms:
+        return f'`fixed_atoms` holds all {n_atoms} atoms of `structure`: leave some free to move.'
+    return None
+
+
+def _check_committee(
+    potential: PotentialData, committee: Mapping[str, PotentialData], parameters: orm.Dict | None
+) -> str | None:
+    """Check that a committee and its trust levels come together, and that its members can be compared.
+
+    :param potential: The potential that drives.
+    :param committee: The others.
+    :param parameters: The parameters, if given.
+    :return: One sentence, or nothing.
+    """
+    wanted = parameters is not None and bool(parameters.get_dict().get('deviation'))
+    if wanted and not committee:
+        return (
+            '`parameters.deviation` is given without `committee`: give at least one other potential, or leave it out.'
+        )
+    if committee and parameters is not None and not wanted:
+        return (
+            f'`committee` has {len(committee)} potential(s), but `parameters.deviation` is missing: give it the trust '
+            'levels low_ev_per_angstrom and high_ev_per_angstrom.'
+        )
+    for name, member in committee.items():
+        if member.type_map != potential.type_map:
+            return (
+                f'`committee.{name}` has the type_map {member.type_map}, but `potential` has {potential.type_map}: '
+                'train all members with one type_map.'
+            )
+        if member.rcut != potential.rcut:
+            return (
+                f'`committee.{name}` has a cutoff of {member.rcut:g} Å, but `potential` has {potential.rcut:g} Å: '
+                'train all members with one cutoff.'
+            )
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,23 @@ def parse_dump(text: str) -> list[DumpFrame]:
     return frames
 
 
+def parse_dump_at(lines: Iterable[str], steps: Collection[int]) -> list[DumpFrame]:
+    """Read some snapshots of a file that is too long to be read as a whole.
+
+    :param lines: Lines of the file, with their ends.
+    :param steps: Steps of the snapshots that are wanted; missing ones are skipped.
+    :return: Snapshots in the order of the file.
+    """
+    wanted = set(steps)
+    frames = []
+    for block in _blocks(lines):
+        if block[0].strip().isdigit() and int(block[0]) in wanted:
+            frame = _parse_block([line.rstrip('\n') for line in block], complete=block[-1].endswith('\n'))
+            if frame is not None:
+                frames.append(frame)
+    return frames
+
+
 def merge_frames(frames: Iterable[DumpFrame], n_atoms: int) -> list[DumpFrame]:
     """Put snapshots of several files in order, and drop those that cannot be used.
 
@@ -72,6 +89,24 @@ def latest_at(steps: Sequence[int], target: float) -> int | None:
     """
     index = int(np.searchsorted(np.asarray(steps, dtype=np.float64), target + 1e-6, side='right')) - 1
     return index if index >= 0 else None
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Cut a file into snapshots.
+
+    :param lines: Lines of the file.
+    :return: The lines of each snapshot after ``ITEM: TIMESTEP``.
+    """
+    block: list[str] = []
+    for line in lines:
+        if line.startswith('ITEM: TIMESTEP'):
+            if block:
+                yield block
+            block = []
+        else:
+            block.append(line)
+    if block:
+        yield block
 
 
 def _parse_block(lines: Sequence[str], complete: bool) -> DumpFrame | None:

@@ -13,6 +13,7 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
+from .deviation import CANDIDATES_FILENAME, DEVIATION_FILENAME
 from .md_settings import MdSettings
 
 FloatArray = NDArray[np.float64]
@@ -140,6 +141,7 @@ def write_script(
     seed: int,
     given_temperature: float | None = None,
     timeout_seconds: int | None = None,
+    committee_filenames: Sequence[str] = (),
 ) -> str:
     """Write the script of one watched dynamics.
 
@@ -149,6 +151,7 @@ def write_script(
     :param seed: Seed of the velocities and of the thermostat.
     :param given_temperature: Temperature in K of the velocities in the data file; nothing: velocities are drawn.
     :param timeout_seconds: Time after which LAMMPS ends the dynamics in good order, before the scheduler kills it.
+    :param committee_filenames: Names of the other models of a committee; they are asked in the dynamics only.
     :return: Text of the script.
     """
     lines = [
@@ -157,8 +160,8 @@ def write_script(
         'atom_modify map yes',
         'boundary p p p',
         f'read_data {DATA_FILENAME}',
-        f'pair_style deepmd {model_filename}',
-        f'pair_coeff * * {" ".join(type_map)}',
+        *_pair([model_filename], type_map),
+        *_groups(settings),
         *_thermo(settings),
         *_check_start(),
     ]
@@ -166,6 +169,10 @@ def write_script(
         lines.append(f'timer timeout {timeout_seconds} every 10')
     if given_temperature is None:
         lines += _start(settings, seed)
+    elif settings.fixed_atoms:
+        lines.append('velocity sis_fixed set 0.0 0.0 0.0')
+    if settings.deviation is not None:
+        lines += _pair([model_filename, *committee_filenames], type_map, settings)
     lines += [
         f'print "{BEGIN_MARK}"',
         f'reset_timestep {settings.first_step}',
@@ -190,6 +197,38 @@ def _join(row: Sequence[float] | FloatArray) -> str:
     return ' '.join(repr(float(value)) for value in row)
 
 
+def _pair(filenames: Sequence[str], type_map: Sequence[str], settings: MdSettings | None = None) -> list[str]:
+    """Write the potential. The first model drives; the others only tell how far they deviate from each other.
+
+    :param filenames: Names of the models' files.
+    :param type_map: Element of each atom type, in order.
+    :param settings: What to do, where the deviation is asked for.
+    :return: Lines.
+    """
+    style = f'pair_style deepmd {" ".join(filenames)}'
+    if settings is not None and settings.deviation is not None:
+        style += f' out_file {DEVIATION_FILENAME} out_freq {settings.steps(settings.deviation.interval_fs)}'
+    return [style, f'pair_coeff * * {" ".join(type_map)}']
+
+
+def _groups(settings: MdSettings) -> list[str]:
+    """Write the groups of fixed and mobile atoms, and the temperature of the latter.
+
+    Beside fixed atoms nothing conserves the momentum of the mobile ones, so no degree of freedom is taken off.
+
+    :param settings: What to do.
+    :return: Lines, none where every atom moves.
+    """
+    if not settings.fixed_atoms:
+        return []
+    return [
+        f'group sis_fixed id {" ".join(str(number + 1) for number in settings.fixed_atoms)}',
+        'group sis_mobile subtract all sis_fixed',
+        'compute sis_temp sis_mobile temp',
+        'compute_modify sis_temp extra/dof 0',
+    ]
+
+
 def _thermo(settings: MdSettings) -> list[str]:
     """Write the table of the log; the shortest distance costs one pass over a neighbour list per row.
 
@@ -202,7 +241,7 @@ def _thermo(settings: MdSettings) -> list[str]:
         f'thermo {settings.steps(settings.thermo_interval_fs)}',
         'thermo_style custom step temp pe etotal press econserve fmax c_sis_shortest',
         # After thermo_style, which would reset it.
-        'thermo_modify lost error flush yes format float %.12g',
+        f'thermo_modify lost error flush yes format float %.12g{" temp sis_temp" if settings.fixed_atoms else ""}',
     ]
 
 
@@ -229,7 +268,11 @@ def _start(settings: MdSettings, seed: int) -> list[str]:
     if settings.minimise.enabled:
         own = settings.minimise
         lines.append(f'minimize {own.etol:g} {own.ftol:g} {own.maxiter} {10 * own.maxiter}')
+        if settings.fixed_atoms:
+            lines = ['fix sis_freeze sis_fixed setforce 0.0 0.0 0.0', *lines, 'unfix sis_freeze']
     start = settings.start_temperature(None)
+    if settings.fixed_atoms:
+        return [*lines, f'velocity sis_mobile create {start:.12g} {seed} mom no rot no dist gaussian temp sis_temp']
     return [*lines, f'velocity all create {start:.12g} {seed} mom yes rot yes dist gaussian']
 
 
@@ -242,11 +285,15 @@ def _ensemble(settings: MdSettings, seed: int) -> list[str]:
     """
     target = f'{settings.temperature_k:.12g} {settings.temperature_k:.12g}'
     constant = f'{settings.thermostat.time_constant_fs * 1e-3:.12g}'
+    group = 'sis_mobile' if settings.fixed_atoms else 'all'
     if settings.thermostat.style == 'nose_hoover':
-        return [f'fix sis_nvt all nvt temp {target} {constant}']
-    lines = ['fix sis_nve all nve']
-    if settings.thermostat.style == 'csvr':
-        lines.append(f'fix sis_bath all temp/csvr {target} {constant} {seed}')
+        name, lines = 'sis_nvt', [f'fix sis_nvt {group} nvt temp {target} {constant}']
+    else:
+        name, lines = 'sis_bath', [f'fix sis_nve {group} nve']
+        if settings.thermostat.style == 'csvr':
+            lines.append(f'fix sis_bath {group} temp/csvr {target} {constant} {seed}')
+    if settings.fixed_atoms and settings.thermostat.style != 'none':
+        lines.append(f'fix_modify {name} temp sis_temp')
     return lines
 
 
@@ -267,17 +314,25 @@ def _halt(settings: MdSettings, given_temperature: float | None) -> list[str]:
 
 
 def _dumps(settings: MdSettings) -> list[str]:
-    """Write the trajectory that is kept and the ring of the latest snapshots.
+    """Write the trajectory that is kept, the ring of the latest snapshots, and what a committee may choose from.
 
     :param settings: What to do.
     :return: Lines.
     """
     every = settings.steps(settings.trajectory_interval_ps * 1e3)
     ring = settings.steps(settings.ring_interval_fs)
-    return [
+    lines = [
         f'dump sis_trajectory all custom {every} {TRAJECTORY_FILENAME} {_COLUMNS}',
         'dump_modify sis_trajectory sort id flush yes format float %.17g',
         f'shell mkdir {RING_FOLDER}',
         f'dump sis_ring all custom {ring} {RING_FOLDER}/{RING_PREFIX}*.lammpstrj {_COLUMNS}',
         f'dump_modify sis_ring sort id maxfiles {settings.ring_size} format float %.17g',
     ]
+    if settings.deviation is not None:
+        judged = settings.steps(settings.deviation.interval_fs)
+        lines += [
+            f'dump sis_candidates all custom {judged} {CANDIDATES_FILENAME} {_COLUMNS}',
+            # Ten digits are enough to label a frame, and there are many.
+            'dump_modify sis_candidates sort id flush yes format float %.10g',
+        ]
+    return lines

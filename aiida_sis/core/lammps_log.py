@@ -38,6 +38,8 @@ _FINAL_COLUMNS = {
 _NO_PAIR = 1e19
 """LAMMPS reports 1e20 as the shortest distance where no pair lies within the cutoff."""
 _MAX_WARNINGS = 20
+_EXPECTED = 'is not for group all'
+"""End of a warning that comes with every temperature of the mobile atoms alone."""
 
 # What a wrong potential does to a dynamics, as opposed to what a wrong input does.
 _PHYSICS: tuple[tuple[re.Pattern[str], Bound], ...] = (
@@ -134,7 +136,7 @@ def parse_log(text: str) -> LammpsLog:
         loop_seconds=float(loop.group(1)) if loop else None,
         n_steps_run=int(loop.group(2)) if loop else last_step,
         wall_seconds=_seconds(_first(r'^Total wall time: (\S+)', text)),
-        warnings=list(dict.fromkeys(re.findall(r'^WARNING: (.+)$', text, re.M)))[:_MAX_WARNINGS],
+        warnings=_warnings(text),
     )
 
 
@@ -179,6 +181,16 @@ def symptoms(log: LammpsLog, timestep_fs: float, minimised: bool) -> dict[str, f
         'min_distance_angstrom': _extreme(log.series['min_distance'], np.min),
         'max_drift_ev': _extreme(drift, np.max),
     }
+
+
+def _warnings(text: str) -> list[str]:
+    """Collect the warnings that tell something.
+
+    :param text: Content of the log.
+    :return: Distinct warnings, the first few.
+    """
+    found = dict.fromkeys(re.findall(r'^WARNING: (.+)$', text, re.M))
+    return [warning for warning in found if _EXPECTED not in warning][:_MAX_WARNINGS]
 
 
 def _extreme(values: FloatArray, choose: Callable[[FloatArray], Any]) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .deviation import MAX_FRAMES, DeviationSettings
 from .stability import GUARD_FACTOR, T_NEXT_RULES, TNextRule
 
 THERMOSTATS = ('csvr', 'nose_hoover', 'none')
@@ -65,6 +66,8 @@ class MdSettings:
     :param thermostat: How heat is exchanged.
     :param minimise: Minimisation before the dynamics.
     :param t_next: How far to go back from a catastrophe.
+    :param fixed_atoms: Numbers of the atoms that never move, counted from 0, ascending.
+    :param deviation: How a committee is listened to, where there is one.
     """
 
     temperature_k: float
@@ -80,6 +83,8 @@ class MdSettings:
     thermostat: Thermostat = field(default_factory=Thermostat)
     minimise: Minimisation = field(default_factory=Minimisation)
     t_next: TNextRule = field(default_factory=TNextRule)
+    fixed_atoms: tuple[int, ...] = ()
+    deviation: DeviationSettings | None = None
 
     @classmethod
     def from_dict(cls, parameters: Mapping[str, Any]) -> MdSettings:
@@ -111,6 +116,9 @@ class MdSettings:
         values['thermostat'] = _thermostat(section(values, 'thermostat'))
         values['minimise'] = _minimisation(section(values, 'minimise'))
         values['t_next'] = _t_next(section(values, 't_next'))
+        values['fixed_atoms'] = _fixed_atoms(values.get('fixed_atoms', ()))
+        given = section(values, 'deviation')
+        values['deviation'] = _deviation(given) if given else None
         settings = cls(**values)
         settings._check_intervals()
         return settings
@@ -128,6 +136,7 @@ class MdSettings:
         ):
             if value < self.timestep_fs * (1 - 1e-9):
                 raise SettingsError(f'`{key}` ({value:g} fs) is shorter than `timestep_fs` ({self.timestep_fs:g} fs).')
+        self._check_deviation()
         if self.elapsed_ps >= self.length_ps:
             raise SettingsError(
                 f'`elapsed_ps` ({self.elapsed_ps:g}) must be shorter than `length_ps` ({self.length_ps:g}): '
@@ -137,6 +146,25 @@ class MdSettings:
             raise SettingsError(
                 f'`grace_ps` ({self.grace_ps:g}) must be shorter than `length_ps` ({self.length_ps:g}): '
                 'nothing would be watched.'
+            )
+
+    def _check_deviation(self) -> None:
+        """Refuse frames for a committee that are too dense or too many.
+
+        :raises SettingsError: If they are.
+        """
+        if self.deviation is None:
+            return
+        interval = self.deviation.interval_fs
+        if interval < self.timestep_fs * (1 - 1e-9):
+            raise SettingsError(
+                f'`deviation.interval_fs` ({interval:g} fs) is shorter than `timestep_fs` ({self.timestep_fs:g} fs).'
+            )
+        n_frames = self.length_ps * 1e3 / interval
+        if n_frames > MAX_FRAMES:
+            raise SettingsError(
+                f'`deviation.interval_fs` ({interval:g} fs) would write {n_frames:.0f} frames in `length_ps` '
+                f'({self.length_ps:g}): make it at least {self.length_ps * 1e3 / MAX_FRAMES:g} fs.'
             )
 
     def steps(self, time_fs: float) -> int:
@@ -311,4 +339,47 @@ def _t_next(given: dict[str, Any]) -> TNextRule:
         rule,
         number(given.get('margin_fs', TNextRule.margin_fs), 't_next.margin_fs', allow_zero=True),
         number(given.get('offset_fs', TNextRule.offset_fs), 't_next.offset_fs'),
+    )
+
+
+def _fixed_atoms(given: Any) -> tuple[int, ...]:
+    """Read the atoms that never move.
+
+    :param given: What the user wrote.
+    :return: Numbers, ascending.
+    :raises SettingsError: If they are no distinct numbers of atoms.
+    """
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise SettingsError(f'`fixed_atoms` must be a list of atom numbers, counted from 0, but is {given!r}.')
+    numbers = sorted(whole(entry, 'fixed_atoms', least=0) for entry in given)
+    if len(set(numbers)) < len(numbers):
+        raise SettingsError(f'`fixed_atoms` names an atom more than once: {numbers}.')
+    return tuple(numbers)
+
+
+def _deviation(given: dict[str, Any]) -> DeviationSettings:
+    """Read the trust levels of a committee.
+
+    :param given: What the user wrote.
+    :return: The settings.
+    :raises SettingsError: If they cannot be used.
+    """
+    check_keys(given, (item.name for item in fields(DeviationSettings)), 'deviation.')
+    levels = ('low_ev_per_angstrom', 'high_ev_per_angstrom')
+    missing = [key for key in levels if key not in given]
+    if missing:
+        raise SettingsError(
+            f'`deviation` lacks {", ".join(missing)}; the trust levels depend on the system (DP-GEN often takes 0.05 '
+            'and 0.2), so give both.'
+        )
+    low, high = (number(given[key], f'deviation.{key}', allow_zero=True) for key in levels)
+    if low >= high:
+        raise SettingsError(
+            f'`deviation.low_ev_per_angstrom` ({low:g}) must be lower than `deviation.high_ev_per_angstrom` ({high:g}).'
+        )
+    return DeviationSettings(
+        low,
+        high,
+        number(given.get('interval_fs', DeviationSettings.interval_fs), 'deviation.interval_fs'),
+        whole(given.get('max_candidates', DeviationSettings.max_candidates), 'deviation.max_candidates', least=1),
     )

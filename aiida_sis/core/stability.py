@@ -133,28 +133,37 @@ class AimdVerdict:
     limit_k: float
 
 
-def degrees_of_freedom(n_atoms: int) -> int:
-    """Count the degrees of freedom of a periodic system whose centre of mass rests.
+def degrees_of_freedom(n_atoms: int, n_fixed: int = 0) -> int:
+    """Count the degrees of freedom of a periodic system whose centre of mass rests, or of its mobile part.
+
+    Beside fixed atoms the momentum of the others is not conserved, so all three directions of each count.
 
     :param n_atoms: Number of atoms.
-    :return: ``3·n_atoms − 3``.
-    :raises ValueError: For fewer than two atoms, whose temperature is not defined.
+    :param n_fixed: Number of those that never move.
+    :return: ``3·n_atoms − 3`` where all move, else ``3·(n_atoms − n_fixed)``.
+    :raises ValueError: For fewer than two atoms or none that moves: their temperature is not defined.
     """
+    if n_fixed:
+        if n_fixed >= n_atoms:
+            raise ValueError(f'a temperature needs an atom that moves, but {n_fixed} of {n_atoms} are fixed.')
+        return 3 * (n_atoms - n_fixed)
     if n_atoms < 2:
         raise ValueError(f'a temperature needs at least two atoms, the structure has {n_atoms}.')
     return 3 * n_atoms - 3
 
 
-def kinetic_temperature(symbols: Sequence[str], velocities: ArrayLike) -> float:
+def kinetic_temperature(symbols: Sequence[str], velocities: ArrayLike, fixed_atoms: Sequence[int] = ()) -> float:
     """Return the temperature that LAMMPS gives to velocities.
 
     :param symbols: Chemical symbols, shape ``(n_atoms,)``.
     :param velocities: Shape ``(n_atoms, 3)``, in Å/ps.
+    :param fixed_atoms: Numbers of the atoms that do not count, from 0.
     :return: ``Σ m·v² / (n_dof·k_B)`` in K.
     """
     masses = np.array([atomic_masses[atomic_numbers[symbol]] for symbol in symbols])
+    masses[list(fixed_atoms)] = 0.0
     twice_kinetic = float(np.sum(masses[:, None] * np.asarray(velocities, dtype=np.float64) ** 2)) * AMU_A2_PS2_TO_EV
-    return twice_kinetic / (degrees_of_freedom(len(symbols)) * BOLTZMANN_EV)
+    return twice_kinetic / (degrees_of_freedom(len(symbols), len(fixed_atoms)) * BOLTZMANN_EV)
 
 
 def canonical_sigma(temperature: float, n_dof: int) -> float:

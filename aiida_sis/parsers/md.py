@@ -11,8 +11,8 @@ from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
 from aiida_sis.calculations.md import symbols_of, temperature_of
-from aiida_sis.core import lammps_input
-from aiida_sis.core.lammps_dump import DumpFrame, latest_at, merge_frames, parse_dump
+from aiida_sis.core import deviation, lammps_input
+from aiida_sis.core.lammps_dump import DumpFrame, latest_at, merge_frames, parse_dump, parse_dump_at
 from aiida_sis.core.lammps_log import LammpsLog, diagnose, parse_log, symptoms
 from aiida_sis.core.md_settings import MdSettings
 from aiida_sis.core.stability import Catastrophe, choose_t_next, degrees_of_freedom
@@ -46,10 +46,15 @@ class LammpsMdParser(Parser):
         if trajectory:
             self.out('trajectory', self._trajectory_data(trajectory))
         t_next = self._t_next(log, catastrophe, trajectory) if catastrophe else None
-        self.out('results', orm.Dict(self._results(log, catastrophe, t_next)))
-        if catastrophe is not None:
-            return None if t_next is not None else self._failure('ERROR_NO_SNAPSHOTS')
-        return self._exit_code(log, bool(trajectory))
+        verdict = self._deviation() if log.began and 'committee' in self.node.inputs else None
+        results = self._results(log, catastrophe, t_next)
+        self.out('results', orm.Dict(results | {'deviation': None if verdict is None else verdict.as_dict()}))
+        if catastrophe is not None and t_next is None:
+            return self._failure('ERROR_NO_SNAPSHOTS')
+        failure = None if catastrophe is not None else self._exit_code(log, bool(trajectory))
+        if failure is None and verdict is None and 'committee' in self.node.inputs:
+            return self._failure('ERROR_NO_DEVIATION')
+        return failure
 
     def _exit_code(self, log: LammpsLog, has_trajectory: bool) -> ExitCode | None:
         """Say why a dynamics without a catastrophe did not reach its end.
@@ -99,7 +104,7 @@ class LammpsMdParser(Parser):
         :return: The catastrophe, or nothing.
         """
         velocities = self.node.inputs.velocities.get_array('velocities') if 'velocities' in self.node.inputs else None
-        grace = self.settings.grace(temperature_of(self.structure, velocities))
+        grace = self.settings.grace(temperature_of(self.structure, velocities, self.settings.fixed_atoms))
         found = diagnose(log, self.settings.timestep_fs, self.settings.window_k, grace)
         if found is not None or not log.truncated or log.n_samples < 2:
             return found
@@ -138,7 +143,7 @@ class LammpsMdParser(Parser):
         """
         folder = self.temporary / lammps_input.RING_FOLDER
         ring = self._frames([f'{lammps_input.RING_FOLDER}/{path.name}' for path in sorted(folder.glob('*'))])
-        n_dof = degrees_of_freedom(len(self.structure.sites))
+        n_dof = degrees_of_freedom(len(self.structure.sites), len(self.settings.fixed_atoms))
         series = log.watched(self.settings.timestep_fs)
         wanted = choose_t_next(series, catastrophe, self.settings.temperature_k, n_dof, self.settings.t_next)
         target = wanted * 1e3 / self.settings.timestep_fs
@@ -157,6 +162,45 @@ class LammpsMdParser(Parser):
             'snapshot_index': index,
             'rule': self.settings.t_next.name,
         }
+
+    def _deviation(self) -> deviation.DeviationVerdict | None:
+        """Attach the deviation of the committee and the candidates among the frames.
+
+        :return: The verdict, or nothing if there is no deviation to read.
+        """
+        path = self.temporary / deviation.DEVIATION_FILENAME
+        if self.settings.deviation is None or not path.is_file():
+            return None
+        text = path.read_text(encoding='utf-8', errors='replace')
+        series = deviation.parse_deviation(text, self.settings.first_step)
+        if not series.steps.size:
+            return None
+        node = orm.ArrayData()
+        node.set_array('step', series.steps)
+        node.set_array('time_ps', series.steps * (self.settings.timestep_fs * 1e-3))
+        node.set_array('max_force_deviation', series.largest)
+        node.set_array('mean_force_deviation', series.mean)
+        self.out('deviation', node)
+        verdict = deviation.judge_deviation(series.steps, series.largest, self.settings.deviation)
+        frames = self._candidates(verdict.chosen)
+        if frames:
+            self.out('candidates', self._trajectory_data(frames))
+        return verdict
+
+    def _candidates(self, steps: list[int]) -> list[DumpFrame]:
+        """Read the chosen frames.
+
+        :param steps: Their steps.
+        :return: Frames, ascending.
+        """
+        path = self.temporary / deviation.CANDIDATES_FILENAME
+        if not steps or not path.is_file():
+            return []
+        with path.open(encoding='utf-8', errors='replace') as lines:
+            frames = merge_frames(parse_dump_at(lines, steps), len(self.structure.sites))
+        if len(frames) < len(steps):
+            self.warnings.append(f'{len(steps) - len(frames)} candidates were left out: their frames cannot be read.')
+        return frames
 
     def _series(self, log: LammpsLog) -> orm.ArrayData:
         """Build the node of the series.

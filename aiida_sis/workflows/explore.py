@@ -9,6 +9,7 @@ from aiida import engine, orm
 from aiida.common import AttributeDict
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler
 
+from aiida_sis.calculations.deviation import judge_joined_deviation
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.calculations.select import join_series, join_trajectories, select_snapshot
 from aiida_sis.core.learning import derive_seed
@@ -92,9 +93,18 @@ class ExploreWorkChain(BaseRestartWorkChain):
         :param node: the last job.
         :returns: the outputs of this workchain.
         """
-        outputs: dict[str, orm.Node] = dict(super().get_outputs(node))
+        outputs: dict[str, Any] = dict(super().get_outputs(node))
         if self.ctx.parts:
-            for name, join in (('series', join_series), ('trajectory', join_trajectories)):
+            for name, join in (
+                ('series', join_series),
+                ('trajectory', join_trajectories),
+                ('deviation', join_series),
+                ('candidates', join_trajectories),
+            ):
                 parts = [job.outputs[name] for job in (*self.ctx.parts, node) if name in job.outputs]
-                outputs[name] = join(**{f'part_{number:03d}': part for number, part in enumerate(parts)})
+                if parts:
+                    outputs[name] = join(**{f'part_{number:03d}': part for number, part in enumerate(parts)})
+            if 'deviation' in outputs:
+                found = {name: outputs[name] for name in ('deviation', 'candidates') if name in outputs}
+                outputs.update(judge_joined_deviation(outputs['results'], self.inputs.md.parameters, **found))
         return outputs

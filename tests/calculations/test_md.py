@@ -20,6 +20,9 @@ PARAMETERS: dict[str, Any] = {'temperature_k': 300, 'timestep_fs': 1.0, 'window_
 TYPE_MAP = ['F', 'Li', 'N']
 
 
+LEVELS: dict[str, Any] = {'deviation': {'low_ev_per_angstrom': 0.05, 'high_ev_per_angstrom': 0.2}}
+
+
 def structure_of(symbols: str = 'LiFLiF', pbc: tuple[bool, bool, bool] = (True, True, True)) -> orm.StructureData:
     """A few atoms in a box; not in the order of the type map."""
     node = orm.StructureData(cell=np.eye(3) * 8.0, pbc=pbc)
@@ -72,6 +75,16 @@ def test_files(inputs: Callable[..., dict[str, Any]]) -> None:
     assert ('ring/snap.*.lammpstrj', '.', 2) in info.retrieve_temporary_list
 
 
+def test_committee_files(inputs: Callable[..., dict[str, Any]]) -> None:
+    members = {name: PotentialData(files={'model.pb': name.encode()}, type_map=TYPE_MAP) for name in ('b', 'a')}
+    with SandboxFolder() as folder:
+        info = prepare(inputs(committee=members, parameters=LEVELS), folder)
+        script = Path(folder.get_abs_path('input.lmp')).read_text()
+    assert 'pair_style deepmd model.pb committee_0_model.pb committee_1_model.pb out_file model_devi.out' in script
+    assert (members['a'].uuid, 'model.pb', 'committee_0_model.pb') in info.local_copy_list
+    assert {'model_devi.out', 'candidates.lammpstrj'} <= set(info.retrieve_temporary_list)
+
+
 def test_given_velocities(inputs: Callable[..., dict[str, Any]]) -> None:
     velocities = np.random.default_rng(0).normal(0, 3, (4, 3))
     node = orm.ArrayData()
@@ -93,6 +106,11 @@ def test_lammps_ends_before_the_scheduler_kills_it(inputs: Callable[..., dict[st
         assert 'timer timeout 900 every 10' in Path(folder.get_abs_path('input.lmp')).read_text()
 
 
+def potential_of(type_map: list[str] = TYPE_MAP, rcut: float = 0.0) -> PotentialData:
+    """A potential that is never run."""
+    return PotentialData(files={'model.pb': b'graph'}, type_map=type_map, rcut=rcut)
+
+
 def velocities_of(shape: tuple[int, ...], name: str = 'velocities') -> orm.ArrayData:
     """Velocities of some shape."""
     node = orm.ArrayData()
@@ -112,6 +130,22 @@ def velocities_of(shape: tuple[int, ...], name: str = 'velocities') -> orm.Array
         (lambda: {'structure': structure_of('Li')}, 'at least two atoms'),
         (lambda: {'structure': structure_of(pbc=(True, True, False))}, 'must be periodic in three directions'),
         (lambda: {'seed': orm.Int(0)}, '`seed` must lie between 1 and 900000000, but is 0'),
+        (lambda: {'parameters': LEVELS}, '`parameters.deviation` is given without `committee`'),
+        (lambda: {'committee': {'a': potential_of()}}, r'1 potential\(s\), but `parameters.deviation` is missing'),
+        (
+            lambda: {'committee': {'a': potential_of(TYPE_MAP[::-1])}, 'parameters': LEVELS},
+            r"`committee.a` has the type_map \['N', 'Li', 'F'\], but `potential` has",
+        ),
+        (
+            lambda: {'committee': {'a': potential_of(rcut=5.0)}, 'parameters': LEVELS},
+            '`committee.a` has a cutoff of 5 Å, but `potential` has 0 Å',
+        ),
+        (lambda: {'parameters': {'fixed_atoms': [4]}}, '`fixed_atoms` has 4, but `structure` has 4 atoms'),
+        (lambda: {'parameters': {'fixed_atoms': [0, 1, 2, 3]}}, 'holds all 4 atoms of `structure`'),
+        (
+            lambda: {'parameters': {'fixed_atoms': [0, 1], 'window_k': [0, 1300]}},
+            'the narrowest window that 6 degrees of freedom at 300 K',
+        ),
         (lambda: {'velocities': velocities_of((3, 3))}, r'of shape \(4, 3\)'),
         (lambda: {'velocities': velocities_of((4, 3), 'speed')}, 'must hold an array of that name'),
     ],

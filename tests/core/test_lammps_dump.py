@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aiida_sis.core.lammps_dump import latest_at, merge_frames, parse_dump
+from aiida_sis.core.lammps_dump import latest_at, merge_frames, parse_dump, parse_dump_at
 
 FILES = Path(__file__).parents[1] / 'files' / 'lammps'
 
@@ -50,6 +50,17 @@ def test_a_frame_that_was_cut_off_is_left_out() -> None:
         for cut, full in zip(frames, whole, strict=False):
             assert np.array_equal(cut.forces, full.forces)
     assert len(parse_dump(text[:-2])) == 2
+
+
+def test_some_frames_of_a_long_file() -> None:
+    path = FILES / 'committee' / 'candidates.lammpstrj'
+    with path.open() as lines:
+        some = parse_dump_at(lines, [50, 10, 13])
+    assert [frame.step for frame in some] == [10, 50]
+    whole = {frame.step: frame for frame in parse_dump(path.read_text())}
+    assert all(np.array_equal(frame.forces, whole[frame.step].forces) for frame in some)
+    cut = path.read_text()[:-2].splitlines(keepends=True)
+    assert [frame.step for frame in parse_dump_at(cut, [55, 60])] == [55]
 
 
 def test_frames_with_nan_or_too_few_atoms_are_dropped() -> None:

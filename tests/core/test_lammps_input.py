@@ -17,10 +17,13 @@ FINITE = st.floats(-1e3, 1e3, allow_nan=False)
 TYPE_MAP = ['N', 'Li', 'F']
 
 
-def script(given_temperature: float | None = None, **changes: Any) -> list[str]:
+def script(given_temperature: float | None = None, committee: tuple[str, ...] = (), **changes: Any) -> list[str]:
     """Lines of a script."""
     parameters = {'temperature_k': 300, 'window_k': [0, 1000], 'length_ps': 1, 'timestep_fs': 1.0} | changes
-    return write_script(MdSettings.from_dict(parameters), TYPE_MAP, 'model.pb', 7, given_temperature).splitlines()
+    settings = MdSettings.from_dict(parameters)
+    return write_script(
+        settings, TYPE_MAP, 'model.pb', 7, given_temperature, committee_filenames=committee
+    ).splitlines()
 
 
 def read_section(text: str, name: str, columns: slice) -> np.ndarray[Any, Any]:
@@ -120,3 +123,33 @@ def test_thermostats() -> None:
     assert not any('nve' in line for line in nose)
     free = script(thermostat={'style': 'none'})
     assert not any('temp/csvr' in line or 'nvt' in line for line in free)
+
+
+def test_a_committee_is_asked_in_the_dynamics_only() -> None:
+    levels = {'low_ev_per_angstrom': 0.05, 'high_ev_per_angstrom': 0.2, 'interval_fs': 20}
+    lines = script(committee=('other.pb',), deviation=levels)
+    alone = lines.index('pair_style deepmd model.pb')
+    together = lines.index('pair_style deepmd model.pb other.pb out_file model_devi.out out_freq 20')
+    minimisation = next(index for index, line in enumerate(lines) if line.startswith('minimize'))
+    assert alone < minimisation < together < lines.index('print "SIS_BEGIN_MD"')
+    assert lines[together + 1] == 'pair_coeff * * N Li F'
+    # The frames that are judged are those that can be chosen.
+    assert any(line.startswith('dump sis_candidates all custom 20 ') for line in lines)
+    assert not any('committee' in line or 'candidates' in line for line in script())
+
+
+def test_fixed_atoms_neither_move_nor_count() -> None:
+    lines = script(fixed_atoms=[4, 0])
+    assert 'group sis_fixed id 1 5' in lines
+    assert 'compute_modify sis_temp extra/dof 0' in lines
+    assert any(line.startswith('thermo_modify') and line.endswith('temp sis_temp') for line in lines)
+    minimisation = next(index for index, line in enumerate(lines) if line.startswith('minimize'))
+    assert lines[minimisation - 1] == 'fix sis_freeze sis_fixed setforce 0.0 0.0 0.0'
+    assert lines[minimisation + 1] == 'unfix sis_freeze'
+    assert 'velocity sis_mobile create 600 7 mom no rot no dist gaussian temp sis_temp' in lines
+    assert 'fix sis_nve sis_mobile nve' in lines
+    assert 'fix_modify sis_bath temp sis_temp' in lines
+    assert 'fix_modify sis_nvt temp sis_temp' in script(fixed_atoms=[0], thermostat={'style': 'nose_hoover'})
+    assert 'velocity sis_fixed set 0.0 0.0 0.0' in script(given_temperature=300.0, fixed_atoms=[0])
+    assert not any('fix_modify' in line for line in script(fixed_atoms=[0], thermostat={'style': 'none'}))
+    assert not any('sis_mobile' in line or 'sis_temp' in line for line in script())

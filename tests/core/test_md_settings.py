@@ -9,6 +9,7 @@ import pytest
 from aiida_sis.core.md_settings import MdSettings, SettingsError
 
 MINIMUM: dict[str, Any] = {'temperature_k': 300, 'window_k': [0, 1000], 'length_ps': 1}
+LEVELS: dict[str, Any] = {'deviation': {'low_ev_per_angstrom': 0.05, 'high_ev_per_angstrom': 0.2}}
 
 
 def test_defaults() -> None:
@@ -41,6 +42,17 @@ def test_defaults() -> None:
         ({'thermostat': {'style': 'andersen'}}, 'must be one of csvr, nose_hoover, none'),
         ({'minimise': {'enabled': 1}}, '`minimise.enabled` must be true or false'),
         ({'minimise': {'maxiter': 0}}, '`minimise.maxiter` must be a whole number >= 1'),
+        ({'fixed_atoms': 3}, '`fixed_atoms` must be a list of atom numbers, counted from 0, but is 3'),
+        ({'fixed_atoms': [0, -1]}, '`fixed_atoms` must be a whole number >= 0, but is -1'),
+        ({'fixed_atoms': [2, 2]}, '`fixed_atoms` names an atom more than once'),
+        ({'deviation': {'low_ev_per_angstrom': 0.1}}, '`deviation` lacks high_ev_per_angstrom'),
+        (LEVELS | {'deviation': LEVELS['deviation'] | {'low_ev_per_angstrom': 0.2}}, r'\(0.2\) must be lower than'),
+        (
+            LEVELS | {'deviation': LEVELS['deviation'] | {'interval_fs': 0.1}},
+            r'interval_fs` \(0.1 fs\) is shorter than',
+        ),
+        (LEVELS | {'deviation': LEVELS['deviation'] | {'max_candidate': 3}}, 'did you mean `max_candidates`'),
+        (LEVELS | {'length_ps': 1e5}, r'would write 2000000 frames .*: make it at least 2000 fs'),
         ({'t_next': {'rule': 'best'}}, '`t_next.rule` must be one of band, mean, offset'),
     ],
 )

@@ -51,6 +51,16 @@ def test_one_atom_has_no_temperature() -> None:
         degrees_of_freedom(1)
 
 
+def test_fixed_atoms_take_no_part() -> None:
+    """Nothing conserves the momentum of the others, so all of their directions count."""
+    assert degrees_of_freedom(10, 4) == 18
+    velocities = np.random.default_rng(2).normal(0, 3, (5, 3))
+    moving = kinetic_temperature(['Li'] * 3, velocities[2:])
+    assert kinetic_temperature(['Li'] * 5, velocities, [0, 1]) == pytest.approx(moving * 6 / 9)
+    with pytest.raises(ValueError, match='4 of 4 are fixed'):
+        degrees_of_freedom(4, 4)
+
+
 def test_kinetic_temperature_of_equipartition() -> None:
     rng = np.random.default_rng(0)
     masses, n_atoms = 6.94, 5000

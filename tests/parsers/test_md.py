@@ -30,7 +30,9 @@ Parse = Callable[..., tuple[dict[str, Any], Any]]
 def parse(aiida_profile: Any, aiida_localhost: orm.Computer, tmp_path: Path) -> Parse:
     """Parse the outputs of one case, as the engine would."""
 
-    def function(name: str, remove: tuple[str, ...] = (), **changes: Any) -> tuple[dict[str, Any], Any]:
+    def function(
+        name: str, remove: tuple[str, ...] = (), committee: bool = False, **changes: Any
+    ) -> tuple[dict[str, Any], Any]:
         atoms = read(START)
         atoms.cell, atoms.pbc = np.eye(3) * 9.0, True
         node = orm.CalcJobNode(computer=aiida_localhost, process_type='aiida.calculations:sis.lammps.md')
@@ -42,11 +44,13 @@ def parse(aiida_profile: Any, aiida_localhost: orm.Computer, tmp_path: Path) -> 
             'parameters': orm.Dict(PARAMETERS | changes),
             'seed': orm.Int(1),
         }
+        if committee:
+            inputs['committee__other'] = PotentialData(files={'model.pb': b'+'}, type_map=['N', 'S', 'O', 'F', 'Li'])
         for label, data in inputs.items():
             node.base.links.add_incoming(data.store(), LinkType.INPUT_CALC, label)
         node.set_process_state(ProcessState.FINISHED)
         node.store()
-        folder = tmp_path / name
+        folder = tmp_path / str(node.pk)
         shutil.copytree(FILES / name, folder)
         for path in remove:
             target = folder / path
@@ -171,6 +175,55 @@ def test_a_crash_in_mid_dynamics_is_a_catastrophe(parse: Parse) -> None:
     assert result.exit_status == 0
     assert outputs['results']['catastrophe']['bound'] == 'crash'
     assert any('Segmentation fault' in warning for warning in outputs['results']['warnings'])
+
+
+LEVELS = {'low_ev_per_angstrom': 0.3, 'high_ev_per_angstrom': 0.9, 'interval_fs': 5, 'max_candidates': 3}
+
+
+def test_committee(parse: Parse) -> None:
+    outputs, result = parse('committee', committee=True, length_ps=0.3, deviation=LEVELS)
+    assert result.exit_status == 0
+    results = outputs['results'].get_dict()
+    assert results['catastrophe']['time_ps'] == pytest.approx(0.063)
+    assert results['deviation'] == {'n_accurate': 1, 'n_candidate': 10, 'n_failed': 2, 'max': 1.234097}
+    deviation, candidates = outputs['deviation'], outputs['candidates']
+    assert deviation.get_array('time_ps').tolist() == pytest.approx([0.005 * number for number in range(13)])
+    assert deviation.get_array('max_force_deviation')[0] == 0.1873353
+    assert deviation.get_array('mean_force_deviation')[0] == 0.08181955
+    assert candidates.get_array('times') == pytest.approx([0.005, 0.025, 0.05])
+    # The very frames of the dynamics: one of them is in the ring too.
+    ring = outputs['snapshots']
+    assert candidates.get_positions()[2] == pytest.approx(ring.get_positions()[ring.get_index_from_stepid(50)])
+
+
+def test_committee_that_agrees(parse: Parse) -> None:
+    levels = {'low_ev_per_angstrom': 2.0, 'high_ev_per_angstrom': 3.0, 'interval_fs': 5}
+    outputs, result = parse('committee', committee=True, length_ps=0.3, deviation=levels)
+    assert result.exit_status == 0
+    assert outputs['results']['deviation']['n_accurate'] == 13
+    assert 'candidates' not in outputs
+
+
+def test_committee_without_its_file(parse: Parse) -> None:
+    outputs, result = parse('committee', ('model_devi.out',), committee=True, length_ps=0.3, deviation=LEVELS)
+    assert label_of(result.exit_status) == 'ERROR_NO_DEVIATION'
+    assert outputs['results']['t_next'] is not None
+    outputs, result = parse('stable', length_ps=0.2)
+    assert outputs['results']['deviation'] is None
+
+
+def test_committee_whose_frames_were_lost(parse: Parse) -> None:
+    outputs, result = parse('committee', ('candidates.lammpstrj',), committee=True, length_ps=0.3, deviation=LEVELS)
+    assert result.exit_status == 0
+    assert 'candidates' not in outputs
+    assert outputs['results']['deviation']['n_candidate'] == 10
+
+
+def test_fixed_atoms_widen_the_band(parse: Parse) -> None:
+    # One mobile atom fluctuates more, so the last healthy sample comes later.
+    all_move = parse('halted', t_next={'margin_fs': 50})[0]['results']['t_next']['requested_time_ps']
+    few = parse('halted', t_next={'margin_fs': 50}, fixed_atoms=list(range(9)))[0]['results']
+    assert few['t_next']['requested_time_ps'] > all_move
 
 
 def test_killed_from_outside(parse: Parse) -> None:

@@ -1,10 +1,11 @@
 """How the outputs in these folders were made: LAMMPS, run with an immature potential of the Li-FSI ion pair.
 
-    python make.py model.pb start.xyz folder
+    python make.py model.pb start.xyz folder [other.pb]
 
 The potential has the type map N, S, O, F, Li, and the cell is 9 Å wide. It knows too few frames, so that it fails soon.
 Where a failure had to be provoked, the script is edited as stated below. The logs
 `killed` and `segfault` come from the same run as `walltime`, ended from outside with SIGKILL and SIGSEGV.
+With a second model only the case `committee` is run, which compares the two.
 """
 
 from __future__ import annotations
@@ -63,25 +64,40 @@ CASES: dict[str, tuple[dict[str, Any], int, tuple[tuple[str, str], ...]]] = {
     ),
 }
 
+COMMITTEE: dict[str, Any] = SHORT | {
+    'ring_size': 2,
+    'trajectory_interval_ps': 0.05,
+    'deviation': {'interval_fs': 5, 'low_ev_per_angstrom': 0.3, 'high_ev_per_angstrom': 0.9},
+}
 
-def main(model: Path, start: Path, folder: Path) -> None:
+
+def main(model: Path, start: Path, folder: Path, other: Path | None = None) -> None:
     """Run every case.
 
     :param model: The potential.
     :param start: The optimised ion pair.
     :param folder: Where the cases are run, one folder each.
+    :param other: Another potential, for the committee.
     """
+    cases = CASES if other is None else {'committee': (COMMITTEE, 1, ())}
     atoms = read(start)
     data = lammps_input.write_data(atoms.get_chemical_symbols(), atoms.positions, 9.0 * np.eye(3), TYPE_MAP)
-    for name, (parameters, seed, edits) in CASES.items():
+    for name, (parameters, seed, edits) in cases.items():
         script = lammps_input.write_script(
-            MdSettings.from_dict(parameters), TYPE_MAP, 'model.pb', seed, timeout_seconds=540
+            MdSettings.from_dict(parameters),
+            TYPE_MAP,
+            'model.pb',
+            seed,
+            timeout_seconds=540,
+            committee_filenames=[] if other is None else ['other.pb'],
         )
         for text, replacement in edits:
             script = script.replace(text, replacement)
         where = folder / name
         where.mkdir(parents=True)
         (where / 'model.pb').symlink_to(model.resolve())
+        if other is not None:
+            (where / 'other.pb').symlink_to(other.resolve())
         (where / lammps_input.INPUT_FILENAME).write_text(script)
         (where / lammps_input.DATA_FILENAME).write_text(data)
         command = ['lmp', '-in', lammps_input.INPUT_FILENAME, '-log', lammps_input.LOG_FILENAME, '-screen', 'none']
@@ -89,4 +105,4 @@ def main(model: Path, start: Path, folder: Path) -> None:
 
 
 if __name__ == '__main__':
-    main(*(Path(argument) for argument in sys.argv[1:4]))
+    main(*(Path(argument) for argument in sys.argv[1:5]))

@@ -1,0 +1,46 @@
+"""What a committee said along a dynamics that took several jobs."""
+
+from __future__ import annotations
+
+from aiida import orm
+from aiida.engine import calcfunction
+
+from aiida_sis.core.deviation import evenly, judge_deviation
+from aiida_sis.core.md_settings import MdSettings
+
+
+@calcfunction
+def judge_joined_deviation(
+    results: orm.Dict, parameters: orm.Dict, deviation: orm.ArrayData, candidates: orm.TrajectoryData | None = None
+) -> dict[str, orm.Data]:
+    """Judge the deviation of all jobs as if they had been one.
+
+    :param results: Results of the last job, whose counts are of its own frames.
+    :param parameters: Parameters of the dynamics.
+    :param deviation: Deviation of all jobs, `step` and `max_force_deviation` (n,) in eV/Å.
+    :param candidates: Candidates of all jobs.
+    :return: `results` with the counts of all jobs, and `candidates`, thinned to `max_candidates`.
+    :raises ValueError: If the parameters have no trust levels.
+    """
+    settings = MdSettings.from_dict(parameters.get_dict()).deviation
+    if settings is None:
+        raise ValueError('`parameters.deviation` is missing, so there are no trust levels to judge by.')
+    verdict = judge_deviation(deviation.get_array('step'), deviation.get_array('max_force_deviation'), settings)
+    outputs: dict[str, orm.Data] = {'results': orm.Dict(results.get_dict() | {'deviation': verdict.as_dict()})}
+    if candidates is not None:
+        kept = evenly(candidates.numsteps, settings.max_candidates)
+        arrays = {name: candidates.get_array(name)[kept] for name in candidates.get_arraynames()}
+        thinned = orm.TrajectoryData()
+        thinned.set_trajectory(
+            symbols=candidates.symbols,
+            positions=arrays.pop('positions'),
+            stepids=arrays.pop('steps'),
+            cells=arrays.pop('cells'),
+            times=arrays.pop('times'),
+            velocities=arrays.pop('velocities'),
+            pbc=(True, True, True),
+        )
+        for name, values in arrays.items():
+            thinned.set_array(name, values)
+        outputs['candidates'] = thinned
+    return outputs

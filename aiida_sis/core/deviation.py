@@ -1,0 +1,144 @@
+"""The other indicator: where the members of a committee of potentials disagree, as DP-GEN samples it.
+
+The deviation of a frame is ``max_i sqrt(<|F_i − <F_i>|²>)``, the largest over its atoms ``i``, averages over the
+members. Below the lower trust level the frame is known already; above the upper one the dynamics itself is not to be
+trusted; in between it is worth a label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+DEVIATION_FILENAME = 'model_devi.out'
+CANDIDATES_FILENAME = 'candidates.lammpstrj'
+MAX_FRAMES = 50_000
+"""Most frames that may be written for the candidates to be chosen from; 200 atoms are about 25 kB a frame."""
+
+_COLUMNS = ('step', 'max_devi_f', 'avg_devi_f')
+
+
+@dataclass(frozen=True)
+class DeviationSettings:
+    """How a committee is listened to.
+
+    :param low_ev_per_angstrom: Lower trust level of the largest force deviation, in eV/Å.
+    :param high_ev_per_angstrom: Upper trust level, in eV/Å.
+    :param interval_fs: Spacing of the frames that are judged, in fs.
+    :param max_candidates: Most frames that are kept, evenly chosen in time.
+    """
+
+    low_ev_per_angstrom: float
+    high_ev_per_angstrom: float
+    interval_fs: float = 50.0
+    max_candidates: int = 20
+
+
+@dataclass(frozen=True)
+class ModelDeviation:
+    """Force deviations along a dynamics.
+
+    :param steps: Steps, shape ``(n,)``, ascending.
+    :param largest: Largest deviation of an atom, shape ``(n,)``, in eV/Å.
+    :param mean: Mean over the atoms, shape ``(n,)``, in eV/Å.
+    """
+
+    steps: IntArray
+    largest: FloatArray
+    mean: FloatArray
+
+
+@dataclass(frozen=True)
+class DeviationVerdict:
+    """How the frames fall between the trust levels.
+
+    :param n_accurate: Number below the lower level.
+    :param n_candidate: Number between the levels, the lower one included.
+    :param n_failed: Number at or above the upper level, or without a number.
+    :param max: Largest finite deviation in eV/Å, nothing without one.
+    :param chosen: Steps of the frames to keep, ascending.
+    """
+
+    n_accurate: int
+    n_candidate: int
+    n_failed: int
+    max: float | None
+    chosen: list[int]
+
+    def as_dict(self) -> dict[str, int | float | None]:
+        """Return the counts as plain values for a database.
+
+        :return: ``n_accurate``, ``n_candidate``, ``n_failed`` and ``max``.
+        """
+        return {
+            'n_accurate': self.n_accurate,
+            'n_candidate': self.n_candidate,
+            'n_failed': self.n_failed,
+            'max': self.max,
+        }
+
+
+def parse_deviation(text: str, first_step: int = 0) -> ModelDeviation:
+    """Read the file that the pair style writes, whole or cut off.
+
+    :param text: Content of ``model_devi.out``.
+    :param first_step: Earlier steps are left out.
+    :return: One entry per step, ascending; empty where the file has no whole line.
+    """
+    names: list[str] = []
+    rows: dict[int, tuple[float, float]] = {}
+    # A last line without its newline may be half a number.
+    for line in text.split('\n')[:-1]:
+        words = line.split()
+        if line.startswith('#'):
+            names = words[1:]
+        elif names and len(words) >= len(names):
+            try:
+                step, largest, mean = (float(words[names.index(column)]) for column in _COLUMNS)
+            except ValueError:
+                continue
+            if step >= first_step:
+                rows[int(step)] = (largest, mean)
+    steps = sorted(rows)
+    values = np.array([rows[step] for step in steps], dtype=np.float64).reshape(-1, 2)
+    return ModelDeviation(np.array(steps, dtype=np.int64), values[:, 0], values[:, 1])
+
+
+def judge_deviation(steps: IntArray, largest: FloatArray, settings: DeviationSettings) -> DeviationVerdict:
+    """Sort the frames by the trust levels, and choose evenly among the candidates.
+
+    :param steps: Steps, shape ``(n,)``, ascending.
+    :param largest: Largest deviation of each, shape ``(n,)``, in eV/Å; a value may be NaN, which counts as failed.
+    :param settings: The levels.
+    :return: Counts and choice.
+    """
+    accurate = largest < settings.low_ev_per_angstrom
+    candidate = ~accurate & (largest < settings.high_ev_per_angstrom)
+    found = steps[candidate]
+    finite = largest[np.isfinite(largest)]
+    return DeviationVerdict(
+        n_accurate=int(accurate.sum()),
+        n_candidate=int(candidate.sum()),
+        n_failed=int((~accurate & ~candidate).sum()),
+        max=float(finite.max()) if finite.size else None,
+        chosen=[int(found[index]) for index in evenly(len(found), settings.max_candidates)],
+    )
+
+
+def evenly(n: int, most: int) -> list[int]:
+    """Choose evenly spaced indices, the middle one where only one may be kept.
+
+    :param n: How many there are.
+    :param most: How many may be kept.
+    :return: Indices, ascending.
+    """
+    if n <= most:
+        return list(range(n))
+    if most == 1:
+        return [n // 2]
+    return [int(index) for index in np.round(np.linspace(0, n - 1, most))]
