@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from numpy.typing import NDArray
 
+from aiida_sis.core import choice
 from aiida_sis.core import frames as fr
 from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
 from aiida_sis.data.dataset import DatasetData
@@ -17,6 +19,8 @@ DEFAULTS: dict[str, Any] = {
     'split': 'shuffled',
     'stride': 1,
     'max_frames': None,
+    'choice': choice.EVERY,
+    'fixed_atoms': [],
     'max_force': fr.DEFAULT_MAX_FORCE,
     'energy_outlier_sigmas': fr.DEFAULT_ENERGY_OUTLIER_SIGMAS,
     'refuse_energy_outliers': False,
@@ -37,8 +41,10 @@ def dataset_from_trajectory(
     :param type_map: element of each type, in the order of the whole run.
     :param seed: seed of the split.
     :param settings: ``fractions`` (train, validation, test), ``split`` (``shuffled`` or ``blocks``), ``stride``,
-        ``max_frames``, ``max_force`` (eV/Å), ``energy_outlier_sigmas``, ``refuse_energy_outliers``,
-        ``unconverged_frames`` (list of frame numbers), ``generation``, ``label``.
+        ``max_frames``, ``choice`` (which frames, where there are more: ``every``, ``stride``, ``farthest_point``,
+        ``entropy``), ``fixed_atoms`` (site numbers from 0, whose forces are no labels), ``max_force`` (eV/Å),
+        ``energy_outlier_sigmas``, ``refuse_energy_outliers``, ``unconverged_frames`` (list of frame numbers),
+        ``generation``, ``label``.
     :return: ``report`` (Dict) with counts and frame numbers by reason, and ``dataset`` unless no frame was left.
     :raises ValueError: for an unknown setting, an element outside the type map or arrays that do not belong together.
     """
@@ -54,12 +60,13 @@ def dataset_from_trajectory(
             unconverged=tuple(options['unconverged_frames']),
         ),
     )
-    kept = fr.thin(report.kept, options['stride'], options['max_frames'])
+    kept = _choose(candidates, list(trajectory.symbols), report.kept, options, seed.value)
     facts = {**report.summary(), 'n_kept': len(kept), 'kept_frames': [int(i) for i in kept], 'settings': options}
     if len(kept) == 0:
         return {'report': orm.Dict(facts)}
     subset = fr.split(len(kept), tuple(options['fractions']), seed.value, options['split'])
     chosen = candidates.take(kept)
+    weights = _weights(len(types), options['fixed_atoms'])
     dataset = DatasetData(
         coords=chosen.coords,
         cells=chosen.cells,
@@ -70,6 +77,7 @@ def dataset_from_trajectory(
         split=subset,
         generation=options['generation'],
         label=options['label'],
+        **({} if weights is None else {'atom_weights': weights}),
     )
     facts.update(n_train=dataset.n_train, n_validation=dataset.n_validation, n_test=dataset.n_test)
     return {'dataset': dataset, 'report': orm.Dict(facts)}
@@ -81,6 +89,34 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValueError(f'`settings` has unknown keys {unknown}; known are {sorted(DEFAULTS)}.')
     return {**DEFAULTS, **given}
+
+
+def _choose(
+    frames: fr.Frames, symbols: list[str], good: fr.IntArray, options: dict[str, Any], seed: int
+) -> fr.IntArray:
+    """Numbers of the good frames that are kept."""
+    method, most = options['choice'], options['max_frames']
+    if method not in choice.DATASET_CHOICES:
+        raise ValueError(f'`choice` is {method!r}, but it must be one of {", ".join(choice.DATASET_CHOICES)}.')
+    if method in choice.BY_DESCRIPTOR and most is None:
+        raise ValueError(f'`choice` is {method!r}, which needs the number of frames: give `max_frames`.')
+    thinned = fr.thin(good, options['stride'])
+    if most is None:
+        return thinned
+    return thinned[choice.choose_frames(frames.take(thinned), symbols, method, most, seed)]
+
+
+def _weights(n_atoms: int, fixed_atoms: list[int]) -> NDArray[np.float64] | None:
+    """Weight of each atom's force in a loss: 0 for a fixed one, whose force CP2K prints as zero."""
+    if not fixed_atoms:
+        return None
+    outside = [atom for atom in fixed_atoms if not 0 <= atom < n_atoms]
+    if outside or len(set(fixed_atoms)) == n_atoms:
+        problem = f'{outside} are not among the sites 0 to {n_atoms - 1}' if outside else 'no atom would be left'
+        raise ValueError(f'`fixed_atoms` is {fixed_atoms}, but {problem}.')
+    weights = np.ones(n_atoms)
+    weights[fixed_atoms] = 0.0
+    return weights
 
 
 def atom_types(symbols: list[str], type_map: list[str]) -> list[int]:

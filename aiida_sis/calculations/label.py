@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from numpy.typing import NDArray
 
 from aiida_sis.core import cp2k_output as cp2k
 from aiida_sis.core.cp2k import aimd_input, optimisation_input
@@ -44,6 +45,7 @@ def make_aimd_input(
         seed=1 + (seed.value - 1) % (_SEED_RANGE - 1),
         velocities=None if velocities is None else velocities.get_array('velocities'),
         walltime_s=min((limit for limit in limits if limit is not None), default=None),
+        fixed_atoms=settings.fixed_atoms,
     )
     return orm.Dict(tree)
 
@@ -56,9 +58,15 @@ def make_optimisation_input(level_of_theory: orm.Dict, parameters: orm.Dict) -> 
     :param parameters: parameters of the label.
     :returns: CP2K input tree of the optimisation.
     """
-    limits = read_label_settings(parameters.get_dict()).optimisation
+    settings = read_label_settings(parameters.get_dict())
+    limits = settings.optimisation
     return orm.Dict(
-        optimisation_input(level_of_theory.get_dict(), max_steps=limits.max_steps, max_force=limits.max_force)
+        optimisation_input(
+            level_of_theory.get_dict(),
+            max_steps=limits.max_steps,
+            max_force=limits.max_force,
+            fixed_atoms=settings.fixed_atoms,
+        )
     )
 
 
@@ -80,16 +88,25 @@ def collect_frames(cuts: orm.Dict, **folders: orm.FolderData) -> orm.TrajectoryD
         for name, frames in frames_by_aimd(folders).items()
         if name in limits
     ]
+    return to_trajectory(cp2k.concatenate(parts), np.arange(sum(len(part.steps) for part in parts)))
+
+
+def to_trajectory(frames: cp2k.AimdFrames, stepids: NDArray[np.int64]) -> orm.TrajectoryData:
+    """Put frames into a node, in the units of aiida-cp2k: Å, hartree, hartree/bohr.
+
+    :param frames: the frames.
+    :param stepids: (n_frames,) their step ids.
+    """
     trajectory = orm.TrajectoryData()
     trajectory.set_trajectory(
-        symbols=list(parts[0].symbols),
-        positions=np.concatenate([part.positions for part in parts]),
-        cells=np.concatenate([part.cells for part in parts]),
-        stepids=np.arange(sum(len(part.steps) for part in parts)),
+        symbols=list(frames.symbols),
+        positions=frames.positions,
+        cells=frames.cells,
+        stepids=stepids,
         pbc=[True, True, True],
     )
-    trajectory.set_array('energies', np.concatenate([part.energies for part in parts]))
-    trajectory.set_array('forces', np.concatenate([part.forces for part in parts]))
+    trajectory.set_array('energies', frames.energies)
+    trajectory.set_array('forces', frames.forces)
     return trajectory
 
 
@@ -99,15 +116,14 @@ def summarise_label(facts: orm.Dict, report: orm.Dict | None = None, **folders: 
 
     :param facts: route, reason, verdicts of the AIMD runs, optimisation.
     :param report: what the dataset kept and refused, None where there is no dataset.
-    :param folders: what each CP2K job left, under `<aimd>_job_<number>`.
+    :param folders: what each CP2K job left, under `<run>_job_<number>`; the optimisation is among them.
     :returns: `results`, and `temperatures` with the arrays `time_fs`, `temperature` (K) and `aimd` (which run, from 1),
         each (n_frames,).
     """
     results = facts.get_dict()
-    results['kept_frames'] = 0 if report is None else report['n_kept']
-    results['refused_frames'] = 0 if report is None else report['n_offered'] - report['n_good']
+    results |= count_frames(report) | costs(folders) | {'n_single_points': 0}
     outputs: dict[str, orm.Data] = {'results': orm.Dict(results)}
-    series = series_by_aimd(folders)
+    series = series_by_aimd({key: folder for key, folder in folders.items() if key.startswith('aimd_')})
     if series:
         temperatures = orm.ArrayData()
         temperatures.set_array('time_fs', np.concatenate([one.times_fs for one in series.values()]))
@@ -116,6 +132,33 @@ def summarise_label(facts: orm.Dict, report: orm.Dict | None = None, **folders: 
         temperatures.set_array('aimd', np.concatenate(runs))
         outputs['temperatures'] = temperatures
     return outputs
+
+
+def count_frames(report: orm.Dict | None) -> dict[str, int]:
+    """Say how many frames were kept and refused.
+
+    :param report: of the dataset, None where there is none.
+    """
+    kept, refused = (0, 0) if report is None else (report['n_kept'], report['n_offered'] - report['n_good'])
+    return {'kept_frames': kept, 'refused_frames': refused}
+
+
+def costs(folders: Mapping[str, orm.FolderData]) -> dict[str, float]:
+    """Say what CP2K was asked to do for a label, whether it was kept or not.
+
+    :param folders: what each CP2K job left.
+    :returns: `n_evaluations`, energies and forces computed; `wall_seconds`, CP2K's own clock from start to end, or
+        the sum of its steps where it was killed.
+    """
+    evaluations, seconds = 0, 0.0
+    for folder in folders.values():
+        output = read_text(folder, cp2k.OUTPUT_FILE)
+        evaluations += cp2k.count_evaluations(output)
+        took = cp2k.wall_seconds(output)
+        if took is None:
+            took = float(np.nansum(cp2k.read_ener(read_text(folder, cp2k.ENERGY_FILE)).seconds))
+        seconds += took
+    return {'n_evaluations': evaluations, 'wall_seconds': round(seconds, 3)}
 
 
 def read_text(folder: orm.FolderData, name: str) -> str:
@@ -158,6 +201,3 @@ def series_by_aimd(folders: Mapping[str, orm.FolderData]) -> dict[str, cp2k.Ener
         run: cp2k.join_series([cp2k.read_ener(read_text(job, cp2k.ENERGY_FILE)) for job in jobs])
         for run, jobs in _by_aimd(folders).items()
     }
-
-
-__all__ = ('collect_frames', 'make_aimd_input', 'make_optimisation_input', 'summarise_label')

@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from numpy.typing import NDArray
+
+from aiida_sis.core import choice
+from aiida_sis.core import frames as fr
+from aiida_sis.core.stability import TIME_TOLERANCE_PS
 
 
 @calcfunction
@@ -31,6 +36,81 @@ def select_snapshot(snapshots: orm.TrajectoryData, index: orm.Int) -> dict[str, 
     array.set_array('velocities', velocities[position])
     array.base.attributes.set('units', 'angstrom/ps')
     return {'structure': structure, 'velocities': array}
+
+
+@calcfunction
+def select_replay_frames(snapshots: orm.TrajectoryData, settings: orm.Dict) -> orm.TrajectoryData:
+    """Take the frames of a dynamics that are worth a single point, between t_next and the catastrophe for example.
+
+    Frames that are not finite are left out: there is nothing to label in them. Where the window holds none, the last
+    one before it is taken.
+
+    :param snapshots: Trajectory with cells and times in ps; every array with one entry a frame is kept.
+    :param settings: ``n_frames`` (most frames to take), ``start_ps`` and ``stop_ps`` (the window, ends included; None
+        or left out for no limit), ``choice`` (``even``, ``farthest_point`` or ``entropy``), ``seed`` (default 0).
+    :return: The frames in the order of time, with step ids from 0, which aiida-cp2k needs.
+    :raises ValueError: For a setting that can't be meant, or if no frame is in or before the window.
+    """
+    wanted = {'start_ps': None, 'stop_ps': None, 'choice': choice.EVEN, 'seed': 0, **settings.get_dict()}
+    problem = _check_replay(wanted)
+    if problem:
+        raise ValueError(problem)
+    positions, cells, times = snapshots.get_positions(), snapshots.get_cells(), snapshots.get_times()
+    if cells is None or (times is None and (wanted['start_ps'] is not None or wanted['stop_ps'] is not None)):
+        raise ValueError('`snapshots` has no cells, or no times to find the window by.')
+    times = np.arange(len(positions), dtype=float) if times is None else times
+    start = -np.inf if wanted['start_ps'] is None else wanted['start_ps'] - TIME_TOLERANCE_PS
+    stop = np.inf if wanted['stop_ps'] is None else wanted['stop_ps'] + TIME_TOLERANCE_PS
+    before = np.flatnonzero((times <= stop) & np.isfinite(positions).all(axis=(1, 2)))
+    if before.size == 0:
+        raise ValueError(f'`snapshots` has no frame up to `stop_ps` ({stop:g} ps): its first is at {times[0]:g} ps.')
+    inside = before[times[before] >= start] if times[before[-1]] >= start else before[-1:]
+    frames = fr.Frames(positions[inside], cells[inside], times[inside], np.zeros_like(positions[inside]))
+    picked = choice.choose_frames(
+        frames, list(snapshots.symbols), wanted['choice'], wanted['n_frames'], int(wanted['seed'])
+    )
+    return take_frames(snapshots, inside[picked])
+
+
+def _check_replay(settings: dict[str, Any]) -> str | None:
+    """Find what is wrong with the settings of a replay, in one sentence."""
+    known = ('n_frames', 'start_ps', 'stop_ps', 'choice', 'seed')
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        return f'`settings` has unknown keys {unknown}; known are {", ".join(known)}.'
+    number = settings.get('n_frames')
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        return f'`n_frames` is {number!r}, but it must be a whole number above 0.'
+    if settings['choice'] not in choice.REPLAY_CHOICES:
+        return f'`choice` is {settings["choice"]!r}, but it must be one of {", ".join(choice.REPLAY_CHOICES)}.'
+    start, stop = settings['start_ps'], settings['stop_ps']
+    if start is not None and stop is not None and start > stop:
+        return f'`start_ps` is {start:g}, after `stop_ps` {stop:g}: swap them.'
+    return None
+
+
+def take_frames(trajectory: orm.TrajectoryData, numbers: NDArray[np.int64]) -> orm.TrajectoryData:
+    """Copy some frames of a trajectory into a new one, with step ids from 0.
+
+    :param trajectory: Any trajectory with cells.
+    :param numbers: Numbers of the frames, shape ``(n,)``.
+    :return: The new trajectory, not stored; every array with one entry a frame is in it.
+    """
+    arrays = {name: trajectory.get_array(name) for name in trajectory.get_arraynames() if name != 'steps'}
+    arrays = {name: values[numbers] for name, values in arrays.items() if len(values) == trajectory.numsteps}
+    taken = orm.TrajectoryData()
+    taken.set_trajectory(
+        symbols=trajectory.symbols,
+        positions=arrays.pop('positions'),
+        stepids=np.arange(len(numbers)),
+        cells=arrays.pop('cells'),
+        times=arrays.pop('times', None),
+        velocities=arrays.pop('velocities', None),
+        pbc=trajectory.pbc or (True, True, True),
+    )
+    for name, values in arrays.items():
+        taken.set_array(name, values)
+    return taken
 
 
 @calcfunction

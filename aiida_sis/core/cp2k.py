@@ -1,4 +1,4 @@
-"""CP2K as the teacher: the sections that make an AIMD or a geometry optimisation out of a level of theory.
+"""CP2K as the teacher: the sections that make an AIMD, an optimisation or single points out of a level of theory.
 
 The user's dictionary is the level of theory (`FORCE_EVAL` and what belongs to it). This module adds the motion to it,
 so that every label of a run is made by the same method, and refuses what CP2K would only refuse once it runs.
@@ -22,6 +22,8 @@ Tree = dict[str, Any]
 
 # GFN1-xTB is parametrised up to radon, with one set for all lanthanides (CP2K's data file xTB_parameters).
 GFN1_XTB_ELEMENTS = frozenset(chemical_symbols[1:87])
+# aiida-cp2k writes the frames of its input `trajectory` under these names.
+REPLAY_POSITION_FILE, REPLAY_CELL_FILE = 'aiida-reftraj.xyz', 'aiida-reftraj.cell'
 BASIS_METHODS = ('GPW', 'GAPW', 'GAPW_XC', 'LRIGPW', 'RIGPW')
 
 
@@ -55,6 +57,7 @@ def aimd_input(
     seed: int,
     velocities: Floats | None = None,
     walltime_s: float | None = None,
+    fixed_atoms: Sequence[int] = (),
 ) -> Tree:
     """Make the NVT run (CSVR thermostat) that labels a structure, with every frame, force and cell on disk.
 
@@ -68,6 +71,7 @@ def aimd_input(
     :param seed: seed of CP2K's random numbers (initial velocities, thermostat).
     :param velocities: initial velocities (n_atoms, 3) in Å/ps, in the order of the structure's sites.
     :param walltime_s: time in s after which CP2K stops by itself, in good order.
+    :param fixed_atoms: numbers of the sites that stay where they are, from 0; CP2K prints no force on them.
     :returns: the whole input tree, without the structure.
     """
     added: Tree = {
@@ -81,18 +85,22 @@ def aimd_input(
                 'PRINT': {'PROGRAM_RUN_INFO': {'EACH': {'MD': 10}}},
                 'THERMOSTAT': {'TYPE': 'CSVR', 'CSVR': {'TIMECON': time_constant_fs}},
             },
-            'PRINT': {name: {'EACH': {'MD': 1}} for name in ('TRAJECTORY', 'FORCES', 'CELL')},
+            'PRINT': _every_frame(),
         },
     }
-    added['MOTION']['PRINT'] |= _restart_every_step('MD')
+    _fix(added, fixed_atoms)
     if walltime_s is not None:
         added['GLOBAL']['WALLTIME'] = round(walltime_s)
     if velocities is not None:
-        added['FORCE_EVAL'] = {'SUBSYS': {'VELOCITY': {'': velocity_lines(velocities)}}}
+        moving = np.array(velocities, dtype=float)
+        moving[list(fixed_atoms)] = 0.0
+        added['FORCE_EVAL'] = {'SUBSYS': {'VELOCITY': {'': velocity_lines(moving)}}}
     return merge(_quiet(level_of_theory), added)
 
 
-def optimisation_input(level_of_theory: Mapping[str, Any], *, max_steps: int, max_force: float) -> Tree:
+def optimisation_input(
+    level_of_theory: Mapping[str, Any], *, max_steps: int, max_force: float, fixed_atoms: Sequence[int] = ()
+) -> Tree:
     """Make the geometry optimisation that heals a snapshot; only its last structure is used.
 
     Atomic charges outside the chemical range are what a spoilt snapshot gives first in xTB: here, unlike in a labelled
@@ -101,6 +109,7 @@ def optimisation_input(level_of_theory: Mapping[str, Any], *, max_steps: int, ma
     :param level_of_theory: CP2K input tree with at least `FORCE_EVAL`.
     :param max_steps: largest number of optimisation steps.
     :param max_force: largest force component of a converged structure in eV/Å.
+    :param fixed_atoms: numbers of the sites that stay where they are, from 0.
     :returns: the whole input tree, without the structure.
     """
     added: Tree = {
@@ -115,9 +124,70 @@ def optimisation_input(level_of_theory: Mapping[str, Any], *, max_steps: int, ma
             'PRINT': {'TRAJECTORY': {'EACH': {'GEO_OPT': 1}}} | _restart_every_step('GEO_OPT'),
         },
     }
+    _fix(added, fixed_atoms)
     if _qs_method(level_of_theory) == 'XTB':
         added['FORCE_EVAL'] = {'DFT': {'QS': {'XTB': {'CHECK_ATOMIC_CHARGES': False}}}}
     return merge(_quiet(level_of_theory), added)
+
+
+def replay_input(
+    level_of_theory: Mapping[str, Any],
+    *,
+    n_frames: int,
+    first_frame: int = 0,
+    variable_cell: bool = False,
+    walltime_s: float | None = None,
+) -> Tree:
+    """Make the single points that label frames which exist already (CP2K's REFTRAJ), with every force on disk.
+
+    CP2K numbers the frames as the trajectory file does, from 1, wherever it starts. The user's motion is left out, its
+    constraints above all: a single point knows the true force on every atom. Frames may lie far apart, so an SCF starts
+    from the last wavefunction instead of one extrapolated from several, unless the user says otherwise.
+
+    :param level_of_theory: CP2K input tree with at least `FORCE_EVAL`.
+    :param n_frames: number of frames in the trajectory file.
+    :param first_frame: number of the first one to compute, from 0.
+    :param variable_cell: whether the cell is read with each frame.
+    :param walltime_s: time in s after which CP2K stops by itself, in good order.
+    :returns: the whole input tree, without the trajectory.
+    """
+    frames: Tree = {
+        'TRAJ_FILE_NAME': REPLAY_POSITION_FILE,
+        'EVAL_ENERGY_FORCES': True,
+        'EVAL_FORCES': True,
+        'FIRST_SNAPSHOT': first_frame + 1,
+        'LAST_SNAPSHOT': n_frames,
+    }
+    if variable_cell:
+        frames |= {'VARIABLE_VOLUME': True, 'CELL_FILE_NAME': REPLAY_CELL_FILE}
+    base = _quiet({key: value for key, value in level_of_theory.items() if key != 'MOTION'})
+    if _section(level_of_theory, 'FORCE_EVAL', 'DFT'):
+        base = merge({'FORCE_EVAL': {'DFT': {'QS': {'EXTRAPOLATION': 'USE_PREV_WF'}}}}, base)
+    added: Tree = {
+        'GLOBAL': {'RUN_TYPE': 'MD'},
+        'MOTION': {
+            'MD': {'ENSEMBLE': 'REFTRAJ', 'STEPS': n_frames - first_frame, 'REFTRAJ': frames},
+            'PRINT': _every_frame(),
+        },
+    }
+    if walltime_s is not None:
+        added['GLOBAL']['WALLTIME'] = round(walltime_s)
+    return merge(base, added)
+
+
+def _every_frame() -> Tree:
+    """Sections that put every frame of a motion on disk, and the restart file that aiida-cp2k wants beside them."""
+    each = {'EACH': {'MD': 1}}
+    return {name: dict(each) for name in ('TRAJECTORY', 'FORCES', 'CELL')} | _restart_every_step('MD')
+
+
+def _fix(motion: Tree, fixed_atoms: Sequence[int]) -> None:
+    """Add the constraint that holds atoms, whose numbers are from 0 here and from 1 in CP2K."""
+    if fixed_atoms:
+        numbers = np.unique(np.asarray(fixed_atoms, dtype=int)) + 1
+        runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)  # short lines: CP2K reads `1..36`
+        words = [f'{run[0]}..{run[-1]}' if len(run) > 1 else f'{run[0]}' for run in runs]
+        motion['MOTION']['CONSTRAINT'] = {'FIXED_ATOMS': {'LIST': ' '.join(words)}}
 
 
 def _restart_every_step(run_type: str) -> Tree:

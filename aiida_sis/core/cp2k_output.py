@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +142,27 @@ def unconverged_energies(text: str) -> Floats:
     return np.array([_number(word) for word in found], dtype=float)
 
 
+def count_evaluations(text: str) -> int:
+    """Count the energies and forces that CP2K computed, thrown away or not: the cost of a label.
+
+    :param text: CP2K's main output.
+    """
+    return text.count('ENERGY| Total FORCE_EVAL')
+
+
+_CLOCK = re.compile(r'PROGRAM (STARTED|ENDED) AT\s+(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)')
+
+
+def wall_seconds(text: str) -> float | None:
+    """Measure how long CP2K ran, its start included, by the clock in its own output.
+
+    :param text: CP2K's main output.
+    :returns: wall time in s, None where the run was killed before it wrote its end.
+    """
+    found = {name: datetime.fromisoformat(stamp) for name, stamp in _CLOCK.findall(text)}
+    return (found['ENDED'] - found['STARTED']).total_seconds() if len(found) == 2 else None
+
+
 _ABORT_ART = re.compile(r'^\s*(\[ABORT\]|\\___/|/ +\\|___|O/\||/\| \||\|)')
 
 
@@ -192,8 +214,8 @@ class AimdFrames:
     forces: Floats
     converged: NDArray[np.bool_]
 
-    def take(self, mask: NDArray[np.bool_]) -> AimdFrames:
-        """Keep the frames that `mask` (n_frames,) is true for."""
+    def take(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> AimdFrames:
+        """Keep the frames that `mask` (n_frames,) is true for, or those with the numbers in it, in that order."""
         return AimdFrames(
             self.steps[mask],
             self.symbols,
@@ -233,6 +255,27 @@ def read_frames(positions: str, forces: str, cells: str, output: str = '') -> Ai
     )
 
 
+#: Largest difference of a coordinate in Å between a frame that was handed to CP2K and the same frame as it printed it.
+SAME_FRAME = 1.0e-4
+
+
+def match_frames(computed: AimdFrames, positions: Floats) -> NDArray[np.int64]:
+    """Find out which of the frames handed to CP2K each computed one is: a label must never get to another frame.
+
+    CP2K numbers the frames of a replay from 1; depending on its version it also prints the frame that it starts from.
+
+    :param computed: what CP2K printed.
+    :param positions: the frames handed to it, Å (n_frames, n_atoms, 3).
+    :returns: the number of the frame handed over, from 0, or −1 where a computed frame is none of them, (n_computed,).
+    """
+    numbers = computed.steps - 1
+    known = (numbers >= 0) & (numbers < len(positions))
+    if computed.positions.shape[1:] != positions.shape[1:]:
+        return np.full(len(numbers), -1, dtype=np.int64)
+    shift = np.abs(computed.positions - positions[np.where(known, numbers, 0)]).max(axis=(1, 2), initial=0.0)
+    return np.where(known & (shift < SAME_FRAME), numbers, -1).astype(np.int64)
+
+
 def _close_to_any(energies: Floats, others: Floats) -> NDArray[np.bool_]:
     """Which energies (n_frames,) are those of `others`, to the ten digits that the trajectory has after the point."""
     near: NDArray[np.bool_] = np.abs(energies[:, None] - others[None, :]) < 1e-9
@@ -256,14 +299,22 @@ def join_frames(parts: list[AimdFrames]) -> AimdFrames:
     """
     kept = [part.take(mask) for part, mask in zip(parts, _superseded([p.steps for p in parts]), strict=True)]
     kept = [part for part in kept if len(part.steps)] or parts[:1]
+    return concatenate(kept)
+
+
+def concatenate(parts: list[AimdFrames]) -> AimdFrames:
+    """Put frames of the same atoms one after the other.
+
+    :param parts: at least one.
+    """
     return AimdFrames(
-        np.concatenate([part.steps for part in kept]),
-        kept[0].symbols,
-        np.concatenate([part.positions for part in kept]),
-        np.concatenate([part.cells for part in kept]),
-        np.concatenate([part.energies for part in kept]),
-        np.concatenate([part.forces for part in kept]),
-        np.concatenate([part.converged for part in kept]),
+        np.concatenate([part.steps for part in parts]),
+        parts[0].symbols,
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.cells for part in parts]),
+        np.concatenate([part.energies for part in parts]),
+        np.concatenate([part.forces for part in parts]),
+        np.concatenate([part.converged for part in parts]),
     )
 
 

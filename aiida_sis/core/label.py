@@ -1,23 +1,18 @@
-"""What a label is asked for, and the verdict on each AIMD: is it worth learning from, and how far?"""
+"""What a label is asked for, checked before anything runs."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from aiida_sis.core.cp2k_output import EnergySeries
-from aiida_sis.core.stability import degrees_of_freedom, judge_aimd
+from aiida_sis.core.choice import BY_DESCRIPTOR, DATASET_CHOICES, EVERY, STRIDE
 
-NORMAL, HOT, SLOW, FAILED = 'normal', 'hot', 'slow', 'failed'
 #: Time in s that CP2K is given to start before its budget a step counts.
 START_ALLOWANCE_S = 120.0
-#: Share of frames without a converged SCF above which an AIMD has failed; below it only the frames are left out. One
-#: frame alone is never a failure: it is the first SCF, which has no wavefunction to start from.
-MAX_UNCONVERGED_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -40,12 +35,15 @@ class DatasetSettings:
     :param stride: keep one frame in `stride`; neighbouring frames are correlated.
     :param split: `shuffled` or `blocks`.
     :param max_frames: largest number of frames; None for all.
+    :param choice: which frames to keep where there are more than `max_frames`: `every` (evenly spread), `stride`
+        (constant spacing), `farthest_point` or `entropy`, see :mod:`aiida_sis.core.choice`.
     """
 
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
     stride: int = 1
     split: str = 'shuffled'
     max_frames: int | None = None
+    choice: str = EVERY
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,7 @@ class LabelSettings:
     :param max_seconds_per_step: budget of a step in s; None for no budget.
     :param optimisation: limits of the geometry optimisation.
     :param dataset: how the labelled frames are turned into a dataset.
+    :param fixed_atoms: numbers of the sites that are held where they are, from 0.
     :param generation: generation of the sampling loop the label belongs to.
     :param label: name of the system.
     """
@@ -74,6 +73,7 @@ class LabelSettings:
     max_seconds_per_step: float | None = None
     optimisation: OptimisationSettings = field(default_factory=OptimisationSettings)
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    fixed_atoms: tuple[int, ...] = ()
     generation: int = 0
     label: str = ''
 
@@ -126,10 +126,29 @@ def check_label_parameters(parameters: Mapping[str, Any]) -> str | None:
             f'parameters.length_fs is {settings["length_fs"]}, shorter than one timestep of '
             f'{settings["timestep_fs"]} fs: make it longer.'
         )
-    split = parameters.get('dataset', {}).get('split', _SPLITS[0])
+    return _check_dataset(parameters.get('dataset', {})) or _check_fixed(parameters.get('fixed_atoms', []))
+
+
+def _check_dataset(given: Mapping[str, Any]) -> str | None:
+    split = given.get('split', _SPLITS[0])
     if split not in _SPLITS:
         return f'parameters.dataset.split is {split!r}, but it must be one of {", ".join(_SPLITS)}.'
-    return _check_fractions(parameters.get('dataset', {}).get('fractions', DatasetSettings.fractions))
+    choice, most = given.get('choice', EVERY), given.get('max_frames')
+    if choice not in DATASET_CHOICES:
+        return f'parameters.dataset.choice is {choice!r}, but it must be one of {", ".join(DATASET_CHOICES)}.'
+    if choice in BY_DESCRIPTOR and most is None:
+        return f'parameters.dataset.choice is {choice!r}, which needs the number of frames: give dataset.max_frames.'
+    if choice == STRIDE and most is None and given.get('stride', 1) == 1:
+        return "parameters.dataset.choice is 'stride', which needs a spacing: give dataset.stride or .max_frames."
+    return _check_fractions(given.get('fractions', DatasetSettings.fractions))
+
+
+def _check_fixed(given: Any) -> str | None:
+    numbers = list(given) if isinstance(given, (list, tuple)) else [None]
+    whole = all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers)
+    if not whole or len(set(numbers)) != len(numbers):
+        return f'parameters.fixed_atoms is {given!r}, but it must be a list of different site numbers, counted from 0.'
+    return None
 
 
 def _check_positive(name: str, kind: type, parameters: Mapping[str, Any]) -> str | None:
@@ -181,11 +200,16 @@ def read_label_settings(parameters: Mapping[str, Any]) -> LabelSettings:
     values = dict(parameters)
     for name, group in _GROUPS.items():
         values[name] = group(**values.get(name, {}))
+    values['fixed_atoms'] = tuple(sorted(values.get('fixed_atoms', ())))
     return LabelSettings(**values)
 
 
 def check_start(
-    elements: Collection[str], n_atoms: int, type_map: Sequence[str], velocities: Mapping[str, tuple[int, ...]] | None
+    elements: Collection[str],
+    n_atoms: int,
+    type_map: Sequence[str],
+    velocities: Mapping[str, tuple[int, ...]] | None = None,
+    fixed_atoms: Sequence[int] = (),
 ) -> str | None:
     """Find what does not fit together in the start of a label.
 
@@ -193,6 +217,7 @@ def check_start(
     :param n_atoms: number of atoms of the structure.
     :param type_map: elements of the whole run.
     :param velocities: shapes of the arrays given as velocities, None where there are none.
+    :param fixed_atoms: numbers of the sites that are held.
     :returns: one sentence, or None.
     """
     foreign = sorted(set(elements) - set(type_map))
@@ -203,130 +228,15 @@ def check_start(
         )
     if velocities is not None and velocities.get('velocities') != (n_atoms, 3):
         return f'velocities has the arrays {dict(velocities)}, but needs `velocities` of shape {(n_atoms, 3)} in Å/ps.'
-    return None
-
-
-@dataclass(frozen=True)
-class AimdVerdict:
-    """What became of one AIMD.
-
-    :param name: which AIMD.
-    :param verdict: `normal`, `hot` (left its ensemble upwards), `slow` (over budget) or `failed`.
-    :param reason: one sentence for everything but `normal`, empty otherwise.
-    :param aimd_fs: AIMD time computed in fs, whether its frames are kept or not.
-    :param n_frames: frames computed, the initial one included.
-    :param n_unconverged: frames whose SCF did not converge; they are never learnt.
-    :param n_good_frames: leading frames inside the ensemble, the unconverged ones among them included.
-    :param last_good_step: CP2K's number of the last of them, -1 where there is none.
-    :param max_temperature_k: highest temperature in K, None without a frame.
-    :param mean_last_half_k: mean temperature of the second half in K, None without a frame.
-    :param seconds_per_step: median wall time of a step in s, None without a step.
-    :param from_optimised: whether the AIMD began from an optimised structure.
-    """
-
-    name: str
-    verdict: str
-    reason: str
-    aimd_fs: float
-    n_frames: int
-    n_unconverged: int
-    n_good_frames: int
-    last_good_step: int
-    max_temperature_k: float | None
-    mean_last_half_k: float | None
-    seconds_per_step: float | None
-    from_optimised: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the verdict as plain data."""
-        return asdict(self)
-
-
-def judge(
-    name: str,
-    series: EnergySeries,
-    settings: LabelSettings,
-    n_atoms: int,
-    *,
-    n_unconverged: int = 0,
-    failure: str | None = None,
-    ran_out_of_time: bool = False,
-    from_optimised: bool = False,
-) -> AimdVerdict:
-    """Judge one AIMD by its own temperature and time, the same indicator that watches the long MD.
-
-    :param name: which AIMD.
-    :param series: its energies and temperatures.
-    :param settings: what was asked for.
-    :param n_atoms: number of atoms.
-    :param n_unconverged: number of frames whose SCF did not converge.
-    :param failure: why CP2K stopped early, None where it did not.
-    :param ran_out_of_time: whether CP2K stopped early because its time was up; without a budget that is the queue's
-        limit, which says nothing of the structure: the frames are as good as any.
-    :param from_optimised: whether the AIMD began from an optimised structure.
-    :returns: the verdict.
-    """
-    pace = series.seconds_per_step
-    verdict, reason, n_good = NORMAL, '', len(series.steps)
-    maximum = mean = None
-    budget = settings.max_seconds_per_step
-    if budget is not None and (ran_out_of_time or (pace is not None and pace > budget)):
-        verdict = SLOW
-        reason = f'The AIMD took {pace if pace is not None else float("nan"):.3g} s a step, its budget is {budget:g} s.'
-    if n_unconverged > max(1, MAX_UNCONVERGED_SHARE * n_good):
-        verdict, reason = FAILED, f'The SCF of {n_unconverged} of {n_good} frames did not converge.'
-    if ran_out_of_time and budget is None and verdict == NORMAL:
-        reason = f'The time of the job was up after {n_good} of {settings.n_steps + 1} frames.'
-    elif failure and verdict != SLOW:
-        verdict, reason = FAILED, failure
-    if n_good:
-        ensemble = judge_aimd(
-            series.temperatures, settings.temperature_k, degrees_of_freedom(n_atoms), sigmas=settings.hot_sigmas
+    outside = [number for number in fixed_atoms if number >= n_atoms]
+    if outside:
+        return (
+            f'parameters.fixed_atoms holds {", ".join(map(str, outside))}, but the structure has the sites 0 to '
+            f'{n_atoms - 1}: leave out what is not there.'
         )
-        n_good, maximum, mean = ensemble.n_good_frames, ensemble.max_temperature, ensemble.mean_last_half
-        if ensemble.verdict == HOT and verdict in (NORMAL, SLOW):
-            verdict = HOT
-            reason = (
-                f'The AIMD reached {maximum:.0f} K, more than {settings.hot_sigmas:g} standard deviations above '
-                f'{settings.temperature_k:g} K.'
-            )
-    return AimdVerdict(
-        name=name,
-        verdict=verdict,
-        reason=reason,
-        aimd_fs=float(np.count_nonzero(series.steps > 0) * settings.timestep_fs),
-        n_frames=len(series.steps),
-        n_unconverged=n_unconverged,
-        n_good_frames=n_good,
-        last_good_step=int(series.steps[n_good - 1]) if n_good else -1,
-        max_temperature_k=None if maximum is None else float(maximum),
-        mean_last_half_k=None if mean is None else float(mean),
-        seconds_per_step=pace,
-        from_optimised=from_optimised,
-    )
-
-
-def describe(
-    verdicts: Sequence[AimdVerdict], *, optimise_first: bool, optimisation: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Write down how a label went, as plain data.
-
-    :param verdicts: of the AIMD runs, in their order.
-    :param optimise_first: whether the geometry was optimised before the first AIMD.
-    :param optimisation: `converged` and `reason` of the optimisation, None where there was none.
-    :returns: route, reason of the fallback, verdicts, cost.
-    """
-    fallback = optimisation is not None and not optimise_first
-    last = verdicts[-1] if verdicts else None
-    return {
-        'route': 'fallback' if fallback else 'optimised_first' if optimise_first else 'direct',
-        'reason': verdicts[0].reason if fallback and verdicts else '',
-        'aimds': [verdict.as_dict() for verdict in verdicts],
-        'optimisation': None if optimisation is None else dict(optimisation),
-        'aimd_fs': sum(verdict.aimd_fs for verdict in verdicts),
-        'max_temperature_k': max(
-            (v.max_temperature_k for v in verdicts if v.max_temperature_k is not None), default=None
-        ),
-        'seconds_per_step': None if last is None else last.seconds_per_step,
-        'possible_exotherm': last is not None and last.from_optimised and last.verdict == HOT,
-    }
+    if n_atoms - len(set(fixed_atoms)) < 2:
+        return (
+            f'parameters.fixed_atoms holds {len(set(fixed_atoms))} of the {n_atoms} atoms, but a temperature needs at '
+            'least two that move: fix fewer.'
+        )
+    return None

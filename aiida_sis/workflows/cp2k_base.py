@@ -1,8 +1,23 @@
-"""CP2K's restarts as a label needs them."""
+"""What every workchain that labels with CP2K has in common: its inputs, its checks, its jobs and its dataset."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from aiida import orm
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, WorkChain
 from aiida_cp2k.workchains import Cp2kBaseWorkChain
+
+from aiida_sis.calculations.dataset import dataset_from_trajectory
+from aiida_sis.calculations.label import read_text
+from aiida_sis.core.cp2k import check_elements, check_level_of_theory
+from aiida_sis.core.cp2k_output import ENERGY_FILE, OUTPUT_FILE, abort_reason
+from aiida_sis.core.label import LabelSettings, check_label_parameters, check_start, read_label_settings
+from aiida_sis.data.dataset import DatasetData
 
 
 class SingleTrajectoryWorkChain(Cp2kBaseWorkChain):
@@ -17,3 +32,160 @@ class SingleTrajectoryWorkChain(Cp2kBaseWorkChain):
             super(Cp2kBaseWorkChain, self).results()
         else:
             super().results()
+
+
+def validate_parameters(value: orm.Dict | None, _: Any) -> str | None:
+    """Refuse parameters that can't be meant, in one sentence."""
+    return None if value is None else check_label_parameters(value.get_dict())
+
+
+class LabellingWorkChain(WorkChain):
+    """The base of the workchains that label: they differ in what CP2K is asked for, and in nothing else."""
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        """Define the ports and the exit codes that all of them have."""
+        super().define(spec)
+        spec.expose_inputs(
+            Cp2kBaseWorkChain,
+            namespace='cp2k',
+            exclude=('cp2k.structure', 'cp2k.trajectory', 'cp2k.parent_calc_folder'),
+            namespace_options={
+                'help': 'CP2K; `cp2k.cp2k.parameters` is the level of theory, the motion is added to it.'
+            },
+        )
+        spec.input('type_map', valid_type=orm.List, help='The elements of the whole run, in their order.')
+        spec.input('seed', valid_type=orm.Int, help='Seed of the velocities, the thermostat and the split of the data.')
+        spec.input(
+            'parameters',
+            valid_type=orm.Dict,
+            default=lambda: orm.Dict({}),
+            validator=validate_parameters,
+            help='The fields of `aiida_sis.core.label.LabelSettings`; times in fs, temperatures in K, forces in eV/Å.',
+        )
+        spec.output('dataset', valid_type=DatasetData, required=False, help='The labelled frames: eV, Å, eV/Å.')
+        spec.output(
+            'trajectory',
+            valid_type=orm.TrajectoryData,
+            required=False,
+            help='The good frames: `positions` Å (n_frames, n_atoms, 3), `cells` Å (n_frames, 3, 3), `energies` '
+            'hartree (n_frames,), `forces` hartree/bohr (n_frames, n_atoms, 3).',
+        )
+        spec.output(
+            'results', valid_type=orm.Dict, help='Route, verdicts, cost; nothing that was computed is left out.'
+        )
+        spec.exit_code(201, 'ERROR_START', message='{problem}')
+        spec.exit_code(202, 'ERROR_LEVEL_OF_THEORY', message='{problem}')
+        spec.exit_code(301, 'ERROR_NO_OUTPUT', message='CP2K left no output to read: {problem}')
+        spec.exit_code(403, 'ERROR_NO_GOOD_FRAMES', message='No frame is fit to be learnt: {problem}')
+
+    @property
+    def settings(self) -> LabelSettings:
+        """The parameters, typed."""
+        return read_label_settings(self.inputs.parameters.get_dict())
+
+    def check_inputs(
+        self, symbols: Collection[str], velocities: Mapping[str, tuple[int, ...]] | None = None
+    ) -> ExitCode | None:
+        """Refuse what CP2K or the training would refuse later, before anything is submitted.
+
+        :param symbols: element of each atom.
+        :param velocities: shapes of the arrays given as velocities, None where there are none.
+        """
+        cp2k = self.inputs.cp2k.cp2k
+        type_map = self.inputs.type_map.get_list()
+        problem = check_start(set(symbols), len(symbols), type_map, velocities, self.settings.fixed_atoms)
+        if problem:
+            return self.exit_with('ERROR_START', problem)
+        parameters = cp2k.parameters.get_dict()
+        problem = check_level_of_theory(parameters) or check_elements(
+            parameters,
+            set(symbols),
+            with_basis={re.sub(r'\d+$', '', name) for name in cp2k.get('basissets', {})},
+            with_potential={re.sub(r'\d+$', '', name) for name in cp2k.get('pseudos', {})},
+        )
+        return self.exit_with('ERROR_LEVEL_OF_THEORY', problem) if problem else None
+
+    def exit_with(self, name: str, problem: str) -> ExitCode:
+        """Give one of the exit codes with its sentence."""
+        exit_code: ExitCode = self.exit_codes[name].format(problem=problem)
+        return exit_code
+
+    def time_limit(self) -> dict[str, orm.Int]:
+        """The time of a job in s as the input `max_seconds` of a calcfunction, nothing where there is no limit."""
+        limit = self.inputs.cp2k.cp2k.metadata.options.get('max_wallclock_seconds')
+        return {'max_seconds': orm.Int(limit)} if limit else {}
+
+    def submit_cp2k(
+        self,
+        name: str,
+        parameters: orm.Dict,
+        structure: orm.StructureData,
+        trajectory: orm.TrajectoryData | None = None,
+    ) -> None:
+        """Submit CP2K.
+
+        :param name: call link label; the node is in the context under `<name>_node`.
+        :param parameters: the whole CP2K input.
+        :param structure: the structure to start from.
+        :param trajectory: the frames of a replay.
+        """
+        inputs = AttributeDict(self.exposed_inputs(Cp2kBaseWorkChain, 'cp2k'))
+        inputs.cp2k.structure = structure
+        inputs.cp2k.parameters = parameters
+        if trajectory is not None:
+            inputs.cp2k.trajectory = trajectory
+        settings = inputs.cp2k.settings.get_dict() if 'settings' in inputs.cp2k else {}
+        settings['additional_retrieve_list'] = [*settings.get('additional_retrieve_list', []), ENERGY_FILE]
+        inputs.cp2k.settings = orm.Dict(settings)
+        inputs.metadata = {'call_link_label': name}
+        node = self.submit(SingleTrajectoryWorkChain, **inputs)
+        self.report(f'{name}: CP2K from {structure.get_formula()}, {node.process_label}<{node.pk}>')
+        self.to_context(**{f'{name}_node': node})
+
+    @staticmethod
+    def jobs_of(node: orm.WorkChainNode) -> list[orm.CalcJobNode]:
+        """The CP2K jobs of a base workchain in their order."""
+        jobs = [job for job in node.called if isinstance(job, orm.CalcJobNode)]
+        return sorted(jobs, key=lambda job: job.ctime)
+
+    def folders_of(self, name: str) -> dict[str, orm.FolderData]:
+        """What the jobs of a run left, under `<run>_job_<number>`."""
+        jobs = self.jobs_of(self.ctx[f'{name}_node'])
+        return {
+            f'{name}_job_{number:02d}': job.outputs.retrieved
+            for number, job in enumerate(jobs, start=1)
+            if 'retrieved' in job.outputs
+        }
+
+    @staticmethod
+    def stop_reason(node: orm.WorkChainNode, job: orm.CalcJobNode | None) -> str:
+        """Why CP2K stopped, in one sentence: from its own output, or else from the exit code."""
+        text = read_text(job.outputs.retrieved, OUTPUT_FILE) if job is not None and 'retrieved' in job.outputs else ''
+        reason = abort_reason(text) if text else None
+        return reason or (job.exit_message if job is not None else None) or f'{node.exit_message or node.process_state}'
+
+    def attach_dataset(self, trajectory: orm.TrajectoryData, *, forces_of_all: bool = False) -> orm.Dict:
+        """Turn good frames into the outputs `trajectory` and `dataset`.
+
+        :param trajectory: the good frames.
+        :param forces_of_all: whether the forces on fixed atoms are true ones, not the zeros of a constraint.
+        :returns: the report of the dataset.
+        """
+        self.out('trajectory', trajectory)
+        settings = self.settings
+        wanted = {**asdict(settings.dataset), 'generation': settings.generation, 'label': settings.label}
+        wanted['fractions'] = list(settings.dataset.fractions)
+        wanted['fixed_atoms'] = [] if forces_of_all else list(settings.fixed_atoms)
+        outputs = call(
+            dataset_from_trajectory, 'dataset', trajectory, self.inputs.type_map, self.inputs.seed, orm.Dict(wanted)
+        )
+        if 'dataset' in outputs:
+            self.out('dataset', outputs['dataset'])
+        report: orm.Dict = outputs['report']
+        return report
+
+
+def call(function: Any, label: str, *args: orm.Data, **kwargs: orm.Data) -> Any:
+    """Call a calcfunction under a link label, so that the graph tells the steps of a label apart."""
+    return function(*args, **kwargs, metadata={'call_link_label': label})
