@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 #: Energy of the strongest chemical bond, C≡O, in eV (dissociation energy 1077 kJ/mol).
 STRONGEST_BOND = 11.1
 #: Shortest distance of two atoms, in units of the sum of their covalent radii. The shortest bonds for their radii are
-#: the triple bonds (C≡O, N≡N: 0.79). Pressed to 0.6 (C≡O to 0.85 Å), such a bond holds about as much energy as breaks it.
+#: the triple bonds (C≡O, N≡N: 0.79). Pressed to 0.6 (C≡O to 0.85 Å), such a bond holds about as much as breaks it.
 MIN_DISTANCE = 0.6
 #: Energy per atom, eV, by which a frame may differ from the median of its trajectory, beside one strongest bond for the
 #: whole frame (a small molecule may break or make it). It is what a classical solid stores at 7,700 K (1.5 kT), or what

@@ -1,0 +1,186 @@
+"""``aiida-sis import-dataset PATH`` and ``import-model FILE``: start from what is there already."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR
+from aiida_sis.cli.profile import open_profile
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from aiida_sis.calculations.import_data import Imported
+
+__all__ = ('import_dataset', 'import_model', 'ranges')
+
+#: What each reason of a refusal means, for people.
+_REASONS = {
+    'incomplete': 'an array ends before it',
+    'unconverged': 'electronic structure not converged',
+    'non_finite': 'a number is NaN or infinite',
+    'duplicate': 'repeats an earlier frame',
+    'close_contact': 'two atoms nearer than {min_distance:g} × their covalent radii',
+    'force_limit': 'a force above {max_force:g} eV/Å',
+    'energy_limit': 'energy farther from the median than reactions take it',
+    'jump': 'an atom came with more than {max_step_energy:g} eV',
+    'energy_outlier': 'energy beyond {energy_outlier_sigmas:g} robust standard deviations',
+}
+
+
+def _symbols(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    """Elements separated by commas."""
+    return [symbol.strip() for symbol in value.split(',') if symbol.strip()] if value else None
+
+
+TYPE_MAP = click.option(
+    '--type-map',
+    metavar='N,S,O,…',
+    callback=_symbols,
+    help='Elements in the order of the whole run.  [default: as they come up]',
+)
+
+
+@click.command('import-dataset')
+@click.argument('path', type=click.Path(path_type=Path))
+@PROFILE_DIR
+@PROFILE
+@click.option(
+    '--format', 'fmt', metavar='NAME', help='Of dpdata (vasp/outcar) or ASE (extxyz).  [default: by the name]'
+)
+@TYPE_MAP
+@click.option('--split', type=click.Choice(['shuffled', 'blocks']), default='shuffled', show_default=True)
+@click.option('--seed', type=int, default=0, show_default=True, help='Seed of the split.')
+@click.option('--label', default='', help='Name of the dataset; that of the system follows it.')
+@click.option('--stride', type=click.IntRange(min=1), default=1, show_default=True, help='Keep every n-th good frame.')
+@click.option('--timestep-fs', type=float, help='Time between frames, for the search for jumps.  [default: found]')
+@click.option('--fixed-atoms', type=click.Choice(['mask', 'train']), help='What to do with atoms without any force.')
+@click.option('--refuse-energy-outliers', is_flag=True, help='Refuse the flagged frames too.')
+def import_dataset(path: Path, profile_dir: Path, profile: str | None, **options: Any) -> None:
+    """Import labelled frames as datasets, after a look at each frame.
+
+    PATH is a folder with DeePMD systems in or below it, one dataset each, or a file that dpdata or ASE reads. Frames
+    that no real matter shows are refused, with the reason; a frame with an unusual energy is flagged and kept.
+    """
+    open_profile(profile_dir, profile)
+    from rich.console import Console
+
+    from aiida_sis.calculations.import_data import import_datasets
+
+    fmt, type_map, seed = options.pop('fmt'), options.pop('type_map'), options.pop('seed')
+    options['fixed_atoms'] = options['fixed_atoms'] or 'refuse'
+    try:
+        imported = import_datasets(path, fmt=fmt, type_map=type_map, seed=seed, settings=options)
+    except ValueError as error:
+        raise click.ClickException(_in_cli_words(str(error))) from error
+    console = Console()
+    for one in imported:
+        console.print(report_table(one))
+        for line in report_lines(one):
+            console.print(line, highlight=False, markup=False)
+        console.print()
+    sys.exit(0 if all(one.dataset for one in imported) else 1)
+
+
+def _in_cli_words(message: str) -> str:
+    """The remedy as it is typed here."""
+    for choice in ('mask', 'train'):
+        message = message.replace(f"fixed_atoms '{choice}'", f'`--fixed-atoms {choice}`')
+    return message
+
+
+def report_table(imported: Imported) -> Table:
+    """What became of the frames of one system: kept, refused by reason, flagged, each with the frame numbers.
+
+    A frame may have several reasons and stands in the row of each; it is refused once.
+
+    :param imported: the system.
+    """
+    from rich import box
+    from rich.table import Table
+
+    report = imported.report
+    title = imported.name or report['settings']['label']
+    table = Table(title=title, title_justify='left', box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column('')
+    table.add_column('Frames', justify='right')
+    table.add_column('Which', overflow='fold')
+    table.add_row('offered', str(report['n_offered']), f'{report["n_atoms"]} atoms')
+    split = (
+        f'{report.get("n_train", 0)} train, {report.get("n_validation", 0)} validation, {report.get("n_test", 0)} test'
+    )
+    table.add_row('kept', str(report['n_kept']), split)
+    n_refused = report['n_offered'] - report['n_good']
+    table.add_row('refused', str(n_refused), 'for one reason or several:' if n_refused else '')
+    for reason, frames in report['found_frames'].items():
+        meaning = _REASONS[reason].format(**report['settings'])
+        table.add_row(f'  {reason}', str(len(frames)), f'{meaning}: {ranges(frames)}')
+    outliers = report['outlier_frames']
+    if outliers and not report['settings']['refuse_energy_outliers']:
+        kept = sorted(set(outliers) & set(report['kept_frames']))
+        meaning = _REASONS['energy_outlier'].format(**report['settings'])
+        table.add_row('flagged', str(len(outliers)), f'{meaning}: {ranges(outliers)}; {len(kept)} of them kept')
+    return table
+
+
+def report_lines(imported: Imported) -> list[str]:
+    """What the frames tell beside the refusals, and the node that holds them.
+
+    :param imported: the system.
+    """
+    report, lines = imported.report, []
+    if report['timestep_fs'] is not None:
+        ratio = '' if report['work_ratio'] is None else f'; energy change over work {report["work_ratio"]:.3f}'
+        lines.append(f'{report["timestep_fs"]:.3f} fs from frame to frame{ratio}')
+    fixed, choice = report['fixed_atoms'], report['settings']['fixed_atoms']
+    if fixed:
+        done = 'left out of the loss' if choice == 'mask' else 'trained on as they are'
+        lines.append(f'{len(fixed)} atoms without any force ({ranges(fixed)}): {done}')
+    lines.extend(f'Warning: {warning}' for warning in report['warnings'])
+    if imported.dataset is None:
+        return [*lines, 'No frame is left: no dataset.']
+    return [
+        *lines,
+        f'DatasetData<{imported.dataset.pk}> {imported.dataset.label}, {",".join(imported.dataset.type_map)}',
+    ]
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers in short: 0-4, 7, 9-12.
+
+    :param numbers: ascending.
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ', '.join(str(first) if first == last else f'{first}-{last}' for first, last in runs)
+
+
+@click.command('import-model')
+@click.argument('file', type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@PROFILE_DIR
+@PROFILE
+@TYPE_MAP
+@click.option('--label', default='', help='Name of the potential.')
+def import_model(file: Path, profile_dir: Path, profile: str | None, type_map: list[str] | None, label: str) -> None:
+    """Import a frozen model of DeePMD-kit (TensorFlow, FILE.pb) as a potential to start from.
+
+    Elements, cutoff and neighbour numbers are read off the model; a training may go on from it.
+    """
+    open_profile(profile_dir, profile)
+    from aiida_sis.calculations.import_data import import_potential
+
+    try:
+        potential = import_potential(file, type_map=type_map, label=label)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    facts = f'{potential.base.attributes.get("descriptor") or "unknown descriptor"}, {potential.rcut:g} Å'
+    click.echo(f'PotentialData<{potential.pk}> {",".join(potential.type_map)}: {facts}, sel {potential.sel}')

@@ -1,0 +1,78 @@
+"""`import-dataset` and `import-model`: what they print, store and refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import orm
+from aiida.manage.configuration import get_config
+from click.testing import CliRunner
+
+from aiida_sis.cli.cmd_import import ranges
+from aiida_sis.cli.root import main
+from aiida_sis.data.dataset import DatasetData
+
+
+def call(*arguments: Any) -> Any:
+    """Run the command line in the profile of the tests, on a wide terminal."""
+    profile = str(get_config().default_profile_name)
+    return CliRunner().invoke(main, [str(word) for word in (*arguments, '-p', profile)], env={'COLUMNS': '200'})
+
+
+@pytest.fixture
+def folder(deepmd_datasets: dict[str, DatasetData], tmp_path: Path) -> Path:
+    """Two DeePMD systems of 15 frames: an ion pair. The second has a frame 800 eV above and one pressed together."""
+    for name, dataset in deepmd_datasets.items():
+        dataset.write_npy(tmp_path / 'data' / name)
+    for key, frame, value in (('energy', 3, 800.0), ('coord', 8, None)):
+        path = tmp_path / 'data/aimd_1/set.000' / f'{key}.npy'
+        array = np.load(path)
+        if value is None:
+            array[frame, 3:6] = array[frame, :3] + 0.3
+        else:
+            array[frame] += value
+        np.save(path, array)
+    return tmp_path / 'data'
+
+
+def test_table_and_nodes(folder: Path) -> None:
+    result = call('import-dataset', folder, '--type-map', 'N,S,O,F,Li,H', '--seed', 2, '--label', 'pair')
+    assert result.exit_code == 0, result.output
+    lines = [line.split(maxsplit=2) for line in result.output.splitlines() if line.strip()]
+    assert ['kept', '15', '9 train, 3 validation, 3 test'] in [[*line[:2], *map(str.strip, line[2:])] for line in lines]
+    for words in (('refused', '2'), ('close_contact', '1'), ('energy_limit', '1'), ('flagged', '1'), ('kept', '13')):
+        assert words in [tuple(line[:2]) for line in lines]
+    assert 'reactions take it: 3' in result.output
+    assert 'covalent radii: 8' in result.output
+    found = orm.QueryBuilder().append(DatasetData, filters={'attributes.label': {'like': 'pair %'}}).all(flat=True)
+    assert sorted((node.label, node.n_frames) for node in found) == [('pair aimd_0', 15), ('pair aimd_1', 13)]
+    assert all(f'DatasetData<{node.pk}>' in result.output for node in found)
+    assert {tuple(node.type_map) for node in found} == {('N', 'S', 'O', 'F', 'Li', 'H')}
+
+
+def test_zero_forces_are_refused_in_the_words_of_the_command_line(folder: Path) -> None:
+    path = folder / 'aimd_0/set.000/force.npy'
+    forces = np.load(path)
+    forces[:, 6:12] = 0.0
+    np.save(path, forces)
+    result = call('import-dataset', folder / 'aimd_0')
+    assert result.exit_code == 1
+    assert '2 of 10 atoms' in result.output
+    assert '`--fixed-atoms mask`' in result.output
+    masked = call('import-dataset', folder / 'aimd_0', '--fixed-atoms', 'mask')
+    assert masked.exit_code == 0, masked.output
+    assert '2 atoms without any force (2-3): left out of the loss' in masked.output
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    result = call('import-dataset', tmp_path / 'nowhere')
+    assert result.exit_code == 1
+    assert 'does not exist' in result.output
+
+
+def test_ranges() -> None:
+    assert ranges([0, 1, 2, 5, 7, 8]) == '0-2, 5, 7-8'
+    assert ranges([]) == ''
