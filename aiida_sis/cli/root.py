@@ -12,7 +12,9 @@ from aiida_sis import __version__
 from aiida_sis.cli.cmd_build import build
 from aiida_sis.cli.cmd_demo import demo
 from aiida_sis.cli.cmd_doctor import doctor
+from aiida_sis.cli.cmd_import import import_dataset, import_model
 from aiida_sis.cli.cmd_plot import plot
+from aiida_sis.cli.cmd_rehearse import rehearse
 from aiida_sis.cli.cmd_setup import setup
 from aiida_sis.cli.cmd_status import status
 
@@ -25,5 +27,5 @@ def main() -> None:
     """Stability-indicated sampling with CP2K, DeePMD-kit and LAMMPS."""
 
 
-for command in (build, demo, doctor, plot, setup, status):
+for command in (build, demo, doctor, import_dataset, import_model, plot, rehearse, setup, status):
     main.add_command(command)
