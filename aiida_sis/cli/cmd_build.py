@@ -48,7 +48,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     def with_target(
         seed: int, output: Path | None, dry_run: bool, profile_dir: Path, profile: str | None, **options: Any
     ) -> None:
-        given = {key: value for key, value in options.items() if value is not None and value != ()}
+        given = {key: value for key, value in options.items() if value is not None and value is not False}
         command(Target(seed, output, dry_run, profile_dir, profile), **given)
 
     for option in (
@@ -102,7 +102,7 @@ def build() -> None:
 @_option('--cell', 'cell_angstrom', float, 'Edge of the cube of disordered lithium, in Å; with --atoms.')
 @click.option('--like-paper', is_flag=True, help='91 disordered atoms in a cube of 11 Å.')
 @_shared
-def bulk(target: Target, like_paper: bool, **parameters: Any) -> None:
+def bulk(target: Target, like_paper: bool = False, **parameters: Any) -> None:
     """Bulk lithium, bcc or disordered.
 
     For example: aiida-sis build bulk --repeat 4 --rattle 0.05
@@ -120,7 +120,7 @@ def bulk(target: Target, like_paper: bool, **parameters: Any) -> None:
     '--like-paper', is_flag=True, help='The slab of the interfaces alone: 54 atoms, 10.47 × 10.47 × 26.725 Å.'
 )
 @_shared
-def slab(target: Target, like_paper: bool, **parameters: Any) -> None:
+def slab(target: Target, like_paper: bool = False, **parameters: Any) -> None:
     """A lithium slab with (100) faces.
 
     For example: aiida-sis build slab --layers 8 --fixed-layers 2

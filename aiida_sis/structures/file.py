@@ -83,9 +83,9 @@ def _read(path: Path, index: int) -> Atoms:
         raise ValueError(
             f"The element '{error.args[0]}' in {path} is unknown: use symbols of the periodic table."
         ) from None
-    except IndexError:
+    except (IndexError, StopIteration):
         raise ValueError(f'{path} has no frame {index}: count from 0, or backwards from -1.') from None
-    except (ValueError, OSError, AssertionError, StopIteration) as error:
+    except (ValueError, OSError, AssertionError) as error:
         words = ' '.join(str(error).split()) or type(error).__name__
         raise ValueError(
             f'{path} could not be read ({words}): check that it is whole, or write it as extxyz.'
