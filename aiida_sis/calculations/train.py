@@ -13,10 +13,13 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
 from aiida_sis.core import deepmd
+from aiida_sis.core.model_file import read_model
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
 
-SETTINGS_KEYS = ('compress', 'weights', 'mask_fixed_atoms')
+SETTINGS_KEYS = ('compress', 'weights', 'mask_fixed_atoms', 'start')
+#: How a training starts from its parent, and the option of `dp train` that does it.
+STARTS = {'continue': '--init-frz-model', 'finetune': '--finetune'}
 
 
 class DeepmdTrainCalculation(CalcJob):
@@ -76,7 +79,9 @@ class DeepmdTrainCalculation(CalcJob):
             serializer=orm.to_aiida_type,
             help='compress (bool, default false): tabulate the model for faster MD. weights ({dataset: share}, sum 1): '
             'how often each dataset is drawn; default by its number of frames. mask_fixed_atoms (bool, default true): '
-            'leave the forces of atoms that were held in place out of the loss and of the errors.',
+            'leave the forces of atoms that were held in place out of the loss and of the errors. start (default '
+            '"continue"): go on with the weights and statistics of `parent`; "finetune": shift its energy of each '
+            'element to the new data first, for one pretrained at another level of theory (attention descriptors).',
         )
         inputs: Any = spec.inputs
         options = inputs['metadata']['options']
@@ -155,7 +160,7 @@ class DeepmdTrainCalculation(CalcJob):
                     dataset.write_npy(root / self.system(key, subset), subset, atom_pref=masked)
         written = [str(p.relative_to(root)) for p in (root / self.DATA_FOLDER).rglob('*') if p.is_file()]
 
-        commands = self._commands(bool(settings.get('compress', False)))
+        commands = self._commands(bool(settings.get('compress', False)), settings.get('start', 'continue'))
         calcinfo = CalcInfo()
         calcinfo.codes_info = commands
         calcinfo.codes_run_mode = CodeRunMode.SERIAL
@@ -184,9 +189,9 @@ class DeepmdTrainCalculation(CalcJob):
         """
         return f'{cls.DATA_FOLDER}/{key}/{subset}'
 
-    def _commands(self, compress: bool) -> list[CodeInfo]:
+    def _commands(self, compress: bool, how: str) -> list[CodeInfo]:
         """The commands in order; the model that MD will run is the one that is tested."""
-        start = ['--init-frz-model', self.PARENT_FILENAME] if 'parent' in self.inputs else []
+        start = [STARTS[how], self.PARENT_FILENAME] if 'parent' in self.inputs else []
         if 'restart_folder' in self.inputs:
             start = ['--restart', deepmd.CHECKPOINT_PREFIX]
         model = self.COMPRESSED_FILENAME if compress else FROZEN_FILENAME
@@ -260,13 +265,48 @@ def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -
     type_map = list(parameters['model']['type_map'])
     if parent.type_map != type_map:
         return f'`parent` has the type_map {parent.type_map}, but `parameters.model.type_map` is {type_map}.'
-    for descriptor in deepmd.descriptors(parameters):
-        sel = descriptor.get('sel')
-        wanted = sel if isinstance(sel, list) else [sel]
-        stored = parent.sel
-        if stored and sel is not None and stored != wanted and descriptor.get('type') != 'hybrid':
-            return f'`parent` was trained with sel {stored}; `parameters.model.descriptor.sel` is {wanted}: keep it.'
-        break
+    return _validate_network(parent, parameters) or _validate_start(inputs, parent)
+
+
+def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> str | None:
+    """The descriptor of the parent, as far as the parent knows it; of a hybrid only that it is one."""
+    if parent.training_filename == parent.model_filename and parent.compressed:
+        return '`parent` holds a compressed model alone, which cannot be trained further: give the frozen one.'
+    whole = parameters['model'].get('descriptor', {}).get('type')
+    if parent.descriptor and parent.descriptor != whole:
+        return (
+            f"`parent` has the descriptor '{parent.descriptor}', but `parameters.model.descriptor.type` is '{whole}'."
+        )
+    if whole == 'hybrid':
+        return None
+    descriptor = next(deepmd.descriptors(parameters), {})
+    sel, rcut = descriptor.get('sel'), descriptor.get('rcut')
+    wanted = sel if isinstance(sel, list) else [sel]
+    if parent.sel and sel is not None and parent.sel != wanted:
+        return f'`parent` was trained with sel {parent.sel}; `parameters.model.descriptor.sel` is {wanted}: keep it.'
+    if parent.rcut and rcut is not None and abs(parent.rcut - rcut) > 1e-9:
+        return (
+            f'`parent` was trained with rcut {parent.rcut:g}; `parameters.model.descriptor.rcut` is {rcut:g}: keep it.'
+        )
+    return None
+
+
+def _validate_start(inputs: Mapping[str, Any], parent: PotentialData) -> str | None:
+    """What DeePMD-kit's TensorFlow backend can fine-tune."""
+    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
+    if settings.get('start') != 'finetune':
+        return None
+    if parent.descriptor not in deepmd.FINETUNED:
+        return (
+            f"`settings.start` is 'finetune', which DeePMD-kit (TensorFlow) does for the descriptors "
+            f"{list(deepmd.FINETUNED)} only; `parent` has '{parent.descriptor}': use 'continue'."
+        )
+    with parent.base.repository.open(parent.training_filename, 'rb') as handle:
+        if not read_model(handle.read()).model:
+            return (
+                "`settings.start` is 'finetune', but `parent` does not hold its training input (DeePMD-kit 2.1.5 and "
+                "later write it into the model): use 'continue'."
+            )
     return None
 
 
@@ -280,6 +320,10 @@ def _validate_settings(inputs: Mapping[str, Any], datasets: Mapping[str, Dataset
         return f'`settings` has unknown keys {unknown}; known are {list(SETTINGS_KEYS)}.'
     if not isinstance(settings.get('mask_fixed_atoms', True), bool):
         return f'`settings.mask_fixed_atoms` is {settings["mask_fixed_atoms"]!r}; give true or false.'
+    if settings.get('start', 'continue') not in STARTS:
+        return f"`settings.start` is '{settings['start']}'; use one of {list(STARTS)}."
+    if settings.get('start') == 'finetune' and 'parent' not in inputs:
+        return "`settings.start` is 'finetune' but no `parent` is given: give the pretrained potential."
     weights = settings.get('weights')
     if not weights:
         return None

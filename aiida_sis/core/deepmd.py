@@ -22,6 +22,8 @@ RESERVED = (
     ('model', 'descriptor', 'seed'),
     ('model', 'fitting_net', 'seed'),
 )
+#: Descriptors of the models that the TensorFlow backend fine-tunes (`dp train --finetune`).
+FINETUNED = ('se_atten', 'se_atten_v2')
 _REMEDY = {
     'systems': 'give the data through the `datasets` namespace',
     'auto_prob': 'give the shares through `settings.weights`',

@@ -94,6 +94,11 @@ class PotentialData(orm.Data):
         return list(self.base.attributes.get('type_map'))
 
     @property
+    def descriptor(self) -> str:
+        """Type of the descriptor, e.g. ``se_e2_a``; empty if not known."""
+        return str(self.base.attributes.get('descriptor'))
+
+    @property
     def rcut(self) -> float:
         """Cutoff radius, Å."""
         return float(self.base.attributes.get('rcut'))

@@ -53,7 +53,7 @@ def parent(compressed: bool = False, **changed: Any) -> PotentialData:
     if compressed:
         files = {'model.pb': b'table', 'frozen.pb': b'graph'}
     facts = {'type_map': ['N', 'S', 'O', 'F', 'Li'], 'descriptor': 'se_e2_a', 'rcut': 6.0, 'sel': [4, 6, 12, 6, 4]}
-    return PotentialData(files=files, compressed=compressed, **{**facts, **changed}).store()
+    return PotentialData(**{'files': files, 'compressed': compressed, **facts, **changed}).store()
 
 
 def test_commands_of_a_first_training(inputs: dict[str, Any], prepare: Prepare) -> None:
@@ -103,6 +103,41 @@ def test_parent(inputs: dict[str, Any], prepare: Prepare, compressed: bool, file
     calcinfo, _ = prepare({**inputs, 'parent': node})
     assert calcinfo.codes_info[0].cmdline_params == ['train', 'input.json', '--init-frz-model', 'parent.pb']
     assert calcinfo.local_copy_list == [(node.uuid, filename, 'parent.pb')]
+
+
+def test_finetune(inputs: dict[str, Any], prepare: Prepare, deepmd_parameters: dict[str, Any]) -> None:
+    """Attention descriptors only, and a model that says what it was trained with."""
+    inputs['parent'], inputs['settings'] = parent(), orm.Dict({'start': 'finetune'})
+    message = validate_inputs(inputs, None) or ''
+    assert "['se_atten', 'se_atten_v2'] only" in message
+    assert "'se_e2_a'" in message
+    deepmd_parameters['model']['descriptor'] = {'type': 'se_atten', 'rcut': 6.0, 'rcut_smth': 0.5, 'sel': 30}
+    inputs['parameters'] = orm.Dict(deepmd_parameters)
+    facts = {'descriptor': 'se_atten', 'sel': [30]}
+    inputs['parent'] = parent(**facts)
+    assert 'does not hold its training input' in (validate_inputs(inputs, None) or '')
+    script = json.dumps(deepmd_parameters).encode()
+    inputs['parent'] = parent(files={'model.pb': b'train_attr/training_script\x12\x05Const' + script}, **facts)
+    assert validate_inputs(inputs, None) is None
+    calcinfo, _ = prepare(inputs)
+    assert calcinfo.codes_info[0].cmdline_params == ['train', 'input.json', '--finetune', 'parent.pb']
+    del inputs['parent']
+    assert 'no `parent`' in (validate_inputs(inputs, None) or '')
+
+
+@pytest.mark.parametrize(
+    ('changed', 'words'),
+    [
+        ({'descriptor': 'se_atten'}, 'se_atten'),
+        ({'rcut': 5.0}, 'rcut 5'),
+        ({'sel': [1, 1, 1, 1, 1]}, 'sel [1, 1, 1, 1, 1]'),
+        ({'compressed': True, 'files': {'model.pb': b'table'}}, 'compressed model alone'),
+    ],
+)
+def test_another_network_is_no_parent(inputs: dict[str, Any], changed: dict[str, Any], words: str) -> None:
+    facts = {'type_map': ['N', 'S', 'O', 'F', 'Li'], 'descriptor': 'se_e2_a', 'rcut': 6.0, 'sel': [4, 6, 12, 6, 4]}
+    inputs['parent'] = PotentialData(**{'files': {'model.pb': b'graph'}, **facts, **changed})
+    assert words in (validate_inputs(inputs, None) or '')
 
 
 def fix(dataset: DatasetData, sites: list[int]) -> DatasetData:
