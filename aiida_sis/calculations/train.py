@@ -252,6 +252,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         _validate_parent(inputs, parameters)
         or _validate_settings(inputs, datasets)
         or _validate_mask(inputs, parameters, datasets)
+        or _validate_compression(inputs, parameters)
     )
 
 
@@ -341,3 +342,9 @@ def _validate_mask(
     """A loss that can leave fixed atoms out, where there are any."""
     settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
     return deepmd.check_maskable(parameters['loss']) if masks_fixed_atoms(datasets, settings) else None
+
+
+def _validate_compression(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
+    """A model that can be compressed, where compression is asked for."""
+    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
+    return deepmd.check_compressible(parameters) if settings.get('compress') else None

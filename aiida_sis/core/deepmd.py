@@ -22,6 +22,13 @@ RESERVED = (
     ('model', 'descriptor', 'seed'),
     ('model', 'fitting_net', 'seed'),
 )
+#: Descriptors that DeePMD-kit's TensorFlow backend trains on energies and forces; the others need another backend.
+TRAINED = (
+    *('se_e2_a', 'se_a', 'se_e2_r', 'se_r', 'se_e3', 'se_at', 'se_a_3be', 'se_a_tpe', 'se_a_ebd', 'se_a_tpe_v2'),
+    *('se_a_ebd_v2', 'se_atten', 'dpa1', 'se_atten_v2', 'loc_frame', 'hybrid'),
+)
+#: Of these, the ones with attention.
+_ATTENTION = ('se_atten', 'dpa1', 'se_atten_v2')
 #: Descriptors of the models that the TensorFlow backend fine-tunes (`dp train --finetune`).
 FINETUNED = ('se_atten', 'se_atten_v2')
 _REMEDY = {
@@ -69,7 +76,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> str | None:
     if not type_map or not isinstance(type_map, Sequence) or len(set(type_map)) != len(type_map):
         return f'`parameters.model.type_map` is {type_map!r}; list each element of the whole run once, in order.'
     for part in descriptors(parameters):
-        message = _check_sel(part, len(type_map))
+        message = _check_type(part) or _check_sel(part, len(type_map))
         if message:
             return message
     steps = _lookup(parameters, ('training', 'numb_steps'))
@@ -78,10 +85,36 @@ def check_parameters(parameters: Mapping[str, Any]) -> str | None:
     return _ask_deepmd(parameters)
 
 
+def _check_type(descriptor: Mapping[str, Any]) -> str | None:
+    """DeePMD-kit's own check of the input passes the descriptors of every backend."""
+    kind = descriptor.get('type', 'se_e2_a')
+    if kind in TRAINED:
+        return None
+    return (
+        f"`parameters.model.descriptor.type` is '{kind}', which DeePMD-kit's TensorFlow backend does not have, and that is "
+        f'the one that trains here; use for example {", ".join(("se_e2_a", *_ATTENTION))}.'
+    )
+
+
+def check_compressible(parameters: Mapping[str, Any]) -> str | None:
+    """Find what keeps a model from being compressed, before it is trained.
+
+    :param parameters: training input.
+    :return: one sentence that names the input, its value and the remedy; None if all is well.
+    """
+    for part in descriptors(parameters):
+        if part.get('type') not in _ATTENTION:
+            continue
+        if part.get('attn_layer', 2) != 0:
+            return (
+                f'`parameters.model.descriptor.attn_layer` is {part.get("attn_layer", 2)}, and DeePMD-kit compresses '
+                'attention descriptors without attention layers only: use 0, or leave `settings.compress` out.'
+            )
+    return None
+
+
 def _check_sel(descriptor: Mapping[str, Any], n_types: int) -> str | None:
     """``auto`` changes with the data, and a model whose ``sel`` changed can't be trained further."""
-    if 'sel' not in descriptor and str(descriptor.get('type', '')).startswith('dpa'):
-        return None  # the nested blocks of DPA-2 and DPA-3 name it `nsel`, always a number
     sel = descriptor.get('sel')
     numbers = sel if isinstance(sel, list) else [sel]
     if not all(isinstance(number, int) and number >= 0 for number in numbers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,26 @@ def test_zero_forces_are_refused_in_the_words_of_the_command_line(folder: Path) 
     masked = call('import-dataset', folder / 'aimd_0', '--fixed-atoms', 'mask')
     assert masked.exit_code == 0, masked.output
     assert '2 atoms without any force (2-3): left out of the loss' in masked.output
+
+
+def test_model(aiida_profile: Any, tmp_path: Path) -> None:
+    script = {'model': {'type_map': ['O', 'Li'], 'descriptor': {'type': 'se_e2_a', 'rcut': 6.0, 'sel': [20, 40]}}}
+    path = tmp_path / 'old.pb'
+    path.write_bytes(b'train_attr/training_script\x12\x05Const' + json.dumps(script).encode())
+    result = call('import-model', path)
+    assert result.exit_code == 0, result.output
+    assert 'O,Li: se_e2_a, 6 Å, sel [20, 40]' in result.output
+    node = orm.load_node(int(result.output.split('<')[1].split('>')[0]))
+    assert (node.type_map, node.descriptor, node.rcut, node.sel) == (['O', 'Li'], 'se_e2_a', 6.0, [20, 40])
+    assert (node.label, node.generation, node.compressed) == ('old.pb', 0, False)
+    other = call('import-model', path, '--type-map', 'Li,O')
+    assert other.exit_code == 1
+    assert "has the type_map ['O', 'Li']" in other.output
+    path.write_bytes(b'graph')
+    assert 'give its type_map' in call('import-model', path).output
+    assert call('import-model', path, '--type-map', 'O,Li').exit_code == 0
+    path.rename(tmp_path / 'old.pth')
+    assert 'no frozen TensorFlow model' in call('import-model', tmp_path / 'old.pth').output
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

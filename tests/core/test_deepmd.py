@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,39 @@ def test_bad_parameters_are_named(deepmd_parameters: dict[str, Any], path: str, 
     assert message is not None
     for word in words:
         assert word in message
+
+
+ATTENTION = {'rcut': 6.0, 'rcut_smth': 0.5, 'sel': 30, 'neuron': [10, 20, 40], 'attn': 16}
+
+
+@pytest.mark.parametrize(
+    ('descriptor', 'words'),
+    [
+        ({'type': 'se_atten', **ATTENTION}, None),
+        ({'type': 'dpa1', **ATTENTION}, None),
+        ({'type': 'se_atten_v2', **ATTENTION}, None),
+        ({'type': 'se_atten', **ATTENTION, 'sel': 'auto'}, 'auto'),
+        ({'type': 'se_atten', **ATTENTION, 'attention': 16}, 'attention'),
+        ({'type': 'se_atten_v2', **ATTENTION, 'tebd_input_mode': 'concat'}, 'tebd_input_mode'),
+        ({'type': 'dpa2', 'repinit': {'rcut': 6.0, 'rcut_smth': 0.5, 'nsel': 30}}, "'dpa2'.*TensorFlow"),
+        ({'type': 'hybrid', 'list': [{'type': 'dpa3'}]}, "'dpa3'.*TensorFlow"),
+    ],
+)
+def test_descriptors(deepmd_parameters: dict[str, Any], descriptor: dict[str, Any], words: str | None) -> None:
+    deepmd_parameters['model']['descriptor'] = descriptor
+    message = deepmd.check_parameters(deepmd_parameters)
+    if words is None:
+        assert message is None
+    else:
+        assert re.search(words, message or ''), message
+
+
+def test_attention_is_not_compressed(deepmd_parameters: dict[str, Any]) -> None:
+    assert deepmd.check_compressible(deepmd_parameters) is None
+    deepmd_parameters['model']['descriptor'] = {'type': 'se_atten', **ATTENTION}
+    assert 'attn_layer` is 2' in (deepmd.check_compressible(deepmd_parameters) or '')
+    deepmd_parameters['model']['descriptor']['attn_layer'] = 0
+    assert deepmd.check_compressible(deepmd_parameters) is None
 
 
 def test_learning_curve(deepmd_files: Path) -> None:
