@@ -52,7 +52,7 @@ def test_defaults() -> None:
             r'interval_fs` \(0.1 fs\) is shorter than',
         ),
         (LEVELS | {'deviation': LEVELS['deviation'] | {'max_candidate': 3}}, 'did you mean `max_candidates`'),
-        (LEVELS | {'length_ps': 1e5}, r'would write 2000000 frames .*: make it at least 2000 fs'),
+        (LEVELS | {'length_ps': 1e5}, r'would write 2000000 frames .*: make it at least 1000 fs'),
         ({'t_next': {'rule': 'best'}}, '`t_next.rule` must be one of band, mean, offset'),
     ],
 )
