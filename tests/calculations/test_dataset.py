@@ -88,6 +88,30 @@ def test_stride_and_max_frames(aiida_profile: Any) -> None:
     assert report['n_good'] == 12
 
 
+@pytest.mark.parametrize('choice', ['farthest_point', 'entropy'])
+def test_choice_by_worth(aiida_profile: Any, choice: str) -> None:
+    """A frame that hardly differs from its neighbour is left out first."""
+    node = trajectory()
+    positions = node.get_array('positions').copy()
+    positions[[3, 5, 8]] = positions[[2, 4, 7]] + 1e-4
+    node.set_array('positions', positions)
+    outputs = call(node, choice=choice, max_frames=9)
+    kept = outputs['report']['kept_frames']
+    assert len(kept) == outputs['dataset'].n_frames == 9
+    assert all(len({a, b} & set(kept)) == 1 for a, b in ((2, 3), (4, 5), (7, 8)))
+    assert outputs['report']['settings']['choice'] == choice
+
+
+def test_choice_by_stride(aiida_profile: Any) -> None:
+    assert call(trajectory(), choice='stride', max_frames=5)['report']['kept_frames'] == [0, 3, 6, 9]
+
+
+def test_fixed_atoms_have_no_weight(aiida_profile: Any) -> None:
+    dataset = call(trajectory(), fixed_atoms=[2, 0])['dataset']
+    assert dataset.fixed_atoms == [0, 2]
+    assert call(trajectory())['dataset'].fixed_atoms == []
+
+
 def test_no_frame_left_gives_the_report_alone(aiida_profile: Any) -> None:
     outputs = call(trajectory(energies=np.full(12, np.nan)))
     assert 'dataset' not in outputs
@@ -100,6 +124,10 @@ def test_no_frame_left_gives_the_report_alone(aiida_profile: Any) -> None:
     [
         ({}, {'strides': 2}, 'strides'),
         ({'forces': None}, {}, 'FORCES'),
+        ({}, {'choice': 'best'}, 'must be one of every'),
+        ({}, {'choice': 'entropy'}, 'give `max_frames`'),
+        ({}, {'fixed_atoms': [0, 3]}, 'not among the sites 0 to 2'),
+        ({}, {'fixed_atoms': [0, 1, 2]}, 'no atom would be left'),
         ({'symbols': ('F', 'Na', 'F')}, {}, 'Na'),
         ({'forces': np.zeros((12, 2, 3))}, {}, 'forces has shape'),
     ],

@@ -77,6 +77,54 @@ def test_optimisation_input():
     assert 'DFT' not in fist['FORCE_EVAL']
 
 
+def test_fixed_atoms():
+    """They are counted from 1 in CP2K, in ranges, in both motions; a velocity of theirs is dropped."""
+    tree = cp2k.aimd_input(XTB, **AIMD, velocities=np.ones((9, 3)), fixed_atoms=(0, 1, 2, 5, 7, 8))
+    assert tree['MOTION']['CONSTRAINT'] == {'FIXED_ATOMS': {'LIST': '1..3 6 8..9'}}
+    lines = tree['FORCE_EVAL']['SUBSYS']['VELOCITY']['']
+    still = [number for number, line in enumerate(lines) if not any(map(float, line.split()))]
+    assert still == [0, 1, 2, 5, 7, 8]
+    optimisation = cp2k.optimisation_input(XTB, max_steps=7, max_force=0.05, fixed_atoms=[4])
+    assert optimisation['MOTION']['CONSTRAINT'] == {'FIXED_ATOMS': {'LIST': '5'}}
+    assert 'CONSTRAINT' not in cp2k.aimd_input(XTB, **AIMD)['MOTION']
+
+
+def test_replay_input():
+    """Each frame is a single point: the user's motion is left out, and the SCF starts from the frame before."""
+    fixed = {**XTB, 'MOTION': {'CONSTRAINT': {'FIXED_ATOMS': {'LIST': '1'}}}}
+    tree = cp2k.replay_input(fixed, n_frames=12, first_frame=4, walltime_s=99.6)
+    assert 'CONSTRAINT' not in tree['MOTION']
+    assert (tree['MOTION']['MD']['ENSEMBLE'], tree['MOTION']['MD']['STEPS']) == ('REFTRAJ', 8)
+    frames = tree['MOTION']['MD']['REFTRAJ']
+    assert (frames['FIRST_SNAPSHOT'], frames['LAST_SNAPSHOT']) == (5, 12)
+    assert 'CELL_FILE_NAME' not in frames
+    assert tree['FORCE_EVAL']['DFT']['QS'] == {'METHOD': 'XTB', 'EXTRAPOLATION': 'USE_PREV_WF'}
+    assert tree['GLOBAL']['WALLTIME'] == 100
+    variable = cp2k.replay_input({'FORCE_EVAL': {'METHOD': 'FIST'}}, n_frames=2, variable_cell=True)
+    assert variable['MOTION']['MD']['REFTRAJ']['CELL_FILE_NAME'] == 'aiida-reftraj.cell'
+    assert 'DFT' not in variable['FORCE_EVAL']
+
+
+def test_cost():
+    """What CP2K computed and how long it took, by its own account."""
+    output = text('finished', 'aiida.out')
+    assert cp2k_output.count_evaluations(output) == 5
+    series = cp2k_output.read_ener(text('finished', 'aiida-1.ener'))
+    assert series.seconds.sum() < cp2k_output.wall_seconds(output) < 600
+    assert cp2k_output.wall_seconds(text('truncated', 'aiida.out')) is None
+
+
+def test_a_label_never_gets_to_another_frame():
+    """Frames are told by CP2K's number and by their place; what is not one of those asked for is none."""
+    run = frames('finished')
+    asked = run.positions[1:4]
+    assert cp2k_output.match_frames(run, asked).tolist() == [-1, 0, 1, 2, -1]
+    assert cp2k_output.match_frames(run, asked[::-1]).tolist() == [-1, -1, 1, -1, -1]
+    assert cp2k_output.match_frames(run, asked[:, :-1]).tolist() == [-1] * 5
+    nothing = cp2k_output.read_frames('', '', '', '')
+    assert cp2k_output.match_frames(nothing, asked).tolist() == []
+
+
 @pytest.mark.parametrize(
     ('parameters', 'elements', 'words'),
     [

@@ -1,0 +1,176 @@
+"""Single points of the real CP2K on frames that exist already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida import engine, orm
+from ase.build import bulk
+from ase.io import read
+
+from aiida_sis.calculations.select import take_frames
+from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_sis.workflows.label import LabelWorkChain
+from aiida_sis.workflows.replay import ReplayWorkChain
+
+pytestmark = pytest.mark.real
+
+FILES = Path(__file__).parents[1] / 'files' / 'cp2k'
+GFN1_XTB: dict[str, Any] = {
+    'FORCE_EVAL': {
+        'METHOD': 'QUICKSTEP',
+        'DFT': {
+            'QS': {'METHOD': 'XTB', 'EPS_DEFAULT': 1e-12, 'XTB': {'DO_EWALD': True}},
+            'POISSON': {'EWALD': {'EWALD_TYPE': 'SPME', 'ALPHA': 0.35, 'GMAX': 25}},
+            'SCF': {
+                'EPS_SCF': 1e-7,
+                'MAX_SCF': 50,
+                'SCF_GUESS': 'MOPAC',
+                'OT': {'MINIMIZER': 'DIIS', 'PRECONDITIONER': 'FULL_SINGLE_INVERSE'},
+                'OUTER_SCF': {'MAX_SCF': 5, 'EPS_SCF': 1e-7},
+            },
+        },
+    }
+}
+SALT = {
+    'FORCE_EVAL': {
+        'METHOD': 'FIST',
+        'MM': {
+            'FORCEFIELD': {
+                'CHARGE': [{'ATOM': 'Na', 'CHARGE': 1.0}, {'ATOM': 'Cl', 'CHARGE': -1.0}],
+                'NONBONDED': {
+                    'BMHFT': [
+                        {'ATOMS': atoms, 'MAP_ATOMS': atoms, 'RCUT': 5.6} for atoms in ('NA NA', 'NA CL', 'CL CL')
+                    ]
+                },
+            },
+            'POISSON': {'EWALD': {'EWALD_TYPE': 'SPME', 'ALPHA': 0.4, 'GMAX': 32, 'O_SPLINE': 6}},
+        },
+    }
+}
+
+
+def inputs(real_codes, level_of_theory, type_map, **parameters) -> dict[str, Any]:
+    """What a label and a replay have in common."""
+    return {
+        'type_map': orm.List(type_map),
+        'seed': orm.Int(7),
+        'parameters': orm.Dict({'timestep_fs': 1.0, 'temperature_k': 300.0, **parameters}),
+        'cp2k': {
+            'cp2k': {
+                'code': real_codes['cp2k'],
+                'parameters': orm.Dict(level_of_theory),
+                'metadata': {
+                    'options': {
+                        'withmpi': False,
+                        'resources': {'num_machines': 1},
+                        'max_wallclock_seconds': 600,
+                    }
+                },
+            }
+        },
+    }
+
+
+def ion_pair() -> orm.StructureData:
+    """One LiFSI ion pair, optimised, in a cell of 9 Å."""
+    atoms = read(FILES / 'ion-pair.xyz')
+    atoms.set_cell([9.0, 9.0, 9.0])
+    atoms.set_pbc(True)
+    return orm.StructureData(ase=atoms)
+
+
+def salt_frames(n_frames: int, *, variable: bool = False) -> orm.TrajectoryData:
+    """Rattled rock salt of 64 atoms, 30 fs apart by its step ids."""
+    crystal = bulk('NaCl', 'rocksalt', a=5.64, cubic=True).repeat(2)
+    positions, cells = [], []
+    for number in range(n_frames):
+        atoms = crystal.copy()
+        atoms.set_cell(atoms.cell * (1 + 0.001 * number * variable), scale_atoms=True)
+        atoms.rattle(0.05, seed=number)
+        positions.append(atoms.positions)
+        cells.append(atoms.cell.array)
+    frames = orm.TrajectoryData()
+    frames.set_trajectory(
+        symbols=crystal.get_chemical_symbols(),
+        positions=np.array(positions),
+        cells=np.array(cells),
+        stepids=np.arange(n_frames) * 30,
+        velocities=np.ones((n_frames, 64, 3)),
+        pbc=(True, True, True),
+    )
+    return frames
+
+
+def test_frames_of_an_aimd_again(real_codes):
+    """The frames of an AIMD, taken out of their order in time, have the energies and forces that they had."""
+    both = inputs(real_codes, GFN1_XTB, ['N', 'S', 'O', 'F', 'Li'], length_fs=8.0)
+    aimd, node = engine.run_get_node(LabelWorkChain, structure=ion_pair(), **both)
+    assert node.is_finished_ok, node.exit_message
+    order = np.array([8, 0, 4, 1, 7])
+    frames = take_frames(aimd['trajectory'], order)
+    outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
+    assert node.is_finished_ok, node.exit_message
+    results, again = outputs['results'].get_dict(), outputs['trajectory']
+    assert results['route'] == 'replay'
+    assert (results['kept_frames'], results['n_single_points'], results['aimd_fs']) == (5, 5, 0.0)
+    assert results['seconds_per_step'] > 0
+    assert results['wall_seconds'] > results['seconds_per_step']
+    assert again.get_stepids().tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(again.get_positions(), frames.get_positions(), atol=1e-8)
+    difference = (again.get_array('energies') - frames.get_array('energies')) * HARTREE_TO_EV
+    assert np.abs(difference).max() < 1e-5
+    difference = (again.get_array('forces') - frames.get_array('forces')) * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
+    assert np.abs(difference).max() < 1e-4
+    assert outputs['dataset'].n_frames == 5
+
+
+def test_many_classical_frames(real_codes):
+    """A few hundred frames with the classical teacher: one job, every frame, the forces of the frame they stand for."""
+    frames = salt_frames(300)
+    both = inputs(real_codes, SALT, ['Na', 'Cl'])
+    outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['trajectory'].numsteps == outputs['results']['kept_frames'] == 300
+    np.testing.assert_allclose(outputs['trajectory'].get_positions(), frames.get_positions(), atol=1e-8)
+    assert sum(isinstance(child, orm.CalcJobNode) for child in node.called_descendants) == 1
+
+
+def test_variable_cells(real_codes):
+    """Each frame is computed in its own cell: its energy is that of the same frame alone."""
+    frames = salt_frames(4, variable=True)
+    both = inputs(real_codes, SALT, ['Na', 'Cl'])
+    outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
+    assert node.is_finished_ok, node.exit_message
+    np.testing.assert_allclose(outputs['trajectory'].get_cells(), frames.get_cells(), atol=1e-8)
+    alone, node = engine.run_get_node(ReplayWorkChain, frames=take_frames(frames, np.array([3])), **both)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['trajectory'].get_array('energies')[3] == pytest.approx(
+        alone['trajectory'].get_array('energies')[0], abs=1e-7
+    )
+
+
+def test_a_spoilt_frame_in_the_middle(real_codes):
+    """CP2K aborts at a frame whose atoms xTB can't charge; a second job labels the ones after it."""
+    pair = ion_pair().get_ase()
+    spoilt = pair.copy()
+    spoilt.positions[1] = spoilt.positions[2] + [0.5, 0.0, 0.0]
+    frames = orm.TrajectoryData()
+    frames.set_trajectory(
+        symbols=pair.get_chemical_symbols(),
+        positions=np.array([pair.positions, spoilt.positions, pair.positions + 0.01 * np.eye(10, 3)]),
+        cells=np.tile(pair.cell.array, (3, 1, 1)),
+        stepids=np.arange(3),
+        pbc=(True, True, True),
+    )
+    both = inputs(real_codes, GFN1_XTB, ['N', 'S', 'O', 'F', 'Li'])
+    outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
+    assert node.is_finished_ok, node.exit_message
+    results = outputs['results'].get_dict()
+    assert list(results['failed_frames']) == ['1']
+    assert 'atomic charges of xTB' in results['failed_frames']['1']
+    assert (results['n_offered'], results['kept_frames'], results['frames_not_computed']) == (3, 2, [])
+    assert outputs['trajectory'].get_stepids().tolist() == [0, 2]
