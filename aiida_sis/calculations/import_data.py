@@ -96,7 +96,9 @@ def import_datasets(
         outputs = dataset_from_file(
             orm.Dict(source), orm.List(elements), orm.Int(seed), orm.Dict({**options, 'label': label})
         )
-        imported.append(Imported(system.name, outputs.get('dataset'), outputs['report'].get_dict()))
+        dataset = outputs.get('dataset')
+        kept = dataset if isinstance(dataset, DatasetData) else None
+        imported.append(Imported(system.name, kept, outputs['report'].get_dict()))
     return imported
 
 

@@ -91,8 +91,8 @@ def _check_type(descriptor: Mapping[str, Any]) -> str | None:
     if kind in TRAINED:
         return None
     return (
-        f"`parameters.model.descriptor.type` is '{kind}', which DeePMD-kit's TensorFlow backend does not have, and that is "
-        f'the one that trains here; use for example {", ".join(("se_e2_a", *_ATTENTION))}.'
+        f"`parameters.model.descriptor.type` is '{kind}', which DeePMD-kit's TensorFlow backend does not have, and "
+        f'that is the one that trains here; use for example {", ".join(("se_e2_a", *_ATTENTION))}.'
     )
 
 
@@ -109,6 +109,12 @@ def check_compressible(parameters: Mapping[str, Any]) -> str | None:
             return (
                 f'`parameters.model.descriptor.attn_layer` is {part.get("attn_layer", 2)}, and DeePMD-kit compresses '
                 'attention descriptors without attention layers only: use 0, or leave `settings.compress` out.'
+            )
+        stripped = part.get('stripped_type_embedding') or part.get('tebd_input_mode', 'concat') == 'strip'
+        if part.get('type') != 'se_atten_v2' and not stripped:
+            return (
+                f'`parameters.model.descriptor.tebd_input_mode` is {part.get("tebd_input_mode", "concat")!r}, and '
+                "DeePMD-kit compresses 'strip' only: use that, or leave `settings.compress` out."
             )
     return None
 

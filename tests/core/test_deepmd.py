@@ -109,6 +109,8 @@ def test_attention_is_not_compressed(deepmd_parameters: dict[str, Any]) -> None:
     deepmd_parameters['model']['descriptor'] = {'type': 'se_atten', **ATTENTION}
     assert 'attn_layer` is 2' in (deepmd.check_compressible(deepmd_parameters) or '')
     deepmd_parameters['model']['descriptor']['attn_layer'] = 0
+    assert 'tebd_input_mode' in (deepmd.check_compressible(deepmd_parameters) or '')
+    deepmd_parameters['model']['descriptor']['tebd_input_mode'] = 'strip'
     assert deepmd.check_compressible(deepmd_parameters) is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
+from aiida_sis.calculations.import_data import import_potential
 from aiida_sis.calculations.train import DeepmdTrainCalculation
 from aiida_sis.data.dataset import DatasetData
 
@@ -89,3 +91,55 @@ def test_a_masked_training_does_not_see_the_forces_of_fixed_atoms(
     other = unmasked['learning_curve'].get_array('rmse_f_trn')
     assert np.abs(other - zero['learning_curve'].get_array('rmse_f_trn')).max() > 1e-3
     assert zero['learning_curve'].get_array('rmse_f_trn')[-1] > 0.1, 'the free atoms have errors that count'
+
+
+def shift(dataset: DatasetData, energy: float) -> DatasetData:
+    """The same frames with another zero of energy, as another level of theory has it."""
+    frames = dataset.get_frames()
+    frames.energies[:] += energy
+    types, split = dataset.get_array('atom_types'), dataset.get_array('split')
+    return DatasetData(**vars(frames), atom_types=types, type_map=dataset.type_map, split=split)
+
+
+def test_attention(
+    real_codes: dict[str, orm.InstalledCode],
+    deepmd_datasets: dict[str, DatasetData],
+    deepmd_parameters: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """DPA-1: trained, imported as somebody else's model, fine-tuned to another zero of energy, continued without."""
+    parameters = copy.deepcopy(deepmd_parameters)
+    parameters['training'].update(numb_steps=250, disp_freq=50)
+    parameters['model']['descriptor'] = {
+        'type': 'se_atten',
+        'rcut': 6.0,
+        'rcut_smth': 0.5,
+        'sel': 30,
+        'neuron': [10, 20, 40],
+        'axis_neuron': 4,
+        'attn': 16,
+        'attn_layer': 1,
+    }
+    inputs = {'code': real_codes['dp'], 'seed': orm.Int(1)}
+    first, node = run_get_node(
+        DeepmdTrainCalculation, datasets=deepmd_datasets, parameters=orm.Dict(parameters), **inputs
+    )
+    assert node.is_finished_ok, node.exit_message
+    (tmp_path / 'public.pb').write_bytes(first['potential'].base.repository.get_object_content('model.pb', 'rb'))
+    pretrained = import_potential(tmp_path / 'public.pb')
+    facts = ('type_map', 'descriptor', 'rcut', 'sel', 'compressed')
+    assert [getattr(pretrained, name) for name in facts] == [getattr(first['potential'], name) for name in facts]
+
+    parameters['training'].update(numb_steps=2, disp_freq=1)
+    parameters['learning_rate']['start_lr'] = 1e-4
+    inputs.update(parent=pretrained, parameters=orm.Dict(parameters))
+    inputs['datasets'] = {'other': shift(deepmd_datasets['aimd_1'], 50.0)}
+    errors = {}
+    for start in ('finetune', 'continue'):
+        outputs, node = run_get_node(DeepmdTrainCalculation, settings=orm.Dict({'start': start}), **inputs)
+        assert 'learning_curve' in outputs, node.exit_message
+        errors[start] = outputs['learning_curve'].get_array('rmse_e_trn')[0]
+        forces = outputs['learning_curve'].get_array('rmse_f_trn')[0]
+        assert forces < 1.1 * first['results']['force_rmse_ev_per_angstrom'], 'the weights of the parent are lost'
+    assert errors['continue'] == pytest.approx(5.0, abs=1.0), '50 eV on 10 atoms'
+    assert errors['finetune'] < 0.5
