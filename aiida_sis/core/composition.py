@@ -70,6 +70,16 @@ class Solution:
         mass = n_salt * self.salt_mass + n_solvent * self.solvent_mass
         return mass / volume * GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3
 
+    def room(self, n_salt: int, n_solvent: int) -> float:
+        """Give the volume that a mixture takes of its own accord.
+
+        :param n_salt: number of formula units of salt.
+        :param n_solvent: number of molecules of solvent.
+        :returns: in Å³.
+        """
+        molar = n_salt * self.salt_volume + n_solvent * self.solvent_mass / self.solvent_density
+        return molar * GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3
+
     def fill(self, concentration: float, volume: float, density: float | None = None) -> tuple[int, int]:
         """Find the numbers of salt and solvent that come nearest to a concentration and a density.
 

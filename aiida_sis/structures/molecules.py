@@ -47,7 +47,8 @@ def _free(atoms: Atoms) -> Atoms:
     return free
 
 
-# 1.06 g/cm³ is the density of DOL at 25 °C. 85 cm³/mol lies a little above the 79 cm³/mol of solid LiFSI (2.36 g/cm³).
+# 1.06 g/cm³ is the density of DOL at 25 °C. 85 cm³/mol is an estimate; with it the numbers of the paper's interfaces at
+# 1 M and 10 M follow from their concentrations.
 LIFSI_DOL = Solution(
     salt_mass=float(lifsi().get_masses().sum()),
     solvent_mass=float(dioxolane().get_masses().sum()),

@@ -60,6 +60,13 @@ def test_nearest_numbers(concentration: float, edge: float) -> None:
     assert n_solvent >= 0
 
 
+def test_room() -> None:
+    """What the estimated density fills, the mixture takes."""
+    volume = 20.0**3
+    assert LIFSI_DOL.room(*LIFSI_DOL.fill(4, volume)) == pytest.approx(volume, rel=0.02)
+    assert LIFSI_DOL.room(10, 0) == pytest.approx(10 * 85 / 0.602214, rel=1e-5)
+
+
 def test_given_density() -> None:
     """A density that is given sets the solvent."""
     n_salt, n_solvent = LIFSI_DOL.fill(1, 15.0**3, density=0.90)
