@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from scipy import constants
 
 # mol/L in one formula unit per Å³, and g/cm³ in one g/mol per Å³.
-MOLAR_PER_INVERSE_ANGSTROM3 = 1e27 / constants.N_A
-GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3 = 1e24 / constants.N_A
+MOLAR_PER_INVERSE_ANGSTROM3 = 1e27 / float(constants.N_A)
+GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3 = 1e24 / float(constants.N_A)
 
 
 @dataclass(frozen=True)

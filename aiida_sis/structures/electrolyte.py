@@ -107,6 +107,6 @@ def refuse_density(n_lifsi: int, n_dol: int, volume: float) -> None:
     if needed > HIGHEST_COMPRESSION * volume:
         raise PackingError(
             f'{n_lifsi} LiFSI and {n_dol} DOL do not fit into {volume:.0f} Å³, where they would have '
-            f'{LIFSI_DOL.density(n_lifsi, n_dol, volume):.2f} g/cm³: as a liquid they take {needed:.0f} Å³. Enlarge the '
-            'cell, lower the density, or pack fewer.'
+            f'{LIFSI_DOL.density(n_lifsi, n_dol, volume):.2f} g/cm³: as a liquid they take {needed:.0f} Å³. Enlarge '
+            'the cell, lower the density, or pack fewer.'
         )
