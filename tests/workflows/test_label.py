@@ -147,6 +147,8 @@ def test_normal(stage, inputs):
     job = next(child for child in node.called_descendants if isinstance(child, orm.CalcJobNode))
     assert outputs['trajectory'].uuid == job.outputs.output_trajectory.uuid
     assert (results['route'], results['aimd_fs'], results['kept_frames']) == ('direct', 9.0, 10)
+    assert (results['heating'], results['n_evaluations'], results['n_single_points']) == ('normal', 10, 0)
+    assert results['wall_seconds'] == pytest.approx(1.0)
     assert (outputs['dataset'].generation, outputs['dataset'].label) == (3, 'lif')
     labels = {link.link_label for link in node.base.links.get_outgoing().all()}
     assert {'aimd_1_input', 'aimd_1', 'dataset', 'summary'} <= labels
@@ -204,7 +206,7 @@ def test_hot_then_normal(stage, inputs):
     assert node.is_finished_ok, node.exit_message
     assert [one['verdict'] for one in results['aimds']] == ['hot', 'normal']
     assert (results['kept_frames'], results['aimd_fs']) == (16, 18.0)
-    assert results['possible_exotherm'] is False
+    assert (results['heating'], results['possible_exotherm']) == ('unphysical snapshot', False)
 
 
 def test_hot_again_may_be_an_exotherm(stage, inputs):
@@ -214,7 +216,7 @@ def test_hot_again_may_be_an_exotherm(stage, inputs):
     stage.aimd(HOT)
     _, results, node = run(inputs)
     assert node.is_finished_ok, node.exit_message
-    assert results['possible_exotherm'] is True
+    assert (results['heating'], results['possible_exotherm']) == ('possible exotherm', True)
     assert results['kept_frames'] == 12
     assert any('exotherm' in log.message for log in orm.Log.collection.get_logs_for(node))
 
@@ -254,12 +256,15 @@ def test_few_unconverged_frames(stage, inputs):
     [
         ({'type_map': ['Li']}, 'The structure holds F'),
         ({'velocities': {'velocities': np.ones((3, 3))}}, '(2, 3)'),
+        ({'parameters': {'fixed_atoms': [5]}}, 'fixed_atoms holds 5'),
     ],
 )
 def test_exit_201(inputs, changes, words):
     """The start must fit the run."""
     if 'type_map' in changes:
         inputs['type_map'] = orm.List(changes['type_map'])
+    elif 'parameters' in changes:
+        inputs['parameters'] = orm.Dict(changes['parameters'])
     else:
         inputs['velocities'] = orm.ArrayData(changes['velocities'])
     _, _, node = run(inputs)
