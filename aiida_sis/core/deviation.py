@@ -18,7 +18,7 @@ IntArray = NDArray[np.int64]
 DEVIATION_FILENAME = 'model_devi.out'
 CANDIDATES_FILENAME = 'candidates.lammpstrj'
 MAX_FRAMES = 100_000
-"""Most frames that may be written for the candidates to be chosen from; 200 atoms are about 25 kB a frame."""
+"""Most frames that may be written for the candidates to be chosen from; 200 atoms are about 30 kB a frame."""
 
 _COLUMNS = ('step', 'max_devi_f', 'avg_devi_f')
 
