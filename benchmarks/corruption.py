@@ -1,8 +1,7 @@
 """Show when a potential went wrong, long before the temperature said so.
 
-The last snapshots before a catastrophic point are labelled again, one by one, with the level of theory of the run
-(CP2K, REFTRAJ), and the
-error of the potential is drawn against the time. This is where the default margin of t_next comes from. Use:
+The last snapshots before a catastrophic point are labelled again, one by one, with the level of theory of the run, and
+the error of the potential is drawn against the time. This is where the default margin of t_next comes from. Use:
 `AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/corruption.py PK_OF_EXPLORE … -o docs/images/corruption.png`,
 with the PK of MD workchains that met a catastrophic point.
 """
@@ -18,14 +17,12 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 from aiida import orm
-from aiida.engine import calcfunction, run_get_node
-from aiida_cp2k.workchains import Cp2kBaseWorkChain
+from aiida.engine import run_get_node
 from numpy.typing import NDArray
 
-from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
-
-REFTRAJ = {'TRAJ_FILE_NAME': 'aiida-reftraj.xyz', 'EVAL_ENERGY_FORCES': True, 'EVAL_FORCES': True, 'FIRST_SNAPSHOT': 1}
-EACH = {'EACH': {'MD': 1}}
+from aiida_sis.calculations.dataset import frames_of
+from aiida_sis.calculations.select import select_replay_frames
+from aiida_sis.workflows.replay import ReplayWorkChain
 
 
 @dataclass(frozen=True)
@@ -46,55 +43,30 @@ class Errors:
     series: NDArray[np.float64]
 
 
-@calcfunction
-def thin(snapshots: orm.TrajectoryData, stride: orm.Int) -> orm.TrajectoryData:
-    """Take every n-th frame, counted from the last.
-
-    :param snapshots: the frames of an MD.
-    :param stride: n.
-    :returns: the frames with step ids from 0, as aiida-cp2k wants them.
-    """
-    keep = np.arange(snapshots.numsteps)[:: -stride.value][::-1]
-    thinned = orm.TrajectoryData()
-    thinned.set_trajectory(
-        symbols=snapshots.symbols,
-        positions=snapshots.get_positions()[keep],
-        cells=snapshots.get_cells()[keep],
-        stepids=np.arange(len(keep)),
-        times=snapshots.get_times()[keep],
-        pbc=[True, True, True],
-    )
-    thinned.set_array('forces', snapshots.get_array('forces')[keep])
-    return thinned
-
-
 def errors_of(explore: orm.WorkChainNode, stride: int) -> Errors:
     """Label the snapshots of an MD again.
 
     :param explore: an MD workchain that met a catastrophic point.
-    :param stride: label every n-th snapshot.
+    :param stride: label one snapshot in n.
     :returns: the errors of its potential.
     """
     sis = explore.caller
-    frames = thin(explore.outputs.snapshots, orm.Int(stride))
-    parameters = sis.inputs.label.cp2k.cp2k.parameters.get_dict()
-    parameters.setdefault('GLOBAL', {})['RUN_TYPE'] = 'MD'
-    md = {'ENSEMBLE': 'REFTRAJ', 'STEPS': frames.numsteps, 'REFTRAJ': REFTRAJ | {'LAST_SNAPSHOT': frames.numsteps}}
-    prints = {'TRAJECTORY': EACH, 'FORCES': EACH, 'CELL': EACH, 'RESTART': EACH}
-    parameters['MOTION'] = {'MD': md, 'PRINT': prints}
-    builder = Cp2kBaseWorkChain.get_builder()
-    builder.cp2k.code = sis.inputs.label.cp2k.cp2k.code
-    builder.cp2k.structure = frames.get_step_structure(0)
-    builder.cp2k.trajectory = frames
-    builder.cp2k.parameters = orm.Dict(parameters)
-    builder.cp2k.metadata.options = {'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1}, 'withmpi': False}
+    number = -(-explore.outputs.snapshots.numsteps // stride)
+    frames = select_replay_frames(explore.outputs.snapshots, orm.Dict({'n_frames': number, 'choice': 'even'}))
+    builder = ReplayWorkChain.get_builder()
+    builder.frames = frames
+    builder.type_map = sis.inputs.type_map
+    builder.seed = orm.Int(0)
+    builder.cp2k.cp2k.code = sis.inputs.label.cp2k.cp2k.code
+    builder.cp2k.cp2k.parameters = sis.inputs.label.cp2k.cp2k.parameters
+    builder.cp2k.cp2k.metadata.options = {
+        'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1},
+        'withmpi': False,
+    }
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
-    labels = outputs['output_trajectory']
-    number = frames.numsteps
-    forces = labels.get_array('forces')[-number:] * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
-    energies = labels.get_array('energies')[-number:] * HARTREE_TO_EV
-    times = frames.get_times()
+    teacher, kept = frames_of(outputs['trajectory']), outputs['trajectory'].get_stepids()
+    times = frames.get_times()[kept]
     series = explore.outputs.series
     nearest = [int(np.argmin(abs(series.get_array('time_ps') - time))) for time in times]
     watched = np.array([series.get_array('time_ps'), series.get_array('temperature')])
@@ -102,8 +74,8 @@ def errors_of(explore: orm.WorkChainNode, stride: int) -> Errors:
     return Errors(
         series=watched[:, watched[0] <= 600],
         before_fs=(explore.outputs.results['catastrophe']['time_ps'] - times) * 1000,
-        force=np.sqrt(((forces - frames.get_array('forces')) ** 2).mean(axis=(1, 2))),
-        energy=series.get_array('potential_energy')[nearest] - energies,
+        force=np.sqrt(((teacher.forces - frames.get_array('forces')[kept]) ** 2).mean(axis=(1, 2))),
+        energy=series.get_array('potential_energy')[nearest] - teacher.energies,
         temperature=series.get_array('temperature')[nearest],
     )
 

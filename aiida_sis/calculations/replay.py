@@ -45,7 +45,7 @@ def make_replay_input(
     :param max_seconds: time of the job in s; CP2K ends in good order when a tenth of it is left.
     :returns: CP2K input tree.
     """
-    cells = frames.get_cells()
+    cells = frames.get_array('cells')
     tree = replay_input(
         level_of_theory.get_dict(),
         n_frames=frames.numsteps,

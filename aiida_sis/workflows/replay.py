@@ -107,14 +107,14 @@ class ReplayWorkChain(LabellingWorkChain):
         name = self.ctx.runs[-1]
         node = self.ctx[f'{name}_node']
         folders = self.folders_of(name)
-        numbers = labelled_frames(self.ctx.frames, folders)[1] if folders else []
-        self.ctx.without_frame = 0 if len(numbers) else self.ctx.without_frame + 1
+        numbers = labelled_frames(self.ctx.frames, folders)[1].tolist() if folders else []
+        self.ctx.without_frame = 0 if numbers else self.ctx.without_frame + 1
         if node.is_finished_ok:
             self.ctx.next_frame = self.ctx.frames.numsteps
             return
         jobs = self.jobs_of(node)
         self.ctx.reason = self.stop_reason(node, jobs[-1] if jobs else None)
-        stopped_at = int(numbers[-1]) + 1 if len(numbers) else self.ctx.next_frame
+        stopped_at = numbers[-1] + 1 if numbers else self.ctx.next_frame
         self.report(f'{name}<{node.pk}> stopped at frame {stopped_at}: {self.ctx.reason}')
         if jobs and jobs[-1].exit_status in INTERRUPTED:
             self.ctx.next_frame = stopped_at

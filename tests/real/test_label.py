@@ -10,12 +10,14 @@ from aiida import engine, orm
 from ase.build import bulk
 from ase.io import read
 
+from aiida_sis.core.cp2k_output import read_ener
 from aiida_sis.core.units import (
     AMU_A2_PS2_TO_EV,
     BOLTZMANN_EV,
     HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM,
     HARTREE_TO_EV,
 )
+from aiida_sis.core.verdict import cp2k_degrees_of_freedom
 from aiida_sis.structures.demo import lif_dimer
 from aiida_sis.workflows.label import LabelWorkChain
 
@@ -125,6 +127,8 @@ def test_direct(cp2k, ion_pair):
     assert len(calls(node, orm.CalcFunctionNode)) == 3
     results = outputs['results'].get_dict()
     assert results['route'] == 'direct'
+    assert results['n_evaluations'] == 21
+    assert results['wall_seconds'] > 20 * results['seconds_per_step'] * 0.5
     assert results['aimd_fs'] == 20.0
     assert results['kept_frames'] == 21
     trajectory = outputs['trajectory']
@@ -226,6 +230,35 @@ def test_classical_salt(cp2k):
     assert node.is_finished_ok, node.exit_message
     assert outputs['results']['kept_frames'] == 11
     assert np.abs(outputs['dataset'].get_array('forces')[-1]).max() > 0.01
+
+
+def test_fixed_atoms(cp2k):
+    """They stay where they are, CP2K prints no force on them, and the dataset gives them no weight."""
+    salt = bulk('NaCl', 'rocksalt', a=5.64, cubic=True).repeat(2)
+    salt.rattle(0.02, seed=1)
+    fixed = list(range(8))
+    outputs, node = label(
+        cp2k,
+        orm.StructureData(ase=salt),
+        SALT,
+        type_map=['Na', 'Cl'],
+        length_fs=10.0,
+        fixed_atoms=fixed,
+        optimise_first=True,
+        optimisation={'max_steps': 3},
+    )
+    assert node.is_finished_ok, node.exit_message
+    trajectory = outputs['trajectory']
+    moved = np.abs(trajectory.get_positions() - salt.positions).max(axis=(0, 2))
+    assert moved[fixed].max() < 1e-8
+    assert moved[8:].min() > 1e-4
+    assert not trajectory.get_array('forces')[:, fixed].any()
+    assert outputs['dataset'].fixed_atoms == fixed
+    # CP2K's count of degrees of freedom, from the temperature it prints and the velocities it drew
+    last = max(calls(node, orm.CalcJobNode), key=lambda job: job.ctime).outputs.retrieved
+    series = read_ener(last.base.repository.get_object_content('aiida-1.ener'))
+    n_dof = 2 * series.kinetic[-1] * HARTREE_TO_EV / (BOLTZMANN_EV * series.temperatures[-1])
+    assert n_dof == pytest.approx(cp2k_degrees_of_freedom(64, 8), rel=1e-4)
 
 
 def test_pbe(cp2k):
