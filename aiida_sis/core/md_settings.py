@@ -14,6 +14,9 @@ from .stability import GUARD_FACTOR, T_NEXT_RULES, TNextRule
 THERMOSTATS = ('csvr', 'nose_hoover', 'none')
 AUTOMATIC_GRACE = 5.0
 """Grace time in units of the thermostat's time constant, where the start lies outside the window."""
+START_MARGIN = 0.05
+"""How far from the window's edges the start must be to count as inside, in units of its temperature: the first steps
+release what a minimisation has left."""
 
 
 class SettingsError(ValueError):
@@ -211,7 +214,8 @@ class MdSettings:
         """
         if self.grace_ps is not None:
             return self.grace_ps
-        if self.window_k[0] <= self.start_temperature(given) <= self.window_k[1]:
+        start = self.start_temperature(given)
+        if self.window_k[0] <= (1 - START_MARGIN) * start and (1 + START_MARGIN) * start <= self.window_k[1]:
             return 0.0
         return min(AUTOMATIC_GRACE * self.thermostat.time_constant_fs * 1e-3, 0.5 * self.length_ps)
 

@@ -6,7 +6,7 @@ A strategy is a function from one MD that met its catastrophic point to the labe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from aiida_sis.core.settings import Replica, SamplingSettings
 from aiida_sis.core.stability import canonical_band, degrees_of_freedom, kinetic_temperature
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain
+
+_WORKCHAINS: dict[str, type[WorkChain]] = {'label': LabelWorkChain, 'replay': ReplayWorkChain}
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,33 @@ class Catastrophe:
 class LabelTask:
     """One label to be submitted.
 
-    :param process: the workchain that makes it.
+    :param process: ``label`` (an AIMD) or ``replay`` (single points); a name, since a checkpoint holds no classes.
     :param replica: the system it belongs to and the temperature of its AIMD.
     :param inputs: what this label has for itself: a structure with velocities, or frames.
     """
 
-    process: type[WorkChain]
+    process: str
     replica: Replica
     inputs: dict[str, orm.Data] = field(default_factory=dict)
+
+    @property
+    def workchain(self) -> type[WorkChain]:
+        """The workchain that makes it."""
+        return _WORKCHAINS[self.process]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the task as the context of a workchain can keep it: a dataclass there would copy its nodes."""
+        replica = {'system': self.replica.system, 'temperature_k': self.replica.temperature_k}
+        return {'process': self.process, 'replica': replica, 'inputs': self.inputs}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LabelTask:
+        """Read a task from the context of a workchain.
+
+        :param values: what :meth:`as_dict` gave.
+        :returns: the task.
+        """
+        return cls(values['process'], Replica(**values['replica']), dict(values['inputs']))
 
 
 Strategy = Callable[[Catastrophe, SamplingSettings], list[LabelTask]]
@@ -66,7 +87,7 @@ def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTa
     inputs = {'structure': selected['structure']}
     if not is_hot(catastrophe, selected['structure'], selected['velocities']):
         inputs['velocities'] = selected['velocities']
-    return [LabelTask(LabelWorkChain, catastrophe.replica, inputs)]
+    return [LabelTask('label', catastrophe.replica, inputs)]
 
 
 def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
@@ -84,7 +105,7 @@ def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTa
         'choice': settings.replay_choice,
     }
     frames = select_replay_frames(catastrophe.node.outputs.snapshots, orm.Dict(wanted))
-    return [LabelTask(ReplayWorkChain, catastrophe.replica, {'frames': frames})]
+    return [LabelTask('replay', catastrophe.replica, {'frames': frames})]
 
 
 def burst_and_replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
@@ -108,7 +129,7 @@ def committee(catastrophe: Catastrophe, settings: SamplingSettings) -> list[Labe
     :returns: one label.
     """
     if 'candidates' in catastrophe.node.outputs:
-        return [LabelTask(ReplayWorkChain, catastrophe.replica, {'frames': catastrophe.node.outputs.candidates})]
+        return [LabelTask('replay', catastrophe.replica, {'frames': catastrophe.node.outputs.candidates})]
     return replay(catastrophe, settings)
 
 

@@ -140,12 +140,12 @@ class SisWorkChain(WorkChain):
             for number in range(own.initial_labels or 0):
                 replica = Replica(name, temperatures[number % len(temperatures)])
                 changes = {'length_fs': own.initial_length_fs, 'optimise_first': own.optimise_first}
-                self._submit_label(index, LabelTask(LabelWorkChain, replica, {'structure': structure}), changes)
+                self._submit_label(index, LabelTask('label', replica, {'structure': structure}), changes)
                 index += 1
 
     def label_next_starts(self) -> None:
         """Label what the strategy took from each catastrophe: an AIMD from t_next, frames of the MD, or both."""
-        for index, task in enumerate(self.ctx.tasks):
+        for index, task in enumerate(map(LabelTask.from_dict, self.ctx.tasks)):
             length = self.settings.system(task.replica.system).label_length_fs
             self._submit_label(index, task, {} if length is None else {'length_fs': length})
 
@@ -163,8 +163,8 @@ class SisWorkChain(WorkChain):
             exposed.cp2k.cp2k.parameters = orm.Dict(cp2k.merge(exposed.cp2k.cp2k.parameters.get_dict(), own.cp2k))
         key = f'label_g{generation}_{index}'
         exposed.metadata = {'call_link_label': key}
-        node = self.submit(task.process, **exposed)
-        self.report(f'generation {generation}: labelling {name}, {task.process.__name__}<{node.pk}>')
+        node = self.submit(task.workchain, **exposed)
+        self.report(f'generation {generation}: labelling {name}, {task.workchain.__name__}<{node.pk}>')
         self.to_context(**{key: node})
 
     def merge_labelled_data(self) -> ExitCode | None:
@@ -354,7 +354,7 @@ class SisWorkChain(WorkChain):
             n_mobile = len(self.inputs.systems[replica.system].sites) - len(settings.system(replica.system).fixed_atoms)
             catastrophe = Catastrophe(self.ctx[key], replica, n_mobile, sigmas)
             tasks += STRATEGIES[settings.sampling.strategy](catastrophe, settings.sampling)
-        self.ctx.tasks = tasks
+        self.ctx.tasks = [task.as_dict() for task in tasks]
         self.ctx.generation += 1
         return None
 

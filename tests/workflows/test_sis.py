@@ -11,6 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from aiida.orm.utils.serialize import serialize
 from plumpy.process_states import ProcessState
 
 from aiida_sis.core.settings import Replica
@@ -173,6 +174,7 @@ def test_catastrophe_leads_to_a_label_from_t_next(sis: tuple[SisWorkChain, Child
     assert not process.stages_remain()
     assert process.met_catastrophic_point()
     assert process.select_next_starts() is None
+    assert serialize(process.ctx), 'a daemon that is stopped here could not go on'
     process.label_next_starts()
     assert 'label_g1_1' not in children.inputs
     label = children.inputs['label_g1_0']
