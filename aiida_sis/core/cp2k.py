@@ -161,7 +161,8 @@ def replay_input(
     if variable_cell:
         frames |= {'VARIABLE_VOLUME': True, 'CELL_FILE_NAME': REPLAY_CELL_FILE}
     base = _quiet({key: value for key, value in level_of_theory.items() if key != 'MOTION'})
-    if _section(level_of_theory, 'FORCE_EVAL', 'DFT'):
+    dft = _section(level_of_theory, 'FORCE_EVAL', 'DFT')
+    if dft and 'KPOINTS' not in dft:  # beside k-points CP2K has extrapolations of its own
         base = merge({'FORCE_EVAL': {'DFT': {'QS': {'EXTRAPOLATION': 'USE_PREV_WF'}}}}, base)
     added: Tree = {
         'GLOBAL': {'RUN_TYPE': 'MD'},

@@ -100,6 +100,8 @@ def test_replay_input():
     assert 'CELL_FILE_NAME' not in frames
     assert tree['FORCE_EVAL']['DFT']['QS'] == {'METHOD': 'XTB', 'EXTRAPOLATION': 'USE_PREV_WF'}
     assert tree['GLOBAL']['WALLTIME'] == 100
+    with_kpoints = {'FORCE_EVAL': {'DFT': {'KPOINTS': {'SCHEME': 'GAMMA'}}}}
+    assert 'QS' not in cp2k.replay_input(with_kpoints, n_frames=2)['FORCE_EVAL']['DFT']
     variable = cp2k.replay_input({'FORCE_EVAL': {'METHOD': 'FIST'}}, n_frames=2, variable_cell=True)
     assert variable['MOTION']['MD']['REFTRAJ']['CELL_FILE_NAME'] == 'aiida-reftraj.cell'
     assert 'DFT' not in variable['FORCE_EVAL']
