@@ -38,7 +38,7 @@ def test_help_and_version() -> None:
     """Every command is there and explains itself."""
     result = CliRunner().invoke(main, ['--help'])
     assert result.exit_code == 0
-    for command in ('demo', 'doctor', 'plot', 'setup', 'status'):
+    for command in ('build', 'demo', 'doctor', 'import-dataset', 'import-model', 'plot', 'rehearse', 'setup', 'status'):
         assert command in result.output
         assert CliRunner().invoke(main, [command, '--help']).exit_code == 0
     assert __version__ in CliRunner().invoke(main, ['--version']).output
