@@ -146,3 +146,10 @@ def test_the_energy_may_tell_before_the_temperature() -> None:
 )
 def test_errors_by_their_meaning(message: str, bound: str | None) -> None:
     assert parse_log(f'{message}\n').error_bound == bound
+
+
+def test_the_expected_warning_of_fixed_atoms_is_left_out() -> None:
+    text = (FILES / 'stable' / 'log.lammps').read_text()
+    expected = 'WARNING: Temperature for thermo pressure is not for group all (src/src/thermo.cpp:569)\n'
+    assert parse_log(expected + text).warnings == parse_log(text).warnings
+    assert 'odd' in parse_log('WARNING: odd\n' + text).warnings
