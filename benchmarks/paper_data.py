@@ -16,12 +16,11 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction, submit
 from ase import Atoms
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
-from ase.units import fs
 
 from aiida_sis.calculations.import_data import import_datasets
 from aiida_sis.calculations.select import select_snapshot
-from aiida_sis.core.units import BOLTZMANN_EV
+from aiida_sis.core.stability import kinetic_temperature
+from aiida_sis.core.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.protocols import load_protocol
 from aiida_sis.workflows.train import TrainWorkChain
@@ -103,13 +102,13 @@ def start_of(dataset: orm.ArrayData, frame: orm.Int, temperature: orm.Float, see
     """
     frames = dataset.get_frames()
     atoms = Atoms(dataset.symbols, frames.coords[frame.value], cell=frames.cells[frame.value], pbc=True)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature.value, rng=np.random.default_rng(seed.value))
-    Stationary(atoms)
-    kinetic = 0.5 * (atoms.get_masses()[:, None] * atoms.get_velocities() ** 2).sum()
-    scale = np.sqrt(1.5 * (len(atoms) - 1) * BOLTZMANN_EV * temperature.value / kinetic)
+    masses = atoms.get_masses()[:, None]
+    drawn = np.random.default_rng(seed.value).normal(size=(len(atoms), 3))
+    drawn *= np.sqrt(BOLTZMANN_EV * temperature.value / (AMU_A2_PS2_TO_EV * masses))
+    drawn -= (masses * drawn).sum(axis=0) / masses.sum()
     velocities = orm.ArrayData()
-    # ASE's unit of time is Å·sqrt(u/eV).
-    velocities.set_array('velocities', scale * atoms.get_velocities() * 1000 * fs)
+    found = kinetic_temperature(dataset.symbols, drawn)
+    velocities.set_array('velocities', drawn * np.sqrt(temperature.value / found))
     return {'structure': orm.StructureData(ase=atoms), 'velocities': velocities}
 
 

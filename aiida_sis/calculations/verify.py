@@ -34,7 +34,7 @@ def compare_forces(trajectory: orm.TrajectoryData, labels: orm.TrajectoryData) -
         matched.append(near[0])
     squares = ((forces[matched] - teacher.forces) ** 2).mean(axis=(1, 2))
     errors = orm.ArrayData()
-    errors.set_array('time_ps', trajectory.get_times()[matched])
+    errors.set_array('time_ps', trajectory.get_array('times')[matched])
     errors.set_array('force_rmse', np.sqrt(squares))
     facts = {
         'force_rmse_ev_per_angstrom': float(np.sqrt(squares.mean())),
@@ -63,7 +63,7 @@ def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs:
     cells = np.concatenate([part[1] for part in sampled])
     begin = int(options['reference_skip'] * reference.numsteps)
     chosen = np.unique(np.linspace(begin, reference.numsteps - 1, options['n_frames']).astype(int))
-    truth = reference.get_positions()[chosen], reference.get_cells()[chosen]
+    truth = reference.get_positions()[chosen], reference.get_array('cells')[chosen]
     arrays, differences = orm.ArrayData(), {}
     for pair in combinations_with_replacement(sorted(set(symbols)), 2):
         r, of_potential = partial_rdf(coords, cells, symbols, pair, options['r_max'], options['n_bins'])
@@ -77,7 +77,7 @@ def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs:
 
 
 def _thin(run: orm.TrajectoryData, skip_ps: float, n_frames: int) -> tuple[Any, Any]:
-    late = np.flatnonzero(run.get_times() >= skip_ps)
+    late = np.flatnonzero(run.get_array('times') >= skip_ps)
     late = late if len(late) else np.arange(run.numsteps)
     chosen = late[np.unique(np.linspace(0, len(late) - 1, n_frames).astype(int))]
-    return run.get_positions()[chosen], run.get_cells()[chosen]
+    return run.get_positions()[chosen], run.get_array('cells')[chosen]

@@ -1,4 +1,4 @@
-"""``aiida-sis rehearse``: the loop with a teacher whose truth is known everywhere, and what it says of the stable MD."""
+"""``aiida-sis rehearse``: the loop with a teacher that is known everywhere, and what it says of the stable MD."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def show_rehearsal(node: orm.ProcessNode, run: orm.ProcessNode | None, console: 
     paths = export(run, folder)
     results = output_of(node, 'results')
     if results is not None and node.is_finished:
-        facts = results.get_dict()  # type: ignore[attr-defined]
+        facts = results.get_dict()
         for key, row in facts['forces'].items():
             console.print(
                 f'{key}: force RMSE against the teacher along the MD {row["force_rmse_ev_per_angstrom"]:.3f} eV/Å, '

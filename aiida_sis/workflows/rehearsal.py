@@ -140,7 +140,8 @@ class RehearsalWorkChain(WorkChain):
         failed = [node for node in (*runs.values(), self.ctx.teacher_md) if 'trajectory' not in node.outputs]
         if failed:
             return self._exit('ERROR_VERIFICATION_FAILED', failed[0].exit_message)
-        forces, errors = {}, {}
+        forces: dict[str, Any] = {}
+        errors: dict[str, orm.Data] = {}
         for key, node in runs.items():
             compared = compare_forces(self.ctx.sis.outputs.trajectories[key], node.outputs.trajectory)
             errors[key], forces[key] = compared['errors'], compared['results']

@@ -91,7 +91,7 @@ def fill_builder(
         if 'potential' not in continue_from.outputs:
             raise ValueError(f'The run {continue_from.pk} has no potential to continue from: wait for it to end.')
         datasets, potential = dict(continue_from.outputs.datasets), continue_from.outputs.potential
-    given = {'supporting': dict(supporting or {}), 'datasets': dict(datasets or {})}
+    given: dict[str, Any] = {'supporting': dict(supporting or {}), 'datasets': dict(datasets or {})}
     frames = list(given['datasets'].values())
     _fill_model(values['dp']['model'], {**systems, **given['supporting']}, frames, potential)
     known = {*systems, *given['supporting'], *(node.base.attributes.get('label') for node in frames)}
