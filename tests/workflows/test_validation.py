@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from aiida import orm
 from ase.build import molecule
 
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
-from aiida_sis.workflows.protocols import list_protocols, load_protocol
+from aiida_sis.workflows.protocols import _keep_systems, list_protocols, load_protocol
 from aiida_sis.workflows.sis import SisWorkChain
 
 
@@ -139,3 +140,50 @@ def test_clock_stands_nearest_to_the_code(stand_in_codes: dict[str, orm.Installe
     options = builder.explore.md.metadata.options
     assert options.prepend_text.splitlines()[0] == 'module load all'
     assert options.append_text.splitlines()[1] == 'rm big'
+
+
+@pytest.mark.parametrize(
+    ('settings', 'words'),
+    [
+        ({'systems': {'system': {'share': 0.6}, 'bulk': {'share': 0.6}}}, ('1.2', 'sum to 1')),
+        ({'systems': {'system': {'share': 1.0}}}, ("'bulk'", 'share')),
+        ({'systems': {'sytem': {'replicas': 2}}}, ("'systems.sytem'", "'system'")),
+        ({'systems': {'bulk': {'fixed_atoms': [10]}}}, ('bulk.fixed_atoms', '10', '0 to 9')),
+        ({'systems': {'bulk': {'fixed_atoms': list(range(9))}}}, ('bulk.fixed_atoms', 'fewer')),
+        ({'systems': {'system': {'temperatures_k': [300.0, 2000.0]}}}, ("'system'", '2000')),
+        ({'start': 'explore'}, ("'explore'", 'potential')),
+        ({'initial_labels': 0}, ('initial_labels', 'nothing to train on')),
+        ({'sampling': {'strategy': 'dpgen'}}, ('sampling.strategy', 'committee')),
+    ],
+)
+def test_roles_and_shares(
+    settings: dict[str, Any], words: tuple[str, ...], stand_in_codes: dict[str, orm.InstalledCode]
+) -> None:
+    """An explored system with a supporting one beside it."""
+    message = refusal(stand_in_codes, overrides={'sis': settings}, supporting={'bulk': lifsi_ion_pair()})
+    for word in words:
+        assert word in message, message
+
+
+def test_roles_that_leave_nothing_to_explore(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Supporting systems alone are data without a question."""
+    with pytest.raises(ValueError, match='nothing to explore'):
+        SisWorkChain.get_builder_from_protocol(stand_in_codes, {}, supporting={'bulk': lifsi_ion_pair()})
+
+
+def test_system_with_two_roles(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """It would be labelled twice."""
+    assert 'one role' in refusal(stand_in_codes, supporting={'system': lifsi_ion_pair()})
+
+
+def test_shares_of_a_protocol_are_scaled_to_the_systems_that_are_there(
+    stand_in_codes: dict[str, orm.InstalledCode],
+) -> None:
+    """What a protocol says of a system that the run lacks is left out."""
+    shares = {'a': {'share': 0.5}, 'b': {'share': 0.25}, 'c': {'share': 0.25}}
+    sis = {'systems': copy.deepcopy(shares)}
+    _keep_systems(sis, {'a', 'b'}, {})
+    assert sis['systems'] == {'a': {'share': pytest.approx(2 / 3)}, 'b': {'share': pytest.approx(1 / 3)}}
+    sis = {'systems': copy.deepcopy(shares)}
+    _keep_systems(sis, {'a', 'other'}, {})
+    assert sis['systems'] == {'a': {}}
