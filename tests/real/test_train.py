@@ -107,9 +107,13 @@ def test_attention(
     deepmd_parameters: dict[str, Any],
     tmp_path: Path,
 ) -> None:
-    """DPA-1: trained, imported as somebody else's model, fine-tuned to another zero of energy, continued without."""
+    """DPA-1: trained, imported as somebody else's model, fine-tuned to another zero of energy, continued without.
+
+    So short a training knows the energies, but hardly the forces (exit code 411), and its potential is attached all the
+    same; the forces must not change on the way through the import.
+    """
     parameters = copy.deepcopy(deepmd_parameters)
-    parameters['training'].update(numb_steps=250, disp_freq=50)
+    parameters['training'].update(numb_steps=200, disp_freq=100)
     parameters['model']['descriptor'] = {
         'type': 'se_atten',
         'rcut': 6.0,
@@ -124,22 +128,22 @@ def test_attention(
     first, node = run_get_node(
         DeepmdTrainCalculation, datasets=deepmd_datasets, parameters=orm.Dict(parameters), **inputs
     )
-    assert node.is_finished_ok, node.exit_message
+    assert node.is_finished_ok or node.exit_status == DeepmdTrainCalculation.exit_codes.ERROR_DIVERGED.status
+    learnt = first['learning_curve'].get_array('rmse_e_trn')
+    assert learnt[-1] < 0.2 * learnt[0]
     (tmp_path / 'public.pb').write_bytes(first['potential'].base.repository.get_object_content('model.pb', 'rb'))
     pretrained = import_potential(tmp_path / 'public.pb')
     facts = ('type_map', 'descriptor', 'rcut', 'sel', 'compressed')
     assert [getattr(pretrained, name) for name in facts] == [getattr(first['potential'], name) for name in facts]
 
-    parameters['training'].update(numb_steps=2, disp_freq=1)
-    parameters['learning_rate']['start_lr'] = 1e-4
+    parameters['training'].update(numb_steps=1, disp_freq=1)
+    parameters['learning_rate'].update(start_lr=1e-9, stop_lr=1e-10)  # so that only the start is seen
     inputs.update(parent=pretrained, parameters=orm.Dict(parameters))
     inputs['datasets'] = {'other': shift(deepmd_datasets['aimd_1'], 50.0)}
-    errors = {}
-    for start in ('finetune', 'continue'):
+    before = first['results']['per_dataset']['aimd_1']
+    for start, low, high in (('finetune', 0.0, 0.5), ('continue', 4.0, 6.0)):
         outputs, node = run_get_node(DeepmdTrainCalculation, settings=orm.Dict({'start': start}), **inputs)
-        assert 'learning_curve' in outputs, node.exit_message
-        errors[start] = outputs['learning_curve'].get_array('rmse_e_trn')[0]
-        forces = outputs['learning_curve'].get_array('rmse_f_trn')[0]
-        assert forces < 1.1 * first['results']['force_rmse_ev_per_angstrom'], 'the weights of the parent are lost'
-    assert errors['continue'] == pytest.approx(5.0, abs=1.0), '50 eV on 10 atoms'
-    assert errors['finetune'] < 0.5
+        assert 'results' in outputs, node.exit_message
+        after = outputs['results']['per_dataset']['other']
+        assert after['force_rmse_ev_per_angstrom'] == pytest.approx(before['force_rmse_ev_per_angstrom'], rel=1e-5)
+        assert low < after['energy_rmse_ev_per_atom'] < high, '50 eV on 10 atoms'
