@@ -1,9 +1,9 @@
 """Make the CP2K inputs of a protocol as a run would, and look at the first SCF iterations of each.
 
-It answers what a syntax check can't: does CP2K take the input, does the energy go down, how long is an iteration and how
-much memory does it need, before a cluster is asked for days. Use, with the codes of `aiida-sis setup`:
-`verdi run benchmarks/dry_run.py moderate --system interface --cp2k cp2k@localhost`. With `--iterations 0` the inputs are
-only written and checked for their syntax. Nothing is stored.
+It answers what a syntax check can't: does CP2K take the input, does the energy go down, how long is an iteration and
+how much memory does it need, before a cluster is asked for days. Use, with the codes of `aiida-sis setup`:
+`verdi run benchmarks/dry_run.py moderate --system interface --cp2k cp2k@localhost`. With `--iterations 0` the inputs
+are only written and checked for their syntax. Nothing is stored.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from aiida_sis.workflows.protocols import load_protocol
 
 BUILT: dict[str, tuple[str, dict[str, Any]]] = {
     'lithium': ('bulk', {'n_atoms': 91, 'cell_angstrom': 13.0}),
-    'electrolyte': ('electrolyte', {}),
-    'interface': ('interface', {}),
+    'electrolyte': ('electrolyte', {'n_lifsi': 1, 'n_dol': 21, 'cell_angstrom': 15.0}),
+    'interface': ('interface', {'n_lifsi': 1, 'n_dol': 13, 'cell_z_angstrom': 26.725}),
 }
 KINDS = ('aimd', 'optimisation')
 
