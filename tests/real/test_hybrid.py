@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from aiida import orm
-from aiida.engine import run_get_node
 from ase.build import bulk
 
 from aiida_sis.workflows.hybrid import HybridWorkChain
@@ -30,12 +29,13 @@ OVERRIDES: dict[str, Any] = {
 }
 
 
-def test_two_cycles_along_one_trajectory(real_codes: dict[str, orm.InstalledCode]) -> None:
+def test_two_cycles_along_one_trajectory(real_codes: dict[str, orm.InstalledCode], submit_and_await: Any) -> None:
     """AIMD, MD, AIMD, MD: each goes on where the one before it ended, with its velocities."""
     salt = orm.StructureData(ase=bulk('NaCl', 'rocksalt', a=5.64, cubic=True))
     builder = HybridWorkChain.get_builder_from_protocol(real_codes, salt, 'rehearsal', OVERRIDES, seed=5)
-    outputs, node = run_get_node(builder)
+    node = submit_and_await(builder, timeout=900)
     assert node.is_finished_ok, node.exit_message
+    outputs = node.outputs
     summary = outputs['summary'].get_dict()
     first, second = summary['cycles']
     assert (first['aimd_fs'], second['aimd_fs']) == (60.0, 20.0)

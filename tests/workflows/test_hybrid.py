@@ -11,6 +11,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from aiida.orm.utils.serialize import serialize
 from ase.build import bulk
 from plumpy.process_states import ProcessState
 
@@ -155,6 +156,7 @@ def run_cycle(process: HybridWorkChain, md: orm.WorkChainNode) -> None:
     process.run_molecular_dynamics()
     process.ctx[f'explore_c{cycle}'] = md
     assert process.find_next_start() is None
+    assert serialize(process.ctx), 'a daemon that is stopped here could not go on'
 
 
 def test_cycles_go_on_from_each_other(hybrid: tuple[HybridWorkChain, Children]) -> None:
