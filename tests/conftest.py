@@ -22,6 +22,8 @@ pytest_plugins = 'aiida.tools.pytest_fixtures'
 def aiida_profile(aiida_config: Any, aiida_profile_factory: Any) -> Iterator[Any]:
     """A temporary profile with the broker that a newcomer has, so that a daemon can run in it without a service."""
     with aiida_profile_factory(aiida_config, broker_backend='core.zeromq') as profile:
+        # A machine whose cores are all busy answers late.
+        aiida_config.set_option('daemon.timeout', 30, scope=profile.name)
         yield profile
 
 

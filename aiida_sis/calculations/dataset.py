@@ -59,6 +59,7 @@ def dataset_from_trajectory(
             refuse_energy_outliers=options['refuse_energy_outliers'],
             unconverged=tuple(options['unconverged_frames']),
         ),
+        list(trajectory.symbols),
     )
     kept = _choose(candidates, list(trajectory.symbols), report.kept, options, seed.value)
     facts = {**report.summary(), 'n_kept': len(kept), 'kept_frames': [int(i) for i in kept], 'settings': options}

@@ -198,8 +198,10 @@ def read_training(
         return JobReading(what, generation, detail='starting')
     columns = lines[0].lstrip('#').split()
     reading = dict(zip(columns, values, strict=False))
-    key = 'rmse_f_val' if 'rmse_f_val' in reading else 'rmse_f_trn'
-    detail = f'force error {reading[key]:.3f} eV/Å' if key in reading else ''
+    # Where fixed atoms are masked, DeePMD-kit calls the same error by the name of its other loss.
+    keys = ('rmse_f_val', 'rmse_pf_val', 'rmse_f_trn', 'rmse_pf_trn')
+    error = next((reading[key] for key in keys if key in reading), None)
+    detail = '' if error is None else f'force error {error:.3f} eV/Å'
     if total is not None and values[0] >= total:
         detail += ', freezing and testing'
     return JobReading(what, generation, values[0], total, 'steps', detail)

@@ -29,13 +29,13 @@ class Catastrophe:
 
     :param node: the exploration; it has ``results`` and ``snapshots``.
     :param replica: the system it explored and its temperature.
-    :param n_mobile: number of atoms that are not fixed.
+    :param fixed_atoms: numbers of the sites that do not move.
     :param hot_sigmas: canonical standard deviations above which a snapshot gives its place, but not its velocities.
     """
 
     node: orm.WorkChainNode
     replica: Replica
-    n_mobile: int
+    fixed_atoms: tuple[int, ...]
     hot_sigmas: float
 
 
@@ -151,9 +151,10 @@ def is_hot(catastrophe: Catastrophe, structure: orm.StructureData, velocities: o
     :param velocities: array ``velocities`` (n_atoms, 3) in Å/ps.
     :returns: whether it is.
     """
-    n_dof = degrees_of_freedom(catastrophe.n_mobile)
+    n_dof = degrees_of_freedom(len(structure.sites), len(catastrophe.fixed_atoms))
     limit = canonical_band(catastrophe.replica.temperature_k, n_dof, catastrophe.hot_sigmas)[1]
-    return kinetic_temperature(symbols_of(structure), velocities.get_array('velocities')) > limit
+    drawn = velocities.get_array('velocities')
+    return kinetic_temperature(symbols_of(structure), drawn, catastrophe.fixed_atoms) > limit
 
 
 def deviation_parameters(settings: SamplingSettings) -> dict[str, Any]:

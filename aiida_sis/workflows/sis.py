@@ -351,8 +351,8 @@ class SisWorkChain(WorkChain):
         tasks = []
         for key in self.ctx.catastrophes:
             replica = self._replica(key)
-            n_mobile = len(self.inputs.systems[replica.system].sites) - len(settings.system(replica.system).fixed_atoms)
-            catastrophe = Catastrophe(self.ctx[key], replica, n_mobile, sigmas)
+            fixed = settings.system(replica.system).fixed_atoms
+            catastrophe = Catastrophe(self.ctx[key], replica, fixed, sigmas)
             tasks += STRATEGIES[settings.sampling.strategy](catastrophe, settings.sampling)
         self.ctx.tasks = [task.as_dict() for task in tasks]
         self.ctx.generation += 1

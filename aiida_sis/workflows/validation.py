@@ -12,6 +12,7 @@ from aiida_sis.core.cp2k import check_elements, merge
 from aiida_sis.core.deepmd import check_parameters
 from aiida_sis.core.learning import training_parameters
 from aiida_sis.core.settings import SisSettings, check_systems, plan_replicas, read_settings
+from aiida_sis.workflows.sampling import deviation_parameters
 
 # Where each code is among the inputs, and the default plugins it may have; a LAMMPS that is registered for
 # aiida-lammps is
@@ -169,6 +170,7 @@ def _check_dynamics(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
                 'temperature_k': replica.temperature_k,
                 'window_k': list(stage.window_k),
                 'length_ps': stage.length_ps,
+                **deviation_parameters(settings.sampling),
             } | ({'fixed_atoms': list(fixed)} if fixed else {})
             parameters = orm.Dict(given | own)
             problem = md.validate_parameters(parameters, None)

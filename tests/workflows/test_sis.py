@@ -265,7 +265,7 @@ def test_catastrophe_beside_an_unreadable_md_is_used(sis: tuple[SisWorkChain, Ch
 
 def test_hot_snapshot_gives_its_place_only() -> None:
     """An AIMD that starts hotter than it may be would be thrown away at its first frame."""
-    catastrophe = Catastrophe(orm.WorkChainNode(), Replica('ion_pair', 300.0), n_mobile=10, hot_sigmas=5.0)
+    catastrophe = Catastrophe(orm.WorkChainNode(), Replica('ion_pair', 300.0), fixed_atoms=(), hot_sigmas=5.0)
     for speed, hot in ((30.0, True), (3.0, False)):
         velocities = orm.ArrayData()
         velocities.set_array('velocities', np.full((10, 3), speed))
