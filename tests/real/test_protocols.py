@@ -1,0 +1,134 @@
+"""The protocols for the paper's systems, read by the real CP2K."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiida import orm
+from aiida.engine import run
+from ase import Atoms
+from ase.build import bulk
+
+from aiida_sis.core import cp2k
+from aiida_sis.core.label import read_label_settings
+from aiida_sis.core.settings import read_settings
+from aiida_sis.structures.demo import lif_dimer
+from aiida_sis.workflows.protocols import load_protocol
+
+pytestmark = pytest.mark.real
+
+SYSTEMS = ('lithium', 'electrolyte', 'interface')
+
+
+def level_of_theory(protocol: str, system: str) -> dict[str, Any]:
+    """Give the level of theory that a run takes for one system."""
+    values = load_protocol(protocol)
+    return cp2k.merge(values['cp2k'], read_settings(values['sis']).system(system).cp2k)
+
+
+def write_job(code: orm.InstalledCode, tree: dict[str, Any], atoms: Atoms, folder: Path) -> Path:
+    """Let aiida-cp2k write the files of a job in `folder`, the present directory, and give their folder."""
+    builder = code.get_builder()
+    builder.structure = orm.StructureData(ase=atoms)
+    builder.parameters = orm.Dict(tree)
+    builder.metadata.options.resources = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+    builder.metadata.dry_run = True
+    builder.metadata.store_provenance = False
+    run(builder)
+    return max((folder / 'submit_test').iterdir())
+
+
+def call(code: orm.InstalledCode, folder: Path, *arguments: str) -> str:
+    """Run CP2K on one core and give what it prints."""
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    command = [str(code.filepath_executable), *arguments, 'aiida.inp']
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('system', SYSTEMS)
+@pytest.mark.parametrize('protocol', ['fast', 'moderate', 'paper'])
+def test_cp2k_reads_every_input(
+    protocol: str,
+    system: str,
+    real_codes: dict[str, orm.InstalledCode],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AIMD and optimisation: no keyword that this CP2K doesn't know, no value that it can't read."""
+    monkeypatch.chdir(tmp_path)
+    label = read_label_settings(load_protocol(protocol)['label'])
+    theory = level_of_theory(protocol, system)
+    inputs = {
+        'aimd': cp2k.aimd_input(
+            theory,
+            n_steps=label.n_steps,
+            timestep_fs=label.timestep_fs,
+            temperature_k=label.temperature_k,
+            time_constant_fs=label.thermostat_time_constant_fs,
+            seed=1,
+        ),
+        'optimisation': cp2k.optimisation_input(
+            theory, max_steps=label.optimisation.max_steps, max_force=label.optimisation.max_force
+        ),
+        'replay': cp2k.replay_input(theory, n_frames=2),
+    }
+    atoms = bulk('Li', cubic=True)
+    for name, tree in inputs.items():
+        printed = call(real_codes['cp2k'], write_job(real_codes['cp2k'], tree, atoms, tmp_path), '--check')
+        assert 'SUCCESS' in printed, f'{name}: {printed[-2000:]}'
+
+
+def test_check_finds_a_wrong_keyword(
+    real_codes: dict[str, orm.InstalledCode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check above can fail."""
+    monkeypatch.chdir(tmp_path)
+    tree = cp2k.merge(level_of_theory('paper', 'interface'), {'FORCE_EVAL': {'DFT': {'SCF': {'ADDED_MOSS': 3}}}})
+    printed = call(real_codes['cp2k'], write_job(real_codes['cp2k'], tree, bulk('Li'), tmp_path), '--check')
+    assert 'SUCCESS' not in printed
+    assert 'ADDED_MOSS' in printed
+
+
+@pytest.mark.parametrize(
+    ('protocol', 'system', 'atoms'),
+    [
+        ('moderate', 'interface', bulk('Li', 'bcc', a=3.51, cubic=True) * (2, 2, 1)),
+        ('moderate', 'electrolyte', None),
+        ('fast', 'lithium', bulk('Li', 'bcc', a=3.51, cubic=True) * (2, 2, 2)),
+        ('fast', 'electrolyte', None),
+    ],
+)
+def test_scf_of_every_level_of_theory(
+    protocol: str,
+    system: str,
+    atoms: Atoms | None,
+    real_codes: dict[str, orm.InstalledCode],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the syntax check can't see: OT, smearing and UKS as the protocol combines them converge on a few atoms.
+
+    The lithium has lost an atom, so that its electrons are odd in number. The grid is coarser than the protocol's. PBE with
+    UKS takes minutes: `benchmarks/dry_run.py`.
+    """
+    monkeypatch.chdir(tmp_path)
+    small = lif_dimer().get_ase() if atoms is None else atoms.copy()
+    if system == 'lithium':
+        del small[0]
+    tree = cp2k.merge(level_of_theory(protocol, system), {'GLOBAL': {'RUN_TYPE': 'ENERGY'}})
+    if 'MGRID' in tree['FORCE_EVAL']['DFT']:
+        tree['FORCE_EVAL']['DFT']['MGRID']['CUTOFF'] = 120
+    printed = call(real_codes['cp2k'], write_job(real_codes['cp2k'], tree, small, tmp_path), '-i')
+    assert re.search(r'SCF run converged in +\d+ steps', printed), printed[-3000:]
+    energy = float(re.findall(r'Total FORCE_EVAL \( QS \) energy \[a\.u\.\]: +(-?\d+\.\d+)', printed)[-1])
+    expected = {'moderate': -7.49, 'fast': -0.40}[protocol]
+    if system != 'electrolyte':
+        assert energy / len(small) == pytest.approx(expected, rel=0.05), 'hartree an atom of lithium'
+    else:
+        assert energy < 0
