@@ -1,4 +1,4 @@
-"""The protocols for the paper's systems, read by the real CP2K."""
+"""The protocols for the paper's systems, read by the real codes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 from aiida import orm
-from aiida.engine import run
+from aiida.engine import run, run_get_node
 from ase import Atoms
 from ase.build import bulk
 
+from aiida_sis.calculations.md import LammpsMdCalculation
+from aiida_sis.calculations.train import DeepmdTrainCalculation
 from aiida_sis.core import cp2k
 from aiida_sis.core.label import read_label_settings
 from aiida_sis.core.settings import read_settings
-from aiida_sis.structures.demo import lif_dimer
+from aiida_sis.data.dataset import DatasetData
+from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
+from aiida_sis.workflows.neighbours import suggest_sel
 from aiida_sis.workflows.protocols import load_protocol
 
 pytestmark = pytest.mark.real
@@ -130,3 +134,38 @@ def test_scf_of_every_level_of_theory(
     expected = {'moderate': -7.49, 'fast': -0.40}[protocol]
     if system != 'electrolyte':
         assert energy / len(small) == pytest.approx(expected, rel=0.05), 'hartree an atom of lithium'
+
+
+@pytest.mark.parametrize('protocol', ['fast', 'moderate'])
+def test_network_trains_and_runs(
+    protocol: str, real_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[str, DatasetData]
+) -> None:
+    """The first steps of the training and of the MD as the protocol has them; `paper` has the network of `moderate`."""
+    values = load_protocol(protocol)
+    parameters, pair = values['dp'], lifsi_ion_pair()
+    type_map = deepmd_datasets['aimd_0'].type_map
+    descriptor = parameters['model']['descriptor']
+    parameters['model']['type_map'] = type_map
+    descriptor['sel'] = suggest_sel([pair.get_ase()], type_map, descriptor['rcut'])
+    parameters['training'] |= {'numb_steps': 20, 'disp_freq': 10, 'save_freq': 10}
+    parameters['learning_rate']['decay_steps'] = 2
+    outputs, node = run_get_node(
+        DeepmdTrainCalculation,
+        code=real_codes['dp'],
+        parameters=orm.Dict(parameters),
+        datasets=deepmd_datasets,
+        seed=orm.Int(1),
+        settings=orm.Dict(values['train']['settings']),
+    )
+    assert node.exit_status in (0, 411), f'{node.exit_message}: 411 is what a network that has learnt nothing yet gives'
+    assert outputs['potential'].compressed is values['train']['settings']['compress']
+    wanted = {'temperature_k': 300.0, 'window_k': [0.0, 1e6], 'length_ps': 0.01}
+    found, node = run_get_node(
+        LammpsMdCalculation,
+        code=real_codes['lmp'],
+        structure=pair,
+        potential=outputs['potential'],
+        parameters=orm.Dict(values['md'] | wanted | {'trajectory_interval_ps': 0.005, 'thermo_interval_fs': 1.0}),
+        seed=orm.Int(1),
+    )
+    assert found['results']['n_steps_run'] == round(10.0 / values['md']['timestep_fs']), node.exit_message
