@@ -129,9 +129,11 @@ def run_cp2k(executable: str, folder: Path, iterations: int, seconds: float) -> 
             stderr=subprocess.STDOUT,
             env=environment,
         )
+        stopped = False
         while process.poll() is None:
             text = output.read_text(errors='replace')
             if len(scf_energies(text)) >= iterations or time.monotonic() - began > seconds:
+                stopped = True
                 process.terminate()
                 process.wait()
             time.sleep(1.0)
@@ -141,7 +143,7 @@ def run_cp2k(executable: str, folder: Path, iterations: int, seconds: float) -> 
         'energies': scf_energies(text)[:iterations],
         'cpu_s': used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime,
         'memory_mb': used.ru_maxrss / 1024,
-        'abort': abort_reason(text),
+        'abort': abort_reason(text) or ('' if stopped or not process.returncode else f'code {process.returncode}'),
     }
 
 
@@ -188,7 +190,8 @@ def main() -> None:
             folder = write_inputs(code, tree, atoms, options.folder / options.protocol / system / kind)
             if options.iterations == 0:
                 check = subprocess.run([executable, '--check', 'aiida.inp'], cwd=folder, capture_output=True, text=True)
-                print(f'{system:12} {kind:13} {len(atoms):5} {check.stdout.strip().splitlines()[-1]}')
+                words = 'the syntax is right' if 'SUCCESS' in check.stdout else check.stdout[-2000:]
+                print(f'{system:12} {kind:13} {len(atoms):5} {words}')
                 continue
             seen = run_cp2k(executable, folder, options.iterations, options.seconds)
             energies = ' '.join(f'{energy:.4f}' for energy in seen['energies'])
