@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.engine import run, run_get_node
@@ -19,6 +20,7 @@ from aiida_sis.calculations.train import DeepmdTrainCalculation
 from aiida_sis.core import cp2k
 from aiida_sis.core.label import read_label_settings
 from aiida_sis.core.settings import read_settings
+from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
 from aiida_sis.workflows.neighbours import suggest_sel
@@ -36,7 +38,9 @@ def level_of_theory(protocol: str, system: str) -> dict[str, Any]:
 
 
 def write_job(code: orm.InstalledCode, tree: dict[str, Any], atoms: Atoms, folder: Path) -> Path:
-    """Let aiida-cp2k write the files of a job in `folder`, the present directory, and give their folder."""
+    """Let aiida-cp2k write the files of a job and give their folder; it takes the present directory."""
+    folder.mkdir(exist_ok=True)
+    os.chdir(folder)
     builder = code.get_builder()
     builder.structure = orm.StructureData(ase=atoms)
     builder.parameters = orm.Dict(tree)
@@ -134,6 +138,29 @@ def test_scf_of_every_level_of_theory(
     expected = {'moderate': -7.49, 'fast': -0.40}[protocol]
     if system != 'electrolyte':
         assert energy / len(small) == pytest.approx(expected, rel=0.05), 'hartree an atom of lithium'
+
+
+@pytest.mark.parametrize('protocol', ['moderate', 'reactive'])
+def test_grid_is_fine_enough_for_fluorine(
+    protocol: str, real_codes: dict[str, orm.InstalledCode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hard core of F needs 1200 Ry, or a smoothed density for the functional: the labels are forces.
+
+    Without the protocol's `XC_GRID` the largest difference to 800 Ry without smoothing is several tenths of eV/Å.
+    """
+    monkeypatch.chdir(tmp_path)
+    forces = {}
+    for name in ('protocol', 'fine'):
+        tree = cp2k.merge(level_of_theory(protocol, 'electrolyte'), {'GLOBAL': {'RUN_TYPE': 'ENERGY_FORCE'}})
+        tree['FORCE_EVAL']['PRINT'] = {'FORCES': {'_': 'ON'}}
+        if name == 'fine':
+            del tree['FORCE_EVAL']['DFT']['XC']['XC_GRID']
+            tree['FORCE_EVAL']['DFT']['MGRID'] = {'CUTOFF': 800, 'REL_CUTOFF': 80}
+        folder = write_job(real_codes['cp2k'], tree, lif_dimer().get_ase(), tmp_path / name)
+        rows = re.findall(r'^ +\d+ +\d+ +[FLi]+ +(\S+) +(\S+) +(\S+)$', call(real_codes['cp2k'], folder, '-i'), re.M)
+        assert len(rows) == 4
+        forces[name] = np.array(rows, dtype=float) * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
+    assert np.abs(forces['protocol'] - forces['fine']).max() < 0.1
 
 
 @pytest.mark.parametrize('protocol', ['fast', 'moderate'])
