@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiida_sis.core.settings import LearningSchedule, nearest_key
+from aiida_sis.core.settings import LearningSchedule
 from aiida_sis.core.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS
+from aiida_sis.core.wording import one_sentence
 
 Floats = NDArray[np.float64]
 TIME_TOLERANCE_PS = 1e-7
@@ -98,17 +99,8 @@ def read_hybrid_settings(values: Mapping[str, Any]) -> HybridSettings:
     try:
         return HybridSettings.model_validate(dict(values))
     except ValidationError as exception:
-        error = exception.errors()[0]
-        path = '.'.join(str(part) for part in error['loc'])
-        if error['type'] == 'extra_forbidden':
-            model: type[BaseModel] = LearningSchedule if len(error['loc']) > 1 else HybridSettings
-            remedy = nearest_key(str(error['loc'][-1]), list(model.model_fields))
-            raise ValueError(f"The key '{path}' of the hybrid parameters is unknown: {remedy}") from None
-        if error['type'] == 'missing':
-            raise ValueError(f"The key '{path}' of the hybrid parameters is missing: there is no default.") from None
-        raise ValueError(
-            f"The value {error['input']!r} of '{path}' in the hybrid parameters is not valid: {error['msg']}."
-        ) from None
+        parts = {'learning': LearningSchedule}
+        raise ValueError(one_sentence(exception, HybridSettings, 'hybrid parameters', parts)) from None
 
 
 # ------------------------------------------------------------------------------------------------ the end of an AIMD

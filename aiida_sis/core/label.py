@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from aiida_sis.core.choice import BY_DESCRIPTOR, DATASET_CHOICES, EVERY, STRIDE
+from aiida_sis.core.wording import nearest_key
 
 #: Time in s that CP2K is given to start before its budget a step counts.
 START_ALLOWANCE_S = 120.0
@@ -168,8 +168,7 @@ def _unknown_key(given: Mapping[str, Any], schema: type, prefix: str) -> str | N
     known = [entry.name for entry in fields(schema)]
     for key, value in given.items():
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-            return f'parameters.{prefix}{key} is not known: did you mean {prefix}{near[0]}?'
+            return f'parameters.{prefix}{key} is not known: {nearest_key(str(key), known)}'
         if key in _GROUPS:
             if not isinstance(value, Mapping):
                 return f'parameters.{key} is {value!r}, but it must be a dictionary.'

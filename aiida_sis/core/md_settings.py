@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -10,6 +9,7 @@ from typing import Any
 
 from .deviation import MAX_FRAMES, DeviationSettings
 from .stability import GUARD_FACTOR, T_NEXT_RULES, TNextRule
+from .wording import nearest_key
 
 THERMOSTATS = ('csvr', 'nose_hoover', 'none')
 AUTOMATIC_GRACE = 5.0
@@ -245,9 +245,7 @@ def check_keys(given: Mapping[str, Any], valid: Iterable[str], where: str) -> No
     known = list(valid)
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
-            hint = f'did you mean `{near[0]}`?' if near else f'valid keys: {", ".join(known)}.'
-            raise SettingsError(f'`parameters` has the unknown key `{where}{key}`; {hint}')
+            raise SettingsError(f'`parameters` has the unknown key `{where}{key}`; {nearest_key(str(key), known)}')
 
 
 def number(value: Any, name: str, allow_zero: bool = False) -> float:

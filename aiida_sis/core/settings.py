@@ -6,13 +6,14 @@ here so that a misspelt key or an impossible value becomes one sentence instead 
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from aiida_sis.core.wording import nearest_key, one_sentence
 
 
 class _Strict(BaseModel):
@@ -213,7 +214,7 @@ def check_systems(
     known = {*explored, *supporting, *datasets}
     for name in settings.systems:
         if name not in known:
-            return f"The key 'systems.{name}' of the SIS parameters names no system: {nearest_key(name, list(known))}"
+            return f"The key 'systems.{name}' of the SIS parameters names no system: {nearest_key(name, known)}"
     shares = {name: own.share for name, own in settings.systems.items() if own.share is not None}
     if not shares:
         return None
@@ -261,7 +262,7 @@ def read_settings(values: Mapping[str, Any]) -> SisSettings:
     try:
         settings = SisSettings.model_validate(dict(values))
     except ValidationError as exception:
-        raise ValueError(_one_sentence(exception)) from None
+        raise ValueError(one_sentence(exception, SisSettings, 'SIS parameters', _PARTS)) from None
     problem = _widening_stage(settings.stages)
     if problem:
         raise ValueError(problem)
@@ -274,29 +275,6 @@ _PARTS: dict[str, type[BaseModel]] = {
     'sampling': SamplingSettings,
     'systems': SystemSettings,
 }
-
-
-def nearest_key(key: str, valid: list[str]) -> str:
-    """Name the valid key that a misspelt one was probably meant to be.
-
-    :param key: what the user wrote.
-    :param valid: the keys that exist.
-    :returns: the end of a sentence: a guess where one is near, else the list of keys.
-    """
-    close = difflib.get_close_matches(key, valid, n=1)
-    return f"did you mean '{close[0]}'?" if close else f'valid keys are {", ".join(sorted(valid))}.'
-
-
-def _one_sentence(exception: ValidationError) -> str:
-    error = exception.errors()[0]
-    path = '.'.join(str(part) for part in error['loc'])
-    if error['type'] == 'extra_forbidden':
-        parent = _PARTS.get(str(error['loc'][0]), SisSettings) if len(error['loc']) > 1 else SisSettings
-        remedy = nearest_key(str(error['loc'][-1]), list(parent.model_fields))
-        return f"The key '{path}' of the SIS parameters is unknown: {remedy}"
-    if error['type'] == 'missing':
-        return f"The key '{path}' of the SIS parameters is missing: give it in the protocol or in the overrides."
-    return f"The value {error['input']!r} of '{path}' in the SIS parameters is not valid: {error['msg']}."
 
 
 def _widening_stage(stages: tuple[Stage, ...]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiida_sis.core.settings import nearest_key
+from aiida_sis.core.wording import one_sentence
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -225,16 +225,7 @@ def read_parameters(model: type[ModelT], values: Mapping[str, Any], builder: str
     try:
         return model.model_validate(dict(values))
     except ValidationError as exception:
-        error = exception.errors()[0]
-    if error['type'] == 'value_error':
-        raise ValueError(str(error['ctx']['error']))
-    key = '.'.join(str(part) for part in error['loc'])
-    if error['type'] == 'extra_forbidden':
-        remedy = nearest_key(key, list(model.model_fields))
-        raise ValueError(f"The key '{key}' of the {builder} parameters is unknown: {remedy}")
-    raise ValueError(
-        f"The value {error['input']!r} of '{key}' in the {builder} parameters is not valid: {error['msg']}."
-    )
+        raise ValueError(one_sentence(exception, model, f'{builder} parameters')) from None
 
 
 def _refuse_fixed(fixed_layers: int, layers: int) -> None:

@@ -121,7 +121,7 @@ def velocities_of(shape: tuple[int, ...], name: str = 'velocities') -> orm.Array
 @pytest.mark.parametrize(
     ('changes', 'sentence'),
     [
-        (lambda: {'parameters': {'windw_k': 1}}, r'unknown key `windw_k`; did you mean `window_k`\?'),
+        (lambda: {'parameters': {'windw_k': 1}}, r"unknown key `windw_k`; did you mean 'window_k'"),
         (lambda: {'parameters': {'timestep_fs': -1}}, '`timestep_fs` must be > 0'),
         (lambda: {'parameters': {'length_ps': 0}}, '`length_ps` must be > 0'),
         (lambda: {'parameters': {'window_k': [400, 1500]}}, 'does not contain the target'),

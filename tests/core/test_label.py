@@ -27,8 +27,8 @@ SETTINGS = label.read_label_settings({'timestep_fs': 1.0, 'length_fs': 9.0})
     [
         ({}, None),
         ({'max_seconds_per_step': None, 'dataset': {'stride': 5}}, None),
-        ({'length': 10.0}, 'did you mean length_fs'),
-        ({'optimisation': {'max_step': 10}}, 'did you mean optimisation.max_steps'),
+        ({'length': 10.0}, "did you mean 'length_fs'"),
+        ({'optimisation': {'max_step': 10}}, "did you mean 'max_steps'"),
         ({'optimisation': 10}, 'must be a dictionary'),
         ({'length_fs': 0}, 'parameters.length_fs is 0'),
         ({'timestep_fs': -1.0}, 'parameters.timestep_fs is -1.0'),

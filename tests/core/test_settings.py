@@ -9,7 +9,6 @@ import pytest
 from aiida_sis.core.settings import (
     SisSettings,
     check_systems,
-    nearest_key,
     plan_replicas,
     read_settings,
     training_weights,
@@ -67,20 +66,15 @@ def test_bad_settings_are_refused_in_one_sentence(changes: dict[str, Any], words
         assert word in message
 
 
+SYSTEMS = {'interface': {'share': 0.474}, 'lithium': {'share': 0.263}, 'electrolyte': {'share': 0.263}}
+
+
 def test_missing_key_is_named() -> None:
     """A key without a default must be given."""
     values = settings()
     del values['stages']
     with pytest.raises(ValueError, match=r"'stages'.*missing"):
         read_settings(values)
-
-
-def test_nearest_key_lists_all_where_none_is_near() -> None:
-    """Without a near match the valid keys are listed."""
-    assert nearest_key('xyz', ['alpha', 'beta']) == 'valid keys are alpha, beta.'
-
-
-SYSTEMS = {'interface': {'share': 0.474}, 'lithium': {'share': 0.263}, 'electrolyte': {'share': 0.263}}
 
 
 def settings_of(**changes: Any) -> SisSettings:

@@ -284,7 +284,7 @@ def test_exit_202(inputs):
 
 def test_unknown_parameter(inputs):
     """A wrong key never becomes a process."""
-    with pytest.raises(ValueError, match='did you mean length_fs'):
+    with pytest.raises(ValueError, match="did you mean 'length_fs'"):
         run(inputs, length=3.0)
 
 

@@ -10,7 +10,8 @@ import yaml
 from aiida import orm
 from ase import Atoms
 
-from aiida_sis.core.settings import nearest_key, read_settings
+from aiida_sis.core.settings import read_settings
+from aiida_sis.core.wording import nearest_key
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import PotentialData
 from aiida_sis.workflows.neighbours import suggest_sel
@@ -132,10 +133,10 @@ def _check_overrides(overrides: Mapping[str, Any]) -> None:
     """
     for key in overrides:
         if key not in _SECTIONS:
-            raise ValueError(f"The override '{key}' is unknown: {nearest_key(key, list(_SECTIONS))}")
+            raise ValueError(f"The override '{key}' is unknown: {nearest_key(key, _SECTIONS)}")
     for key in overrides.get('train', {}):
         if key not in _TRAIN_KEYS:
-            raise ValueError(f"The override 'train.{key}' is unknown: {nearest_key(key, list(_TRAIN_KEYS))}")
+            raise ValueError(f"The override 'train.{key}' is unknown: {nearest_key(key, _TRAIN_KEYS)}")
     for section, keys in _SET_BY_SIS.items():
         for key in keys:
             if key in overrides.get(section, {}):
@@ -175,7 +176,7 @@ def _first_stage(sis: Mapping[str, Any]) -> dict[str, Any]:
 def _load_codes(codes: Mapping[str, orm.AbstractCode | str]) -> dict[str, orm.AbstractCode]:
     for key in codes:
         if key not in _CODES:
-            raise ValueError(f"The code key '{key}' is unknown: {nearest_key(key, list(_CODES))}")
+            raise ValueError(f"The code key '{key}' is unknown: {nearest_key(key, _CODES)}")
     missing = [key for key in _CODES if key not in codes]
     if missing:
         raise ValueError(

@@ -1,0 +1,45 @@
+"""One sentence for what is wrong with settings: which key, which value, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel, ValidationError
+
+__all__ = ('nearest_key', 'one_sentence')
+
+
+def nearest_key(key: str, valid: Iterable[str]) -> str:
+    """Name the valid key that a misspelt one was probably meant to be.
+
+    :param key: what the user wrote.
+    :param valid: the keys that exist.
+    :returns: the end of a sentence: a guess where one is near, else the list of keys.
+    """
+    known = sorted(valid)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f'valid keys are {", ".join(known)}.'
+
+
+def one_sentence(
+    exception: ValidationError, model: type[BaseModel], what: str, parts: Mapping[str, type[BaseModel]] | None = None
+) -> str:
+    """Say in one sentence what the first error of a validation is.
+
+    :param exception: what Pydantic raised.
+    :param model: the model that was read.
+    :param what: what the values are, such as ``SIS parameters``.
+    :param parts: the models of the keys that have keys themselves.
+    :returns: the sentence.
+    """
+    error = exception.errors()[0]
+    if not error['loc']:  # of a check of the whole model, which is a sentence itself
+        return str(error['ctx']['error']) if error['type'] == 'value_error' else error['msg']
+    path = '.'.join(str(part) for part in error['loc'])
+    if error['type'] == 'extra_forbidden':
+        parent = (parts or {}).get(str(error['loc'][0]), model) if len(error['loc']) > 1 else model
+        return f"The key '{path}' of the {what} is unknown: {nearest_key(str(error['loc'][-1]), parent.model_fields)}"
+    if error['type'] == 'missing':
+        return f"The key '{path}' of the {what} is missing: there is no default, so give it."
+    return f"The value {error['input']!r} of '{path}' in the {what} is not valid: {error['msg']}."
