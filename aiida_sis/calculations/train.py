@@ -108,6 +108,13 @@ class DeepmdTrainCalculation(CalcJob):
             help='Held-out errors (energy eV/atom, force eV/Å) over all test frames, per dataset and per element; '
             'number of steps, seconds, version, warnings.',
         )
+        spec.output(
+            'predictions',
+            valid_type=orm.ArrayData,
+            required=False,
+            help='For each dataset, at most 200 of its test frames, evenly chosen: `{dataset}__frames` (n,), their numbers '
+            'in the dataset; `{dataset}__energies` (n,) in eV and `{dataset}__forces` (n, n_atoms, 3) in eV/Å, as predicted.',
+        )
         spec.default_output_node = 'results'
         for status, label, message in (
             (301, 'ERROR_NO_TRAIN_OUTPUT', 'The output of `dp train` was not retrieved.'),
@@ -177,7 +184,8 @@ class DeepmdTrainCalculation(CalcJob):
             ]
         outputs = [str(command.stdout_name) for command in commands]
         calcinfo.retrieve_list = [deepmd.LEARNING_CURVE_FILENAME, *outputs]
-        calcinfo.retrieve_temporary_list = [FROZEN_FILENAME, self.COMPRESSED_FILENAME, f'{self.DETAIL_PREFIX}.f.out']
+        details = [f'{self.DETAIL_PREFIX}.{quantity}.out' for quantity in ('e', 'f')]
+        calcinfo.retrieve_temporary_list = [FROZEN_FILENAME, self.COMPRESSED_FILENAME, *details]
         return calcinfo
 
     @classmethod

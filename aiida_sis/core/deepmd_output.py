@@ -262,6 +262,25 @@ def split_detail(
     return errors
 
 
+def split_energies(table: FloatArray, n_frames: Mapping[str, int]) -> dict[str, FloatArray]:
+    """Predicted total energies of each system.
+
+    :param table: (n_rows, 2) of ``detail.e.out``, a row for each frame: reference and prediction, eV.
+    :param n_frames: system -> its frames, in the order they were tested in.
+    :return: system -> (n_frames,) prediction, eV.
+    :raises DeepmdOutputError: if the rows are not one for each frame.
+    """
+    if table.shape != (sum(n_frames.values()), 2):
+        raise DeepmdOutputError(
+            f'the energies of the test have the shape {table.shape}, not ({sum(n_frames.values())}, 2)'
+        )
+    energies, start = {}, 0
+    for system, number in n_frames.items():
+        energies[system] = table[start : start + number, 1]
+        start += number
+    return energies
+
+
 def force_rmse_per_element(errors: Mapping[str, FloatArray], symbols: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Force error of each element, eV/Å: which chemistry the potential has not understood.
 

@@ -19,6 +19,8 @@ from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
 
 MODEL_FILENAME = 'model.pb'
+#: Frames of each dataset whose prediction is kept: enough for a figure, whatever the size of the data.
+MOST_PREDICTED = 200
 #: A force error above this share of the forces themselves says that the potential has none.
 NO_FORCES = 0.98
 
@@ -166,6 +168,8 @@ class DeepmdTrainParser(Parser):
         masked = masks_fixed_atoms(dict(self.node.inputs.datasets.items()), self._settings())
         free = {s: d.atom_weights > 0 if masked else np.ones(d.n_atoms, bool) for s, d in datasets.items()}
         details = self._details(datasets, free)
+        if details is not None:
+            self._predictions(datasets)
         if masked:
             if details is None:
                 reason = 'without its details the force error of the free atoms is not known'
@@ -201,6 +205,27 @@ class DeepmdTrainParser(Parser):
         except (OSError, output.DeepmdOutputError) as error:
             self.results['warnings'].append(f'no force error per element: {error}')
             return None
+
+    def _predictions(self, datasets: dict[str, DatasetData]) -> None:
+        """What the potential says of held-out frames, whose labels are in the datasets already."""
+        counts = {system: dataset.n_test for system, dataset in datasets.items()}
+        texts = {quantity: self.temporary / f'{Train.DETAIL_PREFIX}.{quantity}.out' for quantity in ('e', 'f')}
+        try:
+            energies = output.split_energies(output.parse_detail(texts['e'].read_text()), counts)
+            rows = output.parse_detail(texts['f'].read_text())[:, 3:].astype(np.float32)
+        except (OSError, output.DeepmdOutputError) as error:
+            self.results['warnings'].append(f'no predictions of single frames: {error}')
+            return
+        arrays, start = {}, 0
+        for system, dataset in datasets.items():
+            stop = start + dataset.n_test * dataset.n_atoms
+            forces, start = rows[start:stop].reshape(dataset.n_test, dataset.n_atoms, 3), stop
+            kept = np.linspace(0, dataset.n_test - 1, min(dataset.n_test, MOST_PREDICTED)).round().astype(int)
+            key = system.split('/')[1]
+            arrays[f'{key}__frames'] = dataset.get_split('test')[kept]
+            arrays[f'{key}__energies'] = energies[system][kept]
+            arrays[f'{key}__forces'] = forces[kept]
+        self.out('predictions', orm.ArrayData(arrays))
 
 
 def _per_dataset(errors: output.SystemErrors) -> dict[str, Any]:

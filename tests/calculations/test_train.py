@@ -86,7 +86,7 @@ def test_nothing_is_stored_twice(inputs: dict[str, Any], prepare: Prepare) -> No
     calcinfo, folder = prepare(inputs)
     written = {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
     assert written - set(calcinfo.provenance_exclude_list) == {'input.json', 'test_systems.txt'}
-    assert calcinfo.retrieve_temporary_list == ['frozen.pb', 'compressed.pb', 'detail.f.out']
+    assert calcinfo.retrieve_temporary_list == ['frozen.pb', 'compressed.pb', 'detail.e.out', 'detail.f.out']
 
 
 def test_compression_tests_what_lammps_will_run(inputs: dict[str, Any], prepare: Prepare) -> None:

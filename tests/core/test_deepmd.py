@@ -252,6 +252,15 @@ def test_details_agree_with_the_log(deepmd_files: Path) -> None:
         assert replaced.force_mae == pytest.approx(system.force_mae, rel=1e-5)
 
 
+def test_energies_of_each_system(deepmd_files: Path) -> None:
+    """The rows follow the order of the test; another number of frames is refused."""
+    table = output.parse_detail((deepmd_files / 'finished/detail.e.out').read_text())
+    energies = output.split_energies(table, {'first': 3, 'second': 3})
+    np.testing.assert_array_equal(np.concatenate([energies['first'], energies['second']]), table[:, 1])
+    with pytest.raises(output.DeepmdOutputError, match=r'shape \(6, 2\), not \(5, 2\)'):
+        output.split_energies(table, {'first': 5})
+
+
 def test_details_leave_fixed_atoms_out(deepmd_files: Path) -> None:
     """A fixed atom may be wrong by any amount; the other system keeps all its atoms."""
     table, forces, symbols = details(deepmd_files)

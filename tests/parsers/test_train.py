@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
@@ -53,8 +54,8 @@ def parse(
         temporary.mkdir()
         if model:
             (temporary / 'frozen.pb').write_bytes(b'frozen graph')
-        if (kept / 'detail.f.out').exists():
-            shutil.move(kept / 'detail.f.out', temporary / 'detail.f.out')
+        for path in kept.glob('detail.*.out'):
+            shutil.move(path, temporary / path.name)
         for name in without:
             ((kept / name) if (kept / name).exists() else (temporary / name)).unlink()
         for name, change in (replace or {}).items():
@@ -94,6 +95,32 @@ def test_finished(parse: Callable[..., Parsed]) -> None:
     curve = outputs['learning_curve']
     assert {'step', 'lr', 'rmse_f_val', 'rmse_f_trn'} <= set(curve.get_arraynames())
     assert curve.get_array('step')[-1] == 500
+
+
+def test_predictions_stand_beside_the_labels(
+    parse: Callable[..., Parsed], deepmd_datasets: dict[str, DatasetData]
+) -> None:
+    """What is kept of single frames gives, with the labels of the datasets, the errors that DeePMD-kit reports."""
+    outputs, _ = parse('finished')
+    predictions = outputs['predictions']
+    for key, dataset in deepmd_datasets.items():
+        numbers, energies, forces = (
+            predictions.get_array(f'{key}__{name}') for name in ('frames', 'energies', 'forces')
+        )
+        assert numbers.tolist() == dataset.get_split('test').tolist()
+        errors = outputs['results']['per_dataset'][key]
+        energy = np.sqrt(np.mean(((energies - dataset.get_array('energies')[numbers]) / dataset.n_atoms) ** 2))
+        force = np.sqrt(np.mean((forces - dataset.get_array('forces')[numbers]) ** 2))
+        assert energy == pytest.approx(errors['energy_rmse_ev_per_atom'], rel=1e-5)
+        assert force == pytest.approx(errors['force_rmse_ev_per_angstrom'], rel=1e-5)
+
+
+def test_missing_energies_are_a_warning(parse: Callable[..., Parsed]) -> None:
+    outputs, node = parse('finished', without=('detail.e.out',))
+    assert node.is_finished_ok, node.exit_message
+    assert 'predictions' not in outputs
+    assert outputs['results']['per_element']
+    assert 'no predictions of single frames' in outputs['results']['warnings'][0]
 
 
 def _fix(dataset: DatasetData, sites: tuple[int, ...]) -> DatasetData:
@@ -180,8 +207,8 @@ def test_failed(parse: Callable[..., Parsed]) -> None:
     ('without', 'label', 'attached'),
     [
         (('train.out',), 'ERROR_NO_TRAIN_OUTPUT', {'results'}),
-        (('lcurve.out',), 'ERROR_NO_LEARNING_CURVE', {'results', 'potential'}),
-        (('frozen.pb',), 'ERROR_NO_MODEL', {'results', 'learning_curve'}),
+        (('lcurve.out',), 'ERROR_NO_LEARNING_CURVE', {'results', 'potential', 'predictions'}),
+        (('frozen.pb',), 'ERROR_NO_MODEL', {'results', 'learning_curve', 'predictions'}),
         (('test.out',), 'ERROR_NO_TEST_OUTPUT', {'results', 'learning_curve', 'potential'}),
     ],
 )
@@ -214,7 +241,7 @@ def test_compressed(parse: Callable[..., Parsed]) -> None:
 def test_unreadable_learning_curve(parse: Callable[..., Parsed]) -> None:
     outputs, node = parse('finished', replace={'lcurve.out': 'nothing'})
     assert node.exit_status == EXIT.ERROR_LEARNING_CURVE_UNREADABLE.status
-    assert set(outputs) == {'results', 'potential'}
+    assert set(outputs) == {'results', 'potential', 'predictions'}
     assert outputs['results']['force_rmse_ev_per_angstrom'] == pytest.approx(0.4439957)
 
 
