@@ -112,8 +112,9 @@ class DeepmdTrainCalculation(CalcJob):
             'predictions',
             valid_type=orm.ArrayData,
             required=False,
-            help='For each dataset, at most 200 of its test frames, evenly chosen: `{dataset}__frames` (n,), their numbers '
-            'in the dataset; `{dataset}__energies` (n,) in eV and `{dataset}__forces` (n, n_atoms, 3) in eV/Å, as predicted.',
+            help='For each dataset, at most 200 of its test frames, evenly chosen: `{dataset}__frames` (n,), their '
+            'numbers in the dataset; as predicted `{dataset}__energies` (n,) in eV and `{dataset}__forces` '
+            '(n, n_atoms, 3) in eV/Å.',
         )
         spec.default_output_node = 'results'
         for status, label, message in (
