@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_sis.calculations.dataset import frames_of
-from aiida_sis.core.rdf import partial_rdf, rdf_difference
+from aiida_sis.core.analysis.rdf import rdf_difference, rdfs
 
 
 @calcfunction
@@ -54,7 +53,7 @@ def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs:
     :param reference: the teacher's MD; ``positions`` (n_frames, n_atoms, 3) and ``cells`` in Å.
     :param runs: the MD runs, with ``times`` in ps.
     :returns: ``rdf``: arrays ``r`` (Å), and ``<pair>_potential`` and ``<pair>_teacher``, each (n_bins,); ``results``:
-        the difference for each pair, see :func:`aiida_sis.core.rdf.rdf_difference`.
+        the difference for each pair, see :func:`aiida_sis.core.analysis.rdf.rdf_difference`.
     """
     options = settings.get_dict()
     symbols = list(reference.symbols)
@@ -64,15 +63,15 @@ def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs:
     begin = int(options['reference_skip'] * reference.numsteps)
     chosen = np.unique(np.linspace(begin, reference.numsteps - 1, options['n_frames']).astype(int))
     truth = reference.get_positions()[chosen], reference.get_array('cells')[chosen]
+    of_potential = rdfs(zip(coords, cells, strict=True), symbols, options['r_max'], options['n_bins'])
+    of_teacher = rdfs(zip(*truth, strict=True), symbols, options['r_max'], options['n_bins'])
     arrays, differences = orm.ArrayData(), {}
-    for pair in combinations_with_replacement(sorted(set(symbols)), 2):
-        r, of_potential = partial_rdf(coords, cells, symbols, pair, options['r_max'], options['n_bins'])
-        _, of_teacher = partial_rdf(*truth, symbols, pair, options['r_max'], options['n_bins'])
+    arrays.set_array('r', of_potential.r)
+    for pair in of_potential.pairs:
         name = '_'.join(pair)
-        arrays.set_array('r', r)
-        arrays.set_array(f'{name}_potential', of_potential)
-        arrays.set_array(f'{name}_teacher', of_teacher)
-        differences[name] = rdf_difference(of_potential, of_teacher)
+        arrays.set_array(f'{name}_potential', of_potential.g[pair])
+        arrays.set_array(f'{name}_teacher', of_teacher.g[pair])
+        differences[name] = rdf_difference(of_potential.g[pair], of_teacher.g[pair])
     return {'rdf': arrays, 'results': orm.Dict({'rdf_difference': differences})}
 
 

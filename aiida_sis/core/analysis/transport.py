@@ -1,0 +1,183 @@
+r"""Mean square displacements, diffusion coefficients with their errors, and density profiles.
+
+.. math:: \mathrm{MSD}(t) = \langle |\mathbf r(t_0 + t) - \mathbf r(t_0)|^2 \rangle, \qquad
+   D = \frac{1}{6} \lim_{t \to \infty} \frac{d\,\mathrm{MSD}}{dt}
+
+averaged over atoms and all time origins, by fast Fourier transform (Calandrini et al., 2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from aiida_sis.core.analysis.neighbours import Frames
+
+FloatArray = NDArray[np.float64]
+#: 1 Å²/ps in cm²/s.
+ANGSTROM2_PER_PS_TO_CM2_PER_S = 1.0e-4
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """A diffusion coefficient.
+
+    :param value: D in Å²/ps; 1 Å²/ps = 1e-4 cm²/s.
+    :param error: standard error of the mean over ``n_blocks`` successive blocks of the trajectory, Å²/ps.
+    :param n_blocks: number of blocks; each has its own time origins, so they are independent if a block is longer than
+        the memory of the motion.
+    :param exponent: slope of log MSD over log t in the fitted part: 1 is diffusion, 2 free flight, 0 a cage.
+    :param fit_ps: the part of the lag times that was fitted, ps.
+    """
+
+    value: float
+    error: float
+    n_blocks: int
+    exponent: float
+    fit_ps: tuple[float, float]
+
+    @property
+    def is_diffusive(self) -> bool:
+        """Whether the displacement grows about linearly with time, so that the number means something."""
+        return 0.75 <= self.exponent <= 1.25
+
+
+@dataclass(frozen=True)
+class DensityProfile:
+    """Number densities of kinds along one axis of the cell.
+
+    :param z: middle of each bin along the normal of the faces, (n_bins,), Å, from the reference.
+    :param density: atoms per Å³ of each kind, (n_bins,).
+    """
+
+    z: FloatArray
+    density: dict[str, FloatArray]
+
+
+def unwrap(positions: FloatArray, cells: FloatArray) -> FloatArray:
+    """Undo the wrapping of atoms into the cell.
+
+    :param positions: (n_frames, n_atoms, 3), Å; wrapped, or not already.
+    :param cells: (n_frames, 3, 3), Å; a cell that changes its shape carries its atoms with it.
+    :returns: the same, each atom on its shortest way from frame to frame; right if none goes farther than half of the
+        cell between two frames.
+    """
+    fractional = np.einsum('fni,fij->fnj', positions, np.linalg.inv(cells))
+    steps = np.diff(fractional, axis=0)
+    steps -= np.rint(steps)
+    path = np.concatenate([fractional[:1], fractional[:1] + np.cumsum(steps, axis=0)])
+    unwrapped: FloatArray = np.einsum('fni,fij->fnj', path, cells)
+    return unwrapped
+
+
+def mean_square_displacement(positions: FloatArray, masses: FloatArray | None = None) -> FloatArray:
+    """Average the square displacement over atoms and all time origins.
+
+    :param positions: (n_frames, n_atoms, 3), Å, unwrapped, frames equally far in time.
+    :param masses: (n_atoms,), any unit; their centre of mass is then held still. None: as they are.
+    :returns: (n_frames,), Å², for lags of 0, 1, 2 … frames. The last ones have few origins.
+    """
+    paths = np.asarray(positions, dtype=np.float64)
+    if masses is not None:
+        paths = paths - np.average(paths, axis=1, weights=masses)[:, None]
+    n_frames, n_atoms = paths.shape[:2]
+    total = np.zeros(n_frames)
+    origins = n_frames - np.arange(n_frames)
+    for atom in range(n_atoms):  # one at a time: the transforms of all would need several times the trajectory
+        path = paths[:, atom] - paths[:, atom].mean(axis=0)
+        spectrum = fft.rfft(path, n=2 * n_frames, axis=0)
+        products = fft.irfft(np.abs(spectrum) ** 2, n=2 * n_frames, axis=0)[:n_frames].sum(axis=1)
+        squares = (path**2).sum(axis=1)
+        running = np.concatenate([[0.0], np.cumsum(squares)])
+        # Sum of r²(t0) + r²(t0 + t) over all origins t0 of each lag t.
+        total += (running[origins] + running[-1] - running[np.arange(n_frames)] - 2.0 * products) / origins
+    mean: FloatArray = np.maximum(total / n_atoms, 0.0)
+    return mean
+
+
+def diffusion_coefficient(
+    positions: FloatArray,
+    timestep_ps: float,
+    *,
+    masses: FloatArray | None = None,
+    n_blocks: int = 5,
+    fit: tuple[float, float] = (0.1, 0.5),
+) -> Diffusion:
+    """Fit a diffusion coefficient, with an error from blocks.
+
+    The trajectory is cut into blocks; in each one the MSD over all its origins is fitted by a straight line. The value
+    is the mean of the blocks, the error their standard deviation over the root of their number.
+
+    :param positions: (n_frames, n_atoms, 3), Å, unwrapped, of one kind of atom.
+    :param timestep_ps: time between two frames, ps.
+    :param masses: see :func:`mean_square_displacement`.
+    :param n_blocks: number of blocks, at least 2.
+    :param fit: the lags that are fitted, as parts of the length of a block.
+    :raises ValueError: if the trajectory has fewer than ten frames in a block.
+    """
+    length = len(positions) // n_blocks if n_blocks >= 2 else 0
+    if length < 10:
+        raise ValueError(
+            f'{len(positions)} frames make no {n_blocks} blocks of 10 at least: take more frames or fewer blocks.'
+        )
+    low, high = max(1, int(fit[0] * length)), int(fit[1] * length)
+    if high - low < 2:
+        raise ValueError(f'Lags of {fit[0]:g} to {fit[1]:g} of {length} frames are too few to fit: widen them.')
+    lags = timestep_ps * np.arange(low, high)
+    values, mean = [], np.zeros(high - low)
+    for block in range(n_blocks):
+        msd = mean_square_displacement(positions[block * length : (block + 1) * length], masses)[low:high]
+        values.append(np.polyfit(lags, msd, 1)[0] / 6.0)
+        mean += msd / n_blocks
+    moved = mean > 0.0
+    exponent = float(np.polyfit(np.log(lags[moved]), np.log(mean[moved]), 1)[0]) if moved.sum() > 1 else 0.0
+    error = float(np.std(values, ddof=1) / np.sqrt(n_blocks))
+    return Diffusion(float(np.mean(values)), error, n_blocks, exponent, (float(lags[0]), float(lags[-1])))
+
+
+def density_profile(
+    frames: Frames,
+    kinds: Sequence[str],
+    n_bins: int = 100,
+    axis: int = 2,
+    reference: str | None = None,
+) -> DensityProfile:
+    """Average the density of each kind across a slab.
+
+    :param frames: positions (n_atoms, 3) and cell (3, 3) of each frame, Å; read once.
+    :param kinds: kind of each atom, (n_atoms,).
+    :param n_bins: number of bins along the axis.
+    :param axis: 0, 1 or 2: across the faces spanned by the two other cell vectors.
+    :param reference: kind whose centre is put at zero in every frame, against drift: Li for a slab; None: the cell's.
+    :raises ValueError: if there is no frame, or the reference is not among the kinds.
+    """
+    names = sorted(set(kinds))
+    if reference is not None and reference not in names:
+        raise ValueError(f'There is no {reference} among the atoms; there are {", ".join(names)}.')
+    labels = np.array(kinds)
+    histogram = np.zeros((len(names), n_bins))
+    thickness, n_frames = 0.0, 0
+    for positions, cell in frames:
+        height = np.linalg.inv(cell)[:, axis]
+        s = positions @ height
+        if reference is not None:
+            angle = 2j * np.pi * s[labels == reference]
+            s = s - np.angle(np.exp(angle).mean()) / (2.0 * np.pi)
+        s = s - np.floor(s + 0.5) if reference is not None else s - np.floor(s)
+        begin = -0.5 if reference is not None else 0.0
+        length = 1.0 / float(np.linalg.norm(height))
+        per_volume = n_bins / abs(np.linalg.det(cell))
+        for row, name in enumerate(names):
+            found, _ = np.histogram(s[labels == name], n_bins, range=(begin, begin + 1.0))
+            histogram[row] += found * per_volume
+        thickness += length
+        n_frames += 1
+    if n_frames == 0:
+        raise ValueError('There is no frame: a density profile needs one at least.')
+    middle = (np.arange(n_bins) + 0.5) / n_bins - (0.5 if reference is not None else 0.0)
+    density = {name: histogram[row] / n_frames for row, name in enumerate(names)}
+    return DensityProfile(middle * thickness / n_frames, density)
