@@ -10,13 +10,16 @@ import click
 
 from aiida_sis import __version__
 from aiida_sis.cli.cmd_build import build
+from aiida_sis.cli.cmd_completion import completion
 from aiida_sis.cli.cmd_demo import demo
 from aiida_sis.cli.cmd_doctor import doctor
 from aiida_sis.cli.cmd_import import import_dataset, import_model
 from aiida_sis.cli.cmd_plot import plot
+from aiida_sis.cli.cmd_query import query
 from aiida_sis.cli.cmd_rehearse import rehearse
 from aiida_sis.cli.cmd_setup import setup
 from aiida_sis.cli.cmd_status import status
+from aiida_sis.cli.cmd_watch import watch
 
 __all__ = ('main',)
 
@@ -27,5 +30,5 @@ def main() -> None:
     """Stability-indicated sampling with CP2K, DeePMD-kit and LAMMPS."""
 
 
-for command in (build, demo, doctor, import_dataset, import_model, plot, rehearse, setup, status):
+for command in (build, completion, demo, doctor, import_dataset, import_model, plot, query, rehearse, setup, status, watch):
     main.add_command(command)

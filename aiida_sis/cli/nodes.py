@@ -1,0 +1,77 @@
+"""Nodes that a user names by PK or UUID, and what belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_sis.cli.profile import load_run
+
+if TYPE_CHECKING:
+    from aiida import orm
+
+__all__ = ('load_node', 'load_sis_run', 'potential_of', 'run_pks')
+
+
+def load_node(identifier: str) -> orm.Node:
+    """Load any node.
+
+    :param identifier: PK, UUID or the beginning of a UUID.
+    """
+    from aiida import orm
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+
+    try:
+        node: orm.Node = orm.load_node(int(identifier)) if identifier.isdigit() else orm.load_node(uuid=identifier)
+    except MultipleObjectsError as error:
+        raise click.BadParameter(
+            f'several nodes have a UUID that begins with {identifier}: give more of it.'
+        ) from error
+    except (NotExistent, ValueError) as error:
+        raise click.BadParameter(
+            f'there is no node {identifier} in this profile; `aiida-sis query runs` lists the runs.'
+        ) from error
+    return node
+
+
+def load_sis_run(identifier: str) -> orm.ProcessNode:
+    """Load a run of the loop or a hybrid run.
+
+    :param identifier: PK or UUID.
+    """
+    node = load_run(identifier)
+    if node.process_label not in ('SisWorkChain', 'HybridWorkChain'):
+        raise click.BadParameter(
+            f'node {identifier} is a {node.process_label}, not a run; `aiida-sis query runs` lists the runs.'
+        )
+    return node
+
+
+def run_pks(identifiers: Sequence[str]) -> list[int] | None:
+    """Give the PKs of the runs that a query is restricted to.
+
+    :param identifiers: PKs or UUIDs of runs.
+    :returns: their PKs, or nothing where there is no restriction.
+    """
+    return [int(load_sis_run(identifier).pk or 0) for identifier in identifiers] or None
+
+
+def potential_of(node: orm.Node) -> orm.Data:
+    """Give the potential that a node is, or that it ended with.
+
+    :param node: a potential, a training or a run.
+    """
+    from aiida_sis.data.potential import PotentialData
+
+    if isinstance(node, PotentialData):
+        return node
+    outputs: Any = getattr(node, 'outputs', {})
+    if 'potential' in outputs:
+        potential: orm.Data = outputs.potential
+        return potential
+    kind = getattr(node, 'process_label', None) or type(node).__name__
+    raise click.BadParameter(
+        f'node {node.pk} is a {kind} without a potential: give a potential, a training or a run that has trained one.'
+    )

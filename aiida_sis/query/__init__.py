@@ -1,0 +1,40 @@
+"""Questions to the provenance graph, answered as typed rows: the functions behind ``aiida-sis query``.
+
+Each function asks AiiDA's QueryBuilder for projected columns and loads no node, so that it stays fast in a large
+database, on SQLite and PostgreSQL alike. What a workchain was for is read off the label of its call link
+(``label_g{generation}_{i}``, ``train_g{generation}``, ``explore_g{generation}_s{stage}_r{replica}``), which every
+archive holds.
+"""
+
+from aiida_sis.query.cost import costs
+from aiida_sis.query.lineage import origins, training_frames
+from aiida_sis.query.models import models
+from aiida_sis.query.rows import (
+    CatastropheRow,
+    CostRow,
+    FramesRow,
+    ModelRow,
+    NodeRef,
+    OriginRow,
+    RunRow,
+    UseRow,
+)
+from aiida_sis.query.runs import catastrophes, runs, uses_of
+
+__all__ = (
+    'CatastropheRow',
+    'CostRow',
+    'FramesRow',
+    'ModelRow',
+    'NodeRef',
+    'OriginRow',
+    'RunRow',
+    'UseRow',
+    'catastrophes',
+    'costs',
+    'models',
+    'origins',
+    'runs',
+    'training_frames',
+    'uses_of',
+)
