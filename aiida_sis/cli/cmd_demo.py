@@ -34,28 +34,25 @@ def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
     """Run the loop on a small system.
 
     Does the setup, submits stability-indicated sampling with the real codes, follows it to its end and writes the
-    figure, the potential and the summary into ./sis-demo-PK. Exits nonzero if the MD did not become stable.
+    figure, the potential and the summary into ./sis-demo-PK. Exit codes as of `aiida-sis watch`.
+
+    Example: aiida-sis demo --seed 2
     """
     click.echo('Setting up')
     codes = prepare(profile_dir)
     from rich.console import Console
 
-    from aiida_sis.cli.progress import follow
+    from aiida_sis.cli.progress import watch_run
 
     node = submit_demo(codes, protocol, seed)
-    click.echo(
-        f'Submitted run {node.pk}. Ctrl-C leaves it running; `aiida-sis status {node.pk} --watch` comes back to it.'
-    )
+    click.echo(f'Submitted run {node.pk}; `aiida-sis watch {node.pk}` comes back to it.')
     if no_wait:
         return
     console = Console()
-    try:
-        follow(node, console)
-    except KeyboardInterrupt:
-        click.echo(f'\nRun {node.pk} goes on in the background: aiida-sis status {node.pk} --watch')
-        sys.exit(130)
-    show_end(node, console)
-    sys.exit(0 if node.is_finished_ok else 1)
+    exit_code = watch_run(node, console)
+    if node.is_terminated:
+        print_paths(export(node, Path(f'sis-demo-{node.pk}')), console)
+    sys.exit(exit_code)
 
 
 def submit_demo(codes: dict[str, orm.InstalledCode], protocol: str, seed: int) -> orm.ProcessNode:
@@ -78,21 +75,13 @@ def submit_demo(codes: dict[str, orm.InstalledCode], protocol: str, seed: int) -
     return submit(builder)
 
 
-def show_end(node: orm.ProcessNode, console: Console) -> None:
-    """Print the table, the verdict and the paths of what was made.
+def print_paths(paths: dict[str, Path], console: Console) -> None:
+    """Say where what was written lies.
 
-    :param node: the node of the ended run.
+    :param paths: the paths by title.
     :param console: where to print.
     """
-    from aiida_sis.report.collect import collect
-    from aiida_sis.report.tables import generations_table, verdict_lines
-
-    record = collect(node)
-    console.print(f'SIS run {record.pk}', highlight=False)
-    console.print(generations_table(record))
-    for line in verdict_lines(record):
-        console.print(line, highlight=False, markup=False)
-    for title, path in export(node, Path(f'sis-demo-{node.pk}')).items():
+    for title, path in paths.items():
         console.print(f'{title:<8} {path}', highlight=False, markup=False, soft_wrap=True)
 
 

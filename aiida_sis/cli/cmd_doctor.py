@@ -41,6 +41,8 @@ def doctor(profile_dir: Path) -> None:
 
     Looks for the codes, packages, profile and daemon, names the remedy for each that is missing, and exits nonzero if a
     run could not do without it.
+
+    Example: aiida-sis doctor
     """
     from rich.console import Console
     from rich.table import Table

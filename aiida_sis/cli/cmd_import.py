@@ -66,6 +66,8 @@ def import_dataset(path: Path, profile_dir: Path, profile: str | None, **options
 
     PATH is a folder with DeePMD systems in or below it, one dataset each, or a file that dpdata or ASE reads. Frames
     that no real matter shows are refused, with the reason; a frame with an unusual energy is flagged and kept.
+
+    Example: aiida-sis import-dataset OUTCAR --format vasp/outcar --type-map Li,N,S,O,F
     """
     open_profile(profile_dir, profile)
     from rich.console import Console
@@ -174,6 +176,8 @@ def import_model(file: Path, profile_dir: Path, profile: str | None, type_map: l
     """Import a frozen model of DeePMD-kit (TensorFlow, FILE.pb) as a potential to start from.
 
     Elements, cutoff and neighbour numbers are read off the model; a training may go on from it.
+
+    Example: aiida-sis import-model frozen_model.pb --label literature
     """
     open_profile(profile_dir, profile)
     from aiida_sis.calculations.import_data import import_potential

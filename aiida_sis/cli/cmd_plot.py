@@ -27,6 +27,8 @@ def plot(pk: str, profile_dir: Path, profile: str | None, output: Path | None) -
 
     PK is that of the SisWorkChain. Each panel shows the temperature of all replicas with the window, t_cp (where the MD
     left it) and t_next (where the next AIMD starts).
+
+    Example: aiida-sis plot 28 -o temperature.pdf
     """
     open_profile(profile_dir, profile)
     from aiida_sis.report.collect import collect

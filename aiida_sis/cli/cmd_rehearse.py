@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,29 +44,20 @@ def rehearse(
     codes = prepare(profile_dir)
     from rich.console import Console
 
-    from aiida_sis.cli.progress import follow
+    from aiida_sis.cli.progress import watch_run
 
     sis: dict[str, Any] = {} if strategy is None else {'sampling': {'strategy': strategy}}
     wanted = {'choice': choice, 'max_frames': max_frames}
     dataset = {key: value for key, value in wanted.items() if value is not None}
     node = submit_rehearsal(codes, {'sis': sis, 'label': {'dataset': dataset} if dataset else {}}, seed)
-    click.echo(f'Submitted run {node.pk}. Ctrl-C leaves it running.')
+    click.echo(f'Submitted run {node.pk}; `aiida-sis watch {node.pk}` comes back to it.')
     if no_wait:
         return
     console = Console()
-    try:
-        run = wait_for_loop(node)
-        if run is not None:
-            click.echo(f'The loop is run {run.pk}; `aiida-sis status {run.pk} --watch` shows it too.')
-            follow(run, console)
-            click.echo('Checking the stable MD against its teacher')
-        while not node.is_terminated:
-            time.sleep(1)
-    except KeyboardInterrupt:
-        click.echo(f'\nRun {node.pk} goes on in the background.')
-        sys.exit(130)
-    show_rehearsal(node, run, console)
-    sys.exit(0 if node.is_finished_ok else 1)
+    exit_code = watch_run(node, console)
+    if node.is_terminated:
+        show_verification(node, console)
+    sys.exit(exit_code)
 
 
 def submit_rehearsal(codes: dict[str, orm.InstalledCode], overrides: dict[str, Any], seed: int) -> orm.ProcessNode:
@@ -93,40 +83,21 @@ def submit_rehearsal(codes: dict[str, orm.InstalledCode], overrides: dict[str, A
     return submit(builder)
 
 
-def wait_for_loop(node: orm.ProcessNode) -> orm.ProcessNode | None:
-    """Wait until the rehearsal has started its loop.
+def show_verification(node: orm.ProcessNode, console: Console) -> None:
+    """Print what the teacher says of the MD, and write it into a folder together with what the loop gave.
 
     :param node: the node of the rehearsal.
-    :returns: the node of the loop, or nothing where the rehearsal ended before.
-    """
-    from aiida_sis.report.collect import called
-
-    while True:
-        run = next((child for child, label in called(node) if label == 'sis'), None)
-        if run is not None or node.is_terminated:
-            return run
-        time.sleep(0.5)
-
-
-def show_rehearsal(node: orm.ProcessNode, run: orm.ProcessNode | None, console: Console) -> None:
-    """Print the table of the loop and what the teacher says of its MD, and write both into a folder.
-
-    :param node: the node of the rehearsal.
-    :param run: the node of its loop.
     :param console: where to print.
     """
-    from aiida_sis.cli.cmd_demo import export
-    from aiida_sis.report.collect import collect, output_of
-    from aiida_sis.report.tables import generations_table, verdict_lines
+    from aiida_sis.cli.cmd_demo import export, print_paths
+    from aiida_sis.report.collect import output_of
+    from aiida_sis.report.status import loop_of
     from aiida_sis.report.verification import save_verification
 
-    if run is None:
+    run = loop_of(node)
+    if run is node:
         console.print(node.exit_message or f'The run {node.pk} ended before its loop began.')
         return
-    record = collect(run)
-    console.print(generations_table(record))
-    for line in verdict_lines(record):
-        console.print(line, highlight=False, markup=False)
     folder = Path(f'sis-rehearsal-{node.pk}')
     paths = export(run, folder)
     results = output_of(node, 'results')
@@ -144,5 +115,4 @@ def show_rehearsal(node: orm.ProcessNode, run: orm.ProcessNode | None, console: 
         (folder / 'verification.json').write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
     elif node.exit_message:
         console.print(node.exit_message, highlight=False, markup=False)
-    for title, path in paths.items():
-        console.print(f'{title:<8} {path}', highlight=False, markup=False, soft_wrap=True)
+    print_paths(paths, console)

@@ -49,6 +49,8 @@ def setup(profile_dir: Path, no_daemon: bool) -> None:
 
     The profile has a computer for this machine, the three codes and a daemon; what is there already is kept,
     except a code that has changed.
+
+    Example: aiida-sis setup --profile-dir ~/sis
     """
     prepare(profile_dir, start_daemon=not no_daemon)
     click.echo(f'Use it with verdi by: export AIIDA_PATH={profile_dir.resolve()}')

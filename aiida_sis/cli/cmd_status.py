@@ -1,4 +1,4 @@
-"""``aiida-sis status PK``: the table of generations, live while the run goes on."""
+"""``aiida-sis status PK``: where a run is, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ __all__ = ('status',)
 @RUN
 @PROFILE_DIR
 @PROFILE
-@click.option('-w', '--watch', is_flag=True, help='Follow the run until it ends.')
-def status(pk: str, profile_dir: Path, profile: str | None, watch: bool) -> None:
-    """Show the generations of a run.
+@click.option('--json', 'as_json', is_flag=True, help='Print JSON with keys that stay; see the documentation.')
+@click.option('-w', '--watch', is_flag=True, help='The same as `aiida-sis watch PK`.')
+def status(pk: str, profile_dir: Path, profile: str | None, as_json: bool, watch: bool) -> None:
+    """Show where a run is: its generations, and what runs now.
 
-    PK is that of the SisWorkChain. "Force" and "Energy" are RMSEs on held-out frames, the energy per atom; t_cp is
-    where the MD left its window, t_next where the next AIMD starts. Exits nonzero if the run has failed.
+    PK is that of the SisWorkChain, or of a rehearsal. "Force" and "Energy" are RMSEs on held-out frames, the energy per
+    atom; t_cp is where the MD left its window, t_next where the next AIMD starts. Exit code: 0 if the run goes on or
+    ended stable, 1 if it ended otherwise, 2 if there is no such run.
+
+    Example: aiida-sis status 28 --json
     """
+    if as_json and watch:
+        raise click.UsageError('--json prints once and --watch goes on: give one of the two.')
     open_profile(profile_dir, profile)
     from rich.console import Console
 
-    from aiida_sis.cli.progress import follow
-    from aiida_sis.report.collect import collect
-    from aiida_sis.report.live import LiveReader
-    from aiida_sis.report.tables import generations_table, live_view, verdict_lines
+    from aiida_sis.cli.progress import refuse_parts, show_frame, watch_run
 
     node = load_run(pk)
-    console = Console()
-    if watch and not node.is_terminated:
-        follow(node, console)
-    record = collect(node)
-    if record.is_running:
-        with LiveReader(node) as reader:
-            console.print(live_view(record, reader.read()))
-        return
-    console.print(f'SIS run {record.pk}', highlight=False)
-    console.print(generations_table(record))
-    for line in verdict_lines(record):
-        console.print(line, highlight=False, markup=False)
-    sys.exit(0 if record.state == 'finished' else 1)
+    refuse_parts(node)
+    if watch:
+        sys.exit(watch_run(node, Console()))
+    if as_json:
+        from aiida_sis.report.status import current_status
+
+        click.echo(current_status(node).model_dump_json(indent=2))
+    else:
+        show_frame(node, Console())
+    sys.exit(1 if node.is_terminated and not node.is_finished_ok else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 __all__ = ('PROFILE', 'PROFILE_DIR', 'RUN')
 
@@ -21,4 +22,38 @@ PROFILE = click.option(
     metavar='NAME',
     help='Read a profile of your own AiiDA installation instead of the isolated one.',
 )
-RUN = click.argument('pk', metavar='PK', type=str)
+
+
+def _complete_run(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the newest runs of the profile, so that nobody has to remember a PK.
+
+    :param context: the command line so far.
+    :param incomplete: what has been typed of the PK.
+    :returns: the PKs of the last 50 runs, with their state; none where the profile cannot be read.
+    """
+    from aiida_sis.cli.profile import open_profile
+
+    folder = Path(context.params.get('profile_dir') or '.sis')
+    try:
+        open_profile(folder, context.params.get('profile'))
+    except click.ClickException:
+        return []
+    from aiida import orm
+
+    labels = ['SisWorkChain', 'RehearsalWorkChain']
+    query = orm.QueryBuilder(limit=50)
+    query.append(
+        orm.WorkChainNode,
+        filters={'attributes.process_label': {'in': labels}},
+        project=['id', 'attributes.process_label', 'attributes.process_state'],
+        tag='run',
+    )
+    query.order_by({'run': {'id': 'desc'}})
+    return [
+        CompletionItem(str(pk), help=f'{label}, {state}')
+        for pk, label, state in query.all()
+        if str(pk).startswith(incomplete)
+    ]
+
+
+RUN = click.argument('pk', metavar='PK', type=str, shell_complete=_complete_run)

@@ -4,39 +4,116 @@ from __future__ import annotations
 
 import time
 
+import click
 from aiida import orm
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from aiida_sis.report.collect import RunRecord, collect
-from aiida_sis.report.live import JobReading, LiveReader
-from aiida_sis.report.tables import format_seconds, live_view
+from aiida_sis.report.live import LiveReader
+from aiida_sis.report.status import loop_of, run_status
+from aiida_sis.report.tables import format_seconds
+from aiida_sis.report.view import EndView, RunView
 
-__all__ = ('follow',)
+__all__ = ('LEAVE', 'follow', 'refuse_parts', 'show_frame', 'watch_run')
+
+LEAVE = 'Ctrl-C leaves the run going.'
+_INTERRUPTED = 130
+_RUNS = ('SisWorkChain', 'RehearsalWorkChain')
 
 
-def follow(node: orm.ProcessNode, console: Console, interval: float = 2.0, plain_interval: float = 20.0) -> None:
+def refuse_parts(node: orm.ProcessNode) -> None:
+    """Refuse the node of a part of a run, or of another workchain, and name the run.
+
+    :param node: the node that was given.
+    :raises click.BadParameter: in one sentence.
+    """
+    name, caller = node.process_label, node.caller
+    if name in (None, *_RUNS):
+        return
+    while caller is not None and caller.process_label not in _RUNS:
+        caller = caller.caller
+    remedy = f'a part of run {caller.pk}: give that PK' if caller is not None else 'no run of the SIS loop'
+    raise click.BadParameter(f'node {node.pk} is a {name}, {remedy}.')
+
+
+def watch_run(node: orm.ProcessNode, console: Console) -> int:
+    """Follow a run until it ends and leave its table and verdict on the screen.
+
+    :param node: the node of a SIS run, or of a run that contains one.
+    :param console: where to show it.
+    :returns: the exit code: 0 if it ended stable, 1 if not, 130 if it was left with Ctrl-C and goes on.
+    """
+    try:
+        loop = follow(node, console)
+    except KeyboardInterrupt:
+        console.print(
+            f'Run {node.pk} goes on in the background: `aiida-sis watch {node.pk}` comes back to it, '
+            f'`verdi process kill {node.pk}` ends it.',
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        return _INTERRUPTED
+    console.print(EndView(collect(loop)))
+    return 0 if node.is_finished_ok else 1
+
+
+def follow(
+    node: orm.ProcessNode, console: Console, interval: float = 2.0, plain_interval: float = 20.0
+) -> orm.ProcessNode:
     """Show the progress of a run until it ends.
 
-    :param node: the node of the run.
+    :param node: the node of a SIS run, or of a run that contains one.
     :param console: where to show it.
     :param interval: seconds between two looks.
     :param plain_interval: seconds after which a plain line is printed although the stage has not changed.
+    :returns: the node of the SIS run.
     """
-    with LiveReader(node) as reader:
+    while (loop := loop_of(node)) is node and not _is_loop(node) and not node.is_terminated:
+        time.sleep(interval / 4)
+    with LiveReader(loop) as reader:
         if console.is_terminal:
-            _follow_live(node, reader, console, interval)
+            _follow_live(loop, reader, console, interval)
         else:
-            _follow_plain(node, reader, console, interval, plain_interval)
+            _follow_plain(loop, reader, console, interval, plain_interval)
+    if not node.is_terminated:
+        text = f'The loop of run {node.pk} has ended; its last part runs: the MD is checked.'
+        if console.is_terminal:
+            with console.status(text):
+                _wait(node, interval)
+        else:
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            _wait(node, interval)
+    return loop
+
+
+def show_frame(node: orm.ProcessNode, console: Console) -> None:
+    """Print the view of a run once, whether it goes on or has ended.
+
+    :param node: the node of a SIS run, or of a run that contains one.
+    :param console: where to print it.
+    """
+    loop = loop_of(node)
+    record = collect(loop)
+    if not record.is_running:
+        console.print(EndView(record))
+        return
+    with LiveReader(loop) as reader:
+        console.print(RunView(run_status(loop, record, reader.read()), record))
 
 
 def _follow_live(node: orm.ProcessNode, reader: LiveReader, console: Console, interval: float) -> None:
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        while not node.is_terminated:
-            readings = reader.read()
-            last = max(1, (console.height - len(readings) - 8) // 4)
-            live.update(live_view(collect(node), readings, last))
-            time.sleep(interval)
+    with Live(Text('…'), console=console, refresh_per_second=4, transient=True) as live:
+        try:
+            while not node.is_terminated:
+                record = collect(node)
+                live.update(RunView(run_status(node, record, reader.read()), record, console.height, LEAVE))
+                time.sleep(interval)
+        except KeyboardInterrupt:
+            live.transient = False  # who leaves keeps the last view
+            raise
 
 
 def _follow_plain(
@@ -52,10 +129,21 @@ def _follow_plain(
                 _print(console, record, event)
                 last = time.monotonic()
         if time.monotonic() - last >= plain_interval:
-            readings: list[JobReading] = reader.read()
+            readings = reader.read()
             for reading in readings:
                 _print(console, record, str(reading))
+            for sentence in run_status(node, record, readings).waits_for:
+                _print(console, record, f'waits: {sentence}')
             last = time.monotonic()
+        time.sleep(interval)
+
+
+def _is_loop(node: orm.ProcessNode) -> bool:
+    return node.process_label != 'RehearsalWorkChain'
+
+
+def _wait(node: orm.ProcessNode, interval: float) -> None:
+    while not node.is_terminated:
         time.sleep(interval)
 
 

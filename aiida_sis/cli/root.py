@@ -30,5 +30,18 @@ def main() -> None:
     """Stability-indicated sampling with CP2K, DeePMD-kit and LAMMPS."""
 
 
-for command in (build, completion, demo, doctor, import_dataset, import_model, plot, query, rehearse, setup, status, watch):
+for command in (
+    build,
+    completion,
+    demo,
+    doctor,
+    import_dataset,
+    import_model,
+    plot,
+    query,
+    rehearse,
+    setup,
+    status,
+    watch,
+):
     main.add_command(command)

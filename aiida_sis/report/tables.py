@@ -1,42 +1,66 @@
-"""Tables for the terminal: the generations of a run, its verdict and what its jobs do now."""
+"""Tables for the terminal: the generations of a run, and its verdict."""
 
 from __future__ import annotations
 
 from rich import box
-from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from aiida_sis.report.collect import GenerationRecord, LabelRecord, MdRecord, RunRecord, TrainingRecord
-from aiida_sis.report.live import JobReading
 
-__all__ = ('format_seconds', 'generations_table', 'live_view', 'stage_lines', 'verdict_lines')
+__all__ = ('format_seconds', 'generations_table', 'stage_lines', 'verdict_lines')
 
 _BOUNDS = {'crash': 'crash', 'lost_atoms': 'atoms lost', 'non_finite': 'not a number'}
 
+#: Header, whether numbers stand below it, whether a narrow terminal needs it too.
+_COLUMNS = (
+    ('Gen.', True, True),
+    ('AIMD\n(fs)', True, True),
+    ('Frames\nin all', True, False),
+    ('Force\n(eV/Å)', True, True),
+    ('Energy\n(meV)', True, False),
+    ('Stage,\nreplica', True, True),
+    ('Stable or t_cp', False, True),
+    ('t_next\n(ps)', True, False),
+)
+_WIDE = 76
+
 _LEGEND = (
-    'Force, Energy: error on held-out frames (energy per atom). t_cp: the temperature',
-    'left its window. t_next: the snapshot that starts the next AIMD.',
+    'Force, Energy: error on held-out frames (energy per atom). t_cp: the temperature '
+    'left its window. t_next: the snapshot that starts the next AIMD.'
 )
 
 
-def generations_table(record: RunRecord, last: int | None = None) -> Table:
+def generations_table(record: RunRecord, rows: int | None = None, width: int = 80) -> Table:
     """Show each generation: what was labelled, how well it was learnt, how far the MD went. It fits 80 columns.
 
     :param record: the run.
-    :param last: show only so many generations, the last ones, where the terminal is low.
+    :param rows: show no more rows, where the terminal is low: the last generations, one at least.
+    :param width: columns of the terminal; below 76 the columns that can be missed are left out.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for header in ('Gen.', 'AIMD\n(fs)', 'Frames\nin all', 'Force\n(eV/Å)', 'Energy\n(meV)', 'Stage,\nreplica'):
-        table.add_column(header, justify='right', no_wrap=True)
-    table.add_column('Stable or t_cp', no_wrap=True)
-    table.add_column('t_next\n(ps)', justify='right', no_wrap=True)
-    for generation in record.generations[-(last or len(record.generations)) :]:
+    for header, is_number, _ in _COLUMNS:
+        table.add_column(header, justify='right' if is_number else 'left', no_wrap=True)
+    for generation in _last(record, rows):
         for row in _rows(generation):
             table.add_row(*row)
         table.add_section()
+    if width < _WIDE:
+        table.columns = [column for column, (_, _, needed) in zip(table.columns, _COLUMNS, strict=True) if needed]
     return table
+
+
+def _last(record: RunRecord, rows: int | None) -> list[GenerationRecord]:
+    """Return the last generations that fit into so many rows."""
+    chosen: list[GenerationRecord] = []
+    left = float('inf') if rows is None else rows
+    for generation in reversed(record.generations):
+        left -= max(len(generation.labels), len(generation.md), 1) + 1
+        if chosen and left < 0:
+            break
+        chosen.insert(0, generation)
+    return chosen
 
 
 def stage_lines(record: RunRecord) -> list[str]:
@@ -63,7 +87,7 @@ def verdict_lines(record: RunRecord) -> list[str]:
     :param record: the run.
     """
     summary = record.summary
-    lines = [*stage_lines(record), *_LEGEND, f'Verdict: {_verdict(record)}']
+    lines = [*stage_lines(record), _LEGEND, f'Verdict: {_verdict(record)}']
     ratio = summary.get('acceleration_ratio')
     md_ps = summary.get('md_ps')
     if md_ps is not None:
@@ -74,21 +98,6 @@ def verdict_lines(record: RunRecord) -> list[str]:
     if record.framework_share is not None:
         lines.append(f'Of this the framework: {100 * record.framework_share:.1f} % (the codes ran for the rest)')
     return lines
-
-
-def live_view(record: RunRecord, readings: list[JobReading], last: int | None = None) -> RenderableType:
-    """Show what the jobs do now, one progress bar each, and the table of generations below.
-
-    :param record: the run.
-    :param readings: what its jobs do now.
-    :param last: show only so many generations.
-    """
-    bars = Table.grid(padding=(0, 1))
-    for reading in readings:
-        bar = ProgressBar(total=reading.total, completed=reading.done, width=14) if reading.total else Text('')
-        bars.add_row(Text('●', style='green'), bar, Text(str(reading)))
-    head = Text(f'SIS run {record.pk}: {record.state}, {format_seconds(record.wall_seconds)}', style='bold')
-    return Group(head, bars, generations_table(record, last))
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The readings of running jobs, from the last lines of their files and from a job's folder."""
+"""What is read of a run's jobs while they run, and what is said of those that wait."""
 
 from __future__ import annotations
 
@@ -8,82 +8,102 @@ import pytest
 from aiida import orm
 from aiida.common.datastructures import CalcJobState
 from aiida.common.links import LinkType
+from aiida.schedulers.datastructures import JobState
 from plumpy import ProcessState
 
-from aiida_sis.report.live import LiveReader, read_cp2k, read_lammps, read_training
-
-ENER = [
-    '#     Step Nr.          Time[fs]        Kin.[a.u.]          Temp[K]            Pot.[a.u.]        Cons Qty[a.u.]',
-    '        42        42.000000         0.012825651       300.500000000       -30.123456789       -30.110631138   0.2',
-]
-LCURVE = [
-    '# step   rmse_val    rmse_trn    rmse_e_val  rmse_e_trn    rmse_f_val  rmse_f_trn         lr',
-    '  1200   3.31e+00    3.30e+00      1.31e-02    1.31e-02      1.05e-01    1.04e-01    1.0e-03',
-]
-LOG = [
-    '   Step          Temp          PotEng         TotEng ',
-    '      1000   290.5   -100.0   -99.0',
-    '      2000   310.2   -100.0   -99.0',
-]
+from aiida_sis.report.live import LiveReader, daemon_problem
+from tests.report.test_readings import LCURVE
 
 
-def test_aimd() -> None:
-    """Time in fs from the energy file, the whole length from the input."""
-    parameters = {'MOTION': {'MD': {'STEPS': 150, 'TIMESTEP': '[fs] 0.5'}}}
-    reading = read_cp2k('AIMD', 2, {'aiida-1.ener': ENER}, parameters)
-    assert (reading.done, reading.total) == (42.0, 75.0)
-    assert str(reading) == 'generation 2, AIMD: 42/75 fs, 42 steps, T = 300 K'
-
-
-def test_aimd_before_its_first_step() -> None:
-    """A header without a line is no reading."""
-    assert read_cp2k('AIMD', 0, {'aiida-1.ener': ENER[:1]}, {}).detail == 'first SCF'
-
-
-def test_geometry_optimisation() -> None:
-    """Without MD in the input the steps of the optimisation are counted."""
-    reading = read_cp2k('AIMD', 1, {'aiida.out': ['17']}, {'MOTION': {'GEO_OPT': {}}})
-    assert (reading.what, reading.done) == ('geometry optimisation', 17)
-
-
-def test_training() -> None:
-    """Step and validation error of the force."""
-    reading = read_training('training', 0, {'lcurve.out': LCURVE}, {'training': {'numb_steps': 3000}})
-    assert (reading.done, reading.total, reading.detail) == (1200, 3000, 'force error 0.105 eV/Å')
-    assert 'freezing' in read_training('', 0, {'lcurve.out': LCURVE}, {'training': {'numb_steps': 1200}}).detail
-
-
-@pytest.mark.parametrize('lines', [LOG, [*LOG, 'Loop time of 3.2 on 1 procs'], [*LOG, '      3000   29']])
-def test_md(lines: list[str]) -> None:
-    """The last whole line counts, whatever LAMMPS is writing below it."""
-    reading = read_lammps('MD, replica 1', 0, {'log.lammps': lines}, {'timestep_fs': 1.0, 'length_ps': 10.0})
-    assert (reading.done, reading.total, reading.detail) == (2.0, 10.0, 'T = 310 K')
-
-
-def test_md_before_its_first_line() -> None:
-    """A log with no table yet is no reading."""
-    assert read_lammps('MD', 0, {'log.lammps': ['LAMMPS (22 Jul 2025)']}, {}).detail == 'starting'
-
-
-def test_reader_reads_through_the_transport(aiida_profile_clean, aiida_localhost: orm.Computer, tmp_path: Path) -> None:
-    """A running job three levels down is found and its files are read where they are."""
-    (tmp_path / 'lcurve.out').write_text('\n'.join(LCURVE) + '\n')
+@pytest.fixture
+def training_job(aiida_profile_clean, aiida_localhost: orm.Computer, tmp_path: Path) -> tuple[orm.Node, ...]:
+    """Store a run, its training workchain and the job of that, which runs in a folder."""
     run, train = orm.WorkChainNode().store(), orm.WorkChainNode()
     train.base.links.add_incoming(run, LinkType.CALL_WORK, 'train_g1')
     train.store()
     parameters = orm.Dict({'training': {'numb_steps': 3000}}).store()
+    aiida_localhost.set_minimum_job_poll_interval(0.0)
     job = orm.CalcJobNode(computer=aiida_localhost)
     job.base.links.add_incoming(train, LinkType.CALL_CALC, 'iteration_01')
     job.base.links.add_incoming(parameters, LinkType.INPUT_CALC, 'parameters')
     job.set_remote_workdir(str(tmp_path))
     job.set_process_state(ProcessState.WAITING)
     job.set_state(CalcJobState.WITHSCHEDULER)
-    job.store()
+    return run, train, job.store()
+
+
+def test_reader_reads_through_the_transport(training_job: tuple, tmp_path: Path) -> None:
+    """A running job two levels down is found and its files are read where they are."""
+    run, train, job = training_job
+    (tmp_path / 'lcurve.out').write_text('\n'.join(LCURVE) + '\n')
     with LiveReader(run) as reader:
-        assert [str(reading) for reading in reader.read()] == [
-            'generation 1, training: 1200/3000 steps, force error 0.105 eV/Å'
-        ]
+        (reading,) = reader.read()
+        assert str(reading) == 'generation 1, training: 1200/3000 steps, force error 0.105 eV/Å'
+        assert (reading.pk, reading.state, reading.waits_for) == (job.pk, 'running', '')
         (tmp_path / 'lcurve.out').unlink()
         assert [str(reading) for reading in reader.read()] == ['generation 1, training, starting']
         train.set_process_state(ProcessState.FINISHED)
         assert reader.read() == []
+
+
+def test_reader_leaves_the_computer_alone(training_job: tuple, tmp_path: Path) -> None:
+    """Within the computer's own interval a job is not looked at again."""
+    run, _, job = training_job
+    job.computer.set_minimum_job_poll_interval(1000.0)
+    (tmp_path / 'lcurve.out').write_text('\n'.join(LCURVE) + '\n')
+    with LiveReader(run) as reader:
+        first = reader.read()
+        (tmp_path / 'lcurve.out').unlink()
+        assert reader.read() == first
+
+
+def test_queue(training_job: tuple) -> None:
+    """A job in the queue says so, with the number to ask the scheduler for."""
+    run, _, job = training_job
+    job.set_scheduler_state(JobState.QUEUED)
+    job.set_job_id('4711')
+    with LiveReader(run) as reader:
+        (reading,) = reader.read()
+    assert reading.state == 'queued'
+    assert reading.waits_for == f'job {job.pk} is in the queue of {job.computer.label} (number 4711)'
+
+
+def test_paused(training_job: tuple) -> None:
+    """A job that AiiDA gave up for now names what lets it go on."""
+    run, _, job = training_job
+    job.pause()
+    job.set_process_status('Pausing after failed transport task: upload_calculation failed 5 times consecutively')
+    with LiveReader(run) as reader:
+        (reading,) = reader.read()
+    assert 'failed 5 times' in reading.waits_for
+    assert f'`verdi process play {job.pk}`' in reading.waits_for
+
+
+@pytest.mark.parametrize(
+    ('state', 'words'),
+    [(CalcJobState.UPLOADING, 'sending files'), (CalcJobState.RETRIEVING, 'fetching results')],
+)
+def test_phases(training_job: tuple, state: CalcJobState, words: str) -> None:
+    """What AiiDA does with the job before and after its code runs."""
+    run, _, job = training_job
+    job.set_state(state)
+    with LiveReader(run) as reader:
+        assert [reading.state for reading in reader.read()] == [words]
+
+
+def test_computer_that_cannot_be_reached(training_job: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The view goes on and says what is wrong."""
+    run, _, job = training_job
+    monkeypatch.setattr(type(job.get_authinfo().get_transport()), 'open', _no_route)
+    with LiveReader(run) as reader:
+        (reading,) = reader.read()
+    assert 'cannot be read now (No route to host)' in reading.waits_for
+
+
+def _no_route(_: object) -> None:
+    raise ConnectionError('No route to host')
+
+
+def test_daemon_that_does_not_run(aiida_profile) -> None:
+    """The remedy can be typed as it stands."""
+    assert f'verdi -p {aiida_profile.name} daemon start' in daemon_problem()

@@ -7,8 +7,7 @@ from plumpy import ProcessState
 from rich.console import Console, RenderableType
 
 from aiida_sis.report.collect import collect
-from aiida_sis.report.live import JobReading
-from aiida_sis.report.tables import format_seconds, generations_table, live_view, verdict_lines
+from aiida_sis.report.tables import format_seconds, generations_table, verdict_lines
 
 
 def render(renderable: RenderableType) -> str:
@@ -29,7 +28,7 @@ def test_generations(make_run) -> None:
 
 def test_low_terminal(make_run) -> None:
     """Where there is no room the last generations are shown."""
-    text = render(generations_table(collect(make_run()), last=1))
+    text = render(generations_table(collect(make_run()), rows=2))
     assert '0.120 ps' not in text
     assert 'stable 10 ps' in text
 
@@ -48,13 +47,12 @@ def test_verdict_of_failure(make_run) -> None:
     assert 'exit code 410' in '\n'.join(verdict_lines(collect(make_run(ProcessState.FINISHED, 410))))
 
 
-def test_live_view(make_run) -> None:
-    """The readings stand below the table."""
-    text = render(
-        live_view(collect(make_run(ProcessState.WAITING, None)), [JobReading('MD', 1, 2.0, 10.0, 'ps', 'T = 300 K')])
-    )
-    assert 'generation 1, MD: 2/10 ps, T = 300 K' in text
-    assert 'running' in text
+def test_narrow_terminal(make_run) -> None:
+    """On 60 columns the columns that can be missed are left out, and nothing is cut."""
+    text = render(generations_table(collect(make_run()), width=60))
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 60
+    assert '0.120 ps, 1120 K' in text
+    assert 'Energy' not in text
 
 
 @pytest.mark.parametrize(('seconds', 'text'), [(3.2, '3 s'), (75, '1 min 15 s'), (3660, '1 h 01 min')])

@@ -1,0 +1,152 @@
+"""``watch`` and ``status``: as they are typed, in a pipe and in a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pexpect
+import pytest
+from aiida import orm
+from aiida.common.links import LinkType
+from aiida.manage.configuration import get_config
+from click.testing import CliRunner, Result
+from plumpy import ProcessState
+
+from aiida_sis.cli import main
+from aiida_sis.cli.progress import watch_run
+
+
+def invoke(*arguments: str) -> Result:
+    """Call the command line on the profile of the tests, as a user's own."""
+    return CliRunner().invoke(main, [*arguments, '-p', str(get_config().default_profile_name)])
+
+
+def store_run(state: ProcessState, exit_status: int | None = None) -> orm.WorkChainNode:
+    """Store a run in a state, without a child."""
+    node = orm.WorkChainNode()
+    node.set_process_state(state)
+    node.base.attributes.set('process_label', 'SisWorkChain')
+    if exit_status is not None:
+        node.set_exit_status(exit_status)
+    return node.store()
+
+
+@pytest.mark.parametrize(
+    ('state', 'exit_status', 'exit_code', 'words'),
+    [
+        (ProcessState.FINISHED, 0, 0, 'Verdict'),
+        (ProcessState.FINISHED, 410, 1, 'exit code 410'),
+        (ProcessState.EXCEPTED, None, 1, 'Verdict'),
+        (ProcessState.WAITING, None, 0, 'the daemon is not running'),
+    ],
+)
+def test_exit_codes(
+    aiida_profile_clean, state: ProcessState, exit_status: int | None, exit_code: int, words: str
+) -> None:
+    """What a script learns from the exit code, and a person from the words."""
+    pk = str(store_run(state, exit_status).pk)
+    for arguments in (['watch', pk, '--once'], ['status', pk]):
+        result = invoke(*arguments)
+        assert result.exit_code == exit_code, result.output
+        assert words in result.output
+    result = invoke('status', pk, '--json')
+    assert result.exit_code == exit_code
+    assert json.loads(result.output)['exit_status'] == exit_status
+
+
+def test_wrong_usage(aiida_profile_clean) -> None:
+    """Nothing to watch, and two options that exclude each other."""
+    assert invoke('watch', '999999').exit_code == 2
+    result = invoke('status', '1', '--json', '--watch')
+    assert result.exit_code == 2
+    assert 'give one of the two' in result.output
+
+
+def test_part_of_a_run(aiida_profile_clean) -> None:
+    """The PK of a part is answered with that of its run."""
+    run = store_run(ProcessState.WAITING)
+    part = orm.WorkChainNode()
+    part.base.attributes.set('process_label', 'LabelWorkChain')
+    part.base.links.add_incoming(run, LinkType.CALL_WORK, 'label_g0_0')
+    part.store()
+    result = invoke('watch', str(part.pk))
+    assert result.exit_code == 2
+    assert f'is a LabelWorkChain, a part of run {run.pk}' in result.output
+
+
+def test_plain_lines_until_the_end(aiida_profile_clean, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe: a line for what happens, then the table; the loop inside a rehearsal is what is shown."""
+    from rich.console import Console
+
+    outer, loop = store_run(ProcessState.WAITING), orm.WorkChainNode()
+    outer.base.attributes.set('process_label', 'RehearsalWorkChain')
+    loop.base.links.add_incoming(outer, LinkType.CALL_WORK, 'sis')
+    loop.set_process_state(ProcessState.FINISHED)
+    loop.set_exit_status(0)
+    loop.store()
+
+    def end() -> None:
+        outer.set_exit_status(0)
+        outer.set_process_state(ProcessState.FINISHED)
+
+    timer = threading.Timer(1.0, end)
+    timer.start()
+    assert watch_run(outer, Console(width=80)) == 0
+    timer.join()
+    printed = capsys.readouterr().out
+    assert 'its last part runs' in printed
+    assert f'SIS run {loop.pk}' in printed
+
+
+@pytest.fixture
+def spawn(aiida_profile_clean, tmp_path: Path):
+    """Start ``watch`` in a terminal of its own, in a profile on disk that this process can alter."""
+    from aiida.manage.configuration import get_config
+
+    def start(pk: int, *arguments: str) -> pexpect.spawn:
+        config = get_config()
+        environment = {**os.environ, 'AIIDA_PATH': str(Path(config.dirpath).parent), 'TERM': 'xterm-256color'}
+        return pexpect.spawn(
+            str(Path(sys.executable).parent / 'aiida-sis'),
+            ['watch', str(pk), '-p', str(config.default_profile_name), *arguments],
+            env=environment,
+            cwd=tmp_path,
+            dimensions=(30, 100),
+            timeout=60,
+            encoding='utf-8',
+        )
+
+    return start
+
+
+def test_terminal_until_the_end(spawn) -> None:
+    """A terminal shows the view, then the verdict, and the exit code says how it ended."""
+    run = store_run(ProcessState.WAITING)
+    terminal = spawn(run.pk)
+    terminal.expect(f'SIS run {run.pk}')
+    terminal.expect('Ctrl-C leaves the run going')
+    run.set_exit_status(410)
+    run.set_process_state(ProcessState.FINISHED)
+    terminal.expect('Verdict')
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 1
+
+
+def test_terminal_ctrl_c(spawn) -> None:
+    """Ctrl-C leaves the run as it is and says how to come back."""
+    run = store_run(ProcessState.WAITING)
+    terminal = spawn(run.pk)
+    terminal.expect('Ctrl-C leaves the run going')
+    time.sleep(0.5)
+    terminal.sendintr()
+    terminal.expect(f'Run {run.pk} goes on in the background: `aiida-sis watch {run.pk}')
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert not run.is_terminated
