@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from vesin import NeighborList
 
+from aiida_sis.core.plausibility import nearest_image
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 #: One frame: positions (n_atoms, 3) and cell vectors as rows (3, 3), both in Å.
@@ -70,18 +72,6 @@ def check_radius(r_max: float, cell: FloatArray) -> None:
         raise ValueError(
             f'r_max is {r_max:g} Å, but must be above 0 and at most half of the cell ({limit:.3f} Å): change it.'
         )
-
-
-def nearest_image(vectors: FloatArray, cell: FloatArray) -> FloatArray:
-    """Bring difference vectors to their nearest periodic image.
-
-    :param vectors: (…, 3), Å.
-    :param cell: (3, 3), Å.
-    :returns: (…, 3), Å; the shortest one wherever that is at most half of the shortest height of the cell.
-    """
-    fractional = vectors @ np.linalg.inv(cell)
-    shifted: FloatArray = (fractional - np.rint(fractional)) @ cell
-    return shifted
 
 
 def distances_over_time(frames: Frames, pairs: Sequence[tuple[int, int]]) -> FloatArray:

@@ -177,7 +177,7 @@ class RdfAccumulator:
         if self.n_frames == 0:
             raise ValueError('There is no frame: a radial distribution function needs one at least.')
         dr = self.r_max / self.n_bins
-        edges: FloatArray = np.arange(self.n_bins + 1) * dr
+        edges = (np.arange(self.n_bins + 1) * dr).astype(np.float64)
         shells = 4.0 / 3.0 * np.pi * np.diff(edges**3)
         g, neighbours = {}, {}
         for row, (first, second) in enumerate(self.pairs):
@@ -187,7 +187,7 @@ class RdfAccumulator:
             expected = n_pairs * self._inverse_volume * shells
             g[first, second] = found / expected if n_pairs else np.zeros(self.n_bins)
             neighbours[first, second] = found / self.n_frames
-        return Rdfs(np.asarray(edges[:-1] + dr / 2, dtype=np.float64), dr, g, neighbours, self.counts, self.n_frames)
+        return Rdfs(edges[:-1] + dr / 2, dr, g, neighbours, self.counts, self.n_frames)
 
 
 def rdfs(frames: Frames, kinds: Sequence[str], r_max: float, n_bins: int, pairs: Sequence[Pair] | None = None) -> Rdfs:

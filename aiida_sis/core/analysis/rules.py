@@ -18,6 +18,7 @@ COVALENT_CUTOFFS: Mapping[str, float] = {
     'C–O': 1.8,
     'C–H': 1.3,
     'C–C': 1.9,
+    'S–S': 2.35,  # the two S of FSI are 2.6 Å apart
 }
 #: Largest distances in Å at which a lithium ion counts as held by an atom: about the first minimum of g(r).
 CONTACT_CUTOFFS: Mapping[str, float] = {'Li–F': 2.5, 'Li–O': 2.7, 'Li–N': 2.7, 'Li–S': 3.1, 'Li–C': 2.7}

@@ -139,45 +139,73 @@ def diffusion_coefficient(
     return Diffusion(float(np.mean(values)), error, n_blocks, exponent, (float(lags[0]), float(lags[-1])))
 
 
+class DensityAccumulator:
+    """Collect densities frame by frame.
+
+    :param kinds: kind of each atom, (n_atoms,).
+    :param n_bins: number of bins along the axis.
+    :param axis: 0, 1 or 2: across the faces spanned by the two other cell vectors.
+    :param reference: kind whose centre is put at zero in every frame, against drift: Li for a slab; None: the cell's
+        own origin.
+    :raises ValueError: if the reference is not among the kinds.
+    """
+
+    def __init__(self, kinds: Sequence[str], n_bins: int, axis: int = 2, reference: str | None = None) -> None:
+        names = sorted(set(kinds))
+        if reference is not None and reference not in names:
+            raise ValueError(f'There is no {reference} among the atoms; there are {", ".join(names)}.')
+        labels = np.array(kinds)
+        self._members = {name: np.flatnonzero(labels == name) for name in names}
+        self._reference = None if reference is None else self._members[reference]
+        self._axis, self._n_bins = axis, n_bins
+        self._histogram = np.zeros((len(names), n_bins))
+        self._thickness, self._n_frames = 0.0, 0
+
+    def add(self, positions: FloatArray, cell: FloatArray) -> None:
+        """Add one frame.
+
+        :param positions: (n_atoms, 3), Å.
+        :param cell: (3, 3), Å.
+        """
+        inverse = np.linalg.inv(cell)[:, self._axis]
+        s = positions @ inverse
+        if self._reference is not None:
+            # The mean direction on a circle: the centre of a slab that crosses the edge of the cell.
+            centre = np.angle(np.exp(2j * np.pi * s[self._reference]).mean()) / (2.0 * np.pi)
+            s = s - centre + 0.5
+        s -= np.floor(s)
+        per_volume = self._n_bins / abs(np.linalg.det(cell))
+        bins = np.minimum((s * self._n_bins).astype(np.int64), self._n_bins - 1)
+        for row, members in enumerate(self._members.values()):
+            self._histogram[row] += np.bincount(bins[members], minlength=self._n_bins) * per_volume
+        self._thickness += 1.0 / float(np.linalg.norm(inverse))
+        self._n_frames += 1
+
+    def result(self) -> DensityProfile:
+        """Average over what was collected.
+
+        :raises ValueError: if there was no frame.
+        """
+        if self._n_frames == 0:
+            raise ValueError('There is no frame: a density profile needs one at least.')
+        middle = (np.arange(self._n_bins) + 0.5) / self._n_bins - (0.0 if self._reference is None else 0.5)
+        density = {name: self._histogram[row] / self._n_frames for row, name in enumerate(self._members)}
+        return DensityProfile(middle * self._thickness / self._n_frames, density)
+
+
 def density_profile(
-    frames: Frames,
-    kinds: Sequence[str],
-    n_bins: int = 100,
-    axis: int = 2,
-    reference: str | None = None,
+    frames: Frames, kinds: Sequence[str], n_bins: int = 100, axis: int = 2, reference: str | None = None
 ) -> DensityProfile:
     """Average the density of each kind across a slab.
 
     :param frames: positions (n_atoms, 3) and cell (3, 3) of each frame, Å; read once.
     :param kinds: kind of each atom, (n_atoms,).
     :param n_bins: number of bins along the axis.
-    :param axis: 0, 1 or 2: across the faces spanned by the two other cell vectors.
-    :param reference: kind whose centre is put at zero in every frame, against drift: Li for a slab; None: the cell's.
+    :param axis: 0, 1 or 2.
+    :param reference: see :class:`DensityAccumulator`.
     :raises ValueError: if there is no frame, or the reference is not among the kinds.
     """
-    names = sorted(set(kinds))
-    if reference is not None and reference not in names:
-        raise ValueError(f'There is no {reference} among the atoms; there are {", ".join(names)}.')
-    labels = np.array(kinds)
-    histogram = np.zeros((len(names), n_bins))
-    thickness, n_frames = 0.0, 0
+    collected = DensityAccumulator(kinds, n_bins, axis, reference)
     for positions, cell in frames:
-        height = np.linalg.inv(cell)[:, axis]
-        s = positions @ height
-        if reference is not None:
-            angle = 2j * np.pi * s[labels == reference]
-            s = s - np.angle(np.exp(angle).mean()) / (2.0 * np.pi)
-        s = s - np.floor(s + 0.5) if reference is not None else s - np.floor(s)
-        begin = -0.5 if reference is not None else 0.0
-        length = 1.0 / float(np.linalg.norm(height))
-        per_volume = n_bins / abs(np.linalg.det(cell))
-        for row, name in enumerate(names):
-            found, _ = np.histogram(s[labels == name], n_bins, range=(begin, begin + 1.0))
-            histogram[row] += found * per_volume
-        thickness += length
-        n_frames += 1
-    if n_frames == 0:
-        raise ValueError('There is no frame: a density profile needs one at least.')
-    middle = (np.arange(n_bins) + 0.5) / n_bins - (0.5 if reference is not None else 0.0)
-    density = {name: histogram[row] / n_frames for row, name in enumerate(names)}
-    return DensityProfile(middle * thickness / n_frames, density)
+        collected.add(positions, cell)
+    return collected.result()

@@ -1,0 +1,169 @@
+"""Trajectories from arrays and files, read frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiida_sis.core.analysis.neighbours import Frame
+from aiida_sis.core.plausibility import time_step
+from aiida_sis.core.read_frames import ReadError
+
+FloatArray = NDArray[np.float64]
+#: Frames from which the time between them is read off.
+_SAMPLE = 60
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Frames that can be read more than once, and never have to be in memory as a whole.
+
+    :param name: what it is called in tables.
+    :param symbols: element of each atom, (n_atoms,).
+    :param times_fs: time of each frame, (n_frames,), fs.
+    :param read: gives the frames from the first, each positions (n_atoms, 3) and cell (3, 3) in Å.
+    """
+
+    name: str
+    symbols: tuple[str, ...]
+    times_fs: FloatArray
+    read: Callable[[], Iterator[Frame]]
+
+    def __len__(self) -> int:
+        return len(self.times_fs)
+
+    def first(self) -> Frame:
+        """Give the first frame."""
+        return next(self.read())
+
+
+def from_arrays(
+    name: str, symbols: list[str], times_fs: FloatArray, positions: FloatArray, cells: FloatArray
+) -> Trajectory:
+    """Make a trajectory of arrays.
+
+    :param name: what it is called in tables.
+    :param symbols: element of each atom, (n_atoms,).
+    :param times_fs: (n_frames,), fs.
+    :param positions: (n_frames, n_atoms, 3), Å.
+    :param cells: (n_frames, 3, 3), Å.
+    """
+
+    def read() -> Iterator[Frame]:
+        for frame_positions, cell in zip(positions, cells, strict=True):
+            yield np.asarray(frame_positions, dtype=np.float64), np.asarray(cell, dtype=np.float64)
+
+    return Trajectory(name, tuple(symbols), np.asarray(times_fs, dtype=np.float64), read)
+
+
+def open_trajectory(path: Path, timestep_fs: float | None = None) -> Trajectory:
+    """Open a file that ASE reads, or the folder of one system of DeePMD-kit.
+
+    :param path: the file or folder.
+    :param timestep_fs: time between two frames, fs; None: read off the forces by Newton's law, where there are some and
+        the frames are near enough.
+    :raises ReadError: if it cannot be read, has no cell, changes its atoms, or its time is not known.
+    """
+    if not path.exists():
+        raise ReadError(f"'{path}' does not exist: give a PK, a file that ASE reads, or a folder of deepmd/npy.")
+    if path.is_dir():
+        return _deepmd(path, timestep_fs)
+    return _ase(path, timestep_fs)
+
+
+def _deepmd(path: Path, timestep_fs: float | None) -> Trajectory:
+    """A folder of deepmd/npy, its arrays mapped and not loaded."""
+    folders = sorted(mark.parent for mark in path.rglob('type.raw'))
+    if len(folders) != 1:
+        found = ', '.join(str(folder.relative_to(path)) for folder in folders[:4])
+        more = (
+            f'{len(folders)} systems ({found}, …): name one' if folders else 'no type.raw: give a folder of deepmd/npy'
+        )
+        raise ReadError(f"'{path}' has {more}.")
+    folder = folders[0]
+    if (folder / 'nopbc').exists():
+        raise ReadError(f"'{folder}' is not periodic: the analysis needs a cell.")
+    try:
+        names = (folder / 'type_map.raw').read_text().split()
+        symbols = [names[int(number)] for number in (folder / 'type.raw').read_text().split()]
+    except (OSError, ValueError, IndexError) as error:
+        raise ReadError(
+            f"The elements of '{folder}' cannot be read ({error}): it needs type.raw and type_map.raw."
+        ) from error
+    sets = sorted(folder.glob('set.*'))
+    coords = [np.load(one / 'coord.npy', mmap_mode='r') for one in sets]
+    cells = [np.load(one / 'box.npy', mmap_mode='r').reshape(-1, 3, 3) for one in sets]
+    if not coords or sum(len(part) for part in coords) == 0:
+        raise ReadError(f"'{folder}' has no frames: there is no set.*/coord.npy with any.")
+    coords = [part.reshape(len(part), len(symbols), 3) for part in coords]
+
+    def read() -> Iterator[Frame]:
+        for part, part_cells in zip(coords, cells, strict=True):
+            for positions, cell in zip(part, part_cells, strict=True):
+                yield np.array(positions, dtype=np.float64), np.array(cell, dtype=np.float64)
+
+    forces = sets[0] / 'force.npy'
+    if timestep_fs is None and forces.exists():
+        sample = np.load(forces, mmap_mode='r')[:_SAMPLE].reshape(-1, len(symbols), 3)
+        few = list(islice(read(), len(sample)))
+        timestep_fs = _found_time(few, np.array(sample, dtype=np.float64), symbols)
+    n_frames = sum(len(part) for part in coords)
+    return Trajectory(_short(folder), tuple(symbols), _times(n_frames, timestep_fs, path), read)
+
+
+def _ase(path: Path, timestep_fs: float | None) -> Trajectory:
+    """A file of ASE's, read once to count its frames and again for each analysis."""
+    from ase.io import iread
+
+    def images() -> Iterator[Any]:
+        try:
+            yield from iread(str(path), index=':')
+        except Exception as error:  # each format raises its own
+            raise ReadError(f"ASE can't read '{path}': {type(error).__name__}: {error}") from error
+
+    symbols: list[str] = []
+    few: list[Any] = []
+    n_frames = 0
+    for atoms in images():
+        symbols = symbols or atoms.get_chemical_symbols()
+        if atoms.get_chemical_symbols() != symbols:
+            raise ReadError(f"frame {n_frames} of '{path}' has other atoms than the first: split the file.")
+        if atoms.cell.rank < 3:
+            raise ReadError(f"frame {n_frames} of '{path}' has no cell: the analysis needs a periodic one.")
+        if len(few) < _SAMPLE and atoms.calc is not None and 'forces' in atoms.calc.results:
+            few.append(atoms)
+        n_frames += 1
+    if n_frames == 0:
+        raise ReadError(f"'{path}' has no frames.")
+    if timestep_fs is None and len(few) == min(n_frames, _SAMPLE):
+        forces = np.array([atoms.calc.results['forces'] for atoms in few])
+        timestep_fs = _found_time([(atoms.positions, atoms.cell.array) for atoms in few], forces, symbols)
+
+    def read() -> Iterator[Frame]:
+        for atoms in images():
+            yield atoms.positions, atoms.cell.array
+
+    return Trajectory(path.name, tuple(symbols), _times(n_frames, timestep_fs, path), read)
+
+
+def _found_time(frames: list[Frame], forces: FloatArray, symbols: list[str]) -> float | None:
+    coords, cells = (np.array(part) for part in zip(*frames, strict=True))
+    return time_step(coords, cells, forces, symbols) if len(coords) > 2 else None
+
+
+def _times(n_frames: int, timestep_fs: float | None, path: Path) -> FloatArray:
+    if n_frames > 1 and timestep_fs is None:
+        raise ReadError(f"The time between the frames of '{path}' is not known: give it, --timestep-fs 1 for example.")
+    times: FloatArray = np.arange(n_frames, dtype=np.float64) * round(timestep_fs or 1.0, 3)
+    return times
+
+
+def _short(folder: Path) -> str:
+    """The last two names of a path."""
+    return '/'.join(folder.resolve().parts[-2:])
