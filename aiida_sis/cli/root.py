@@ -13,6 +13,7 @@ from aiida_sis.cli.cmd_build import build
 from aiida_sis.cli.cmd_completion import completion
 from aiida_sis.cli.cmd_demo import demo
 from aiida_sis.cli.cmd_doctor import doctor
+from aiida_sis.cli.cmd_export import export, import_
 from aiida_sis.cli.cmd_import import import_dataset, import_model
 from aiida_sis.cli.cmd_plot import plot
 from aiida_sis.cli.cmd_query import query
@@ -35,6 +36,8 @@ for command in (
     completion,
     demo,
     doctor,
+    export,
+    import_,
     import_dataset,
     import_model,
     plot,
