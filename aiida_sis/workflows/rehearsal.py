@@ -147,9 +147,7 @@ class RehearsalWorkChain(WorkChain):
             errors[key], forces[key] = compared['errors'], compared['results']
         wanted = {**VERIFICATION, **self.inputs.verification.get_dict()}['rdf']
         trajectories: Any = dict(self.ctx.sis.outputs.trajectories.items())
-        structure = compare_structure(
-            orm.Dict(wanted), self.ctx.teacher_md.outputs.trajectory, **trajectories
-        )
+        structure = compare_structure(orm.Dict(wanted), self.ctx.teacher_md.outputs.trajectory, **trajectories)
         self.out('errors', errors)
         self.out('rdf', structure['rdf'])
         self.out('results', merge_results(structure['results'], **forces))

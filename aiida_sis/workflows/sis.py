@@ -395,4 +395,3 @@ class SisWorkChain(WorkChain):
     def _keys(self, prefix: str) -> list[str]:
         found = [key for key in self.ctx if key.startswith(prefix) and key.removeprefix(prefix).isdigit()]
         return sorted(found, key=lambda key: int(key.removeprefix(prefix)))
-

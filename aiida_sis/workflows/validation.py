@@ -109,7 +109,7 @@ def _check_fixed_atoms(inputs: Mapping[str, Any], settings: SisSettings) -> str 
         fixed, n_atoms = settings.system(name).fixed_atoms, len(structure.sites)
         wrong = [number for number in fixed if not 0 <= number < n_atoms]
         if wrong:
-            return f"`parameters.systems.{name}.fixed_atoms` has {wrong[0]}, but the sites are 0 to {n_atoms - 1}."
+            return f'`parameters.systems.{name}.fixed_atoms` has {wrong[0]}, but the sites are 0 to {n_atoms - 1}.'
         if len(set(fixed)) > n_atoms - 2:
             return f'`parameters.systems.{name}.fixed_atoms` leaves fewer than two atoms to move: fix fewer.'
     return None
