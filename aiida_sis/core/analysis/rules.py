@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -138,6 +139,11 @@ def hill(symbols: Sequence[str]) -> str:
 
     :param symbols: elements of the atoms.
     """
+    return _hill(tuple(sorted(symbols)))
+
+
+@lru_cache(maxsize=4096)
+def _hill(symbols: tuple[str, ...]) -> str:
     return str(Formula.from_list(list(symbols)).format('hill'))
 
 
