@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiida import orm
@@ -28,21 +29,20 @@ Key = tuple[int, int | None]
 
 @dataclass
 class _Sum:
-    """What is added up for one run and generation."""
+    """What is added up for one run and generation; floats are summed at the end, so that no order shows."""
 
-    aimd_fs: float = 0.0
+    aimd_fs: list[float] = field(default_factory=list)
     kept_frames: int = 0
-    md_ps: float = 0.0
+    md_ps: list[float] = field(default_factory=list)
     n_jobs: int = 0
     n_untimed: int = 0
-    seconds: dict[str, float] | None = None
+    seconds: dict[str, list[float]] = field(default_factory=dict)
 
     def add_job(self, code: str, seconds: float | None) -> None:
         """Count a job and its core seconds."""
         self.n_jobs += 1
         self.n_untimed += seconds is None
-        self.seconds = self.seconds or {}
-        self.seconds[code] = self.seconds.get(code, 0.0) + (seconds or 0.0)
+        self.seconds.setdefault(code, []).append(seconds or 0.0)
 
 
 def costs(selected: Collection[int] | None = None, by_generation: bool = False) -> list[CostRow]:
@@ -61,18 +61,19 @@ def costs(selected: Collection[int] | None = None, by_generation: bool = False) 
     _add_results(place, sums)
     for key, code, seconds in _jobs(place):
         sums.setdefault(key, _Sum()).add_job(code, seconds)
-    ordered = sorted(sums, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
+    order = {run: number for number, run in enumerate(refs)}
+    ordered = sorted(sums, key=lambda key: (order[key[0]], -1 if key[1] is None else key[1]))
     return [_row(refs[run], generation, sums[run, generation]) for run, generation in ordered]
 
 
 def _row(run: NodeRef, generation: int | None, found: _Sum) -> CostRow:
-    hours = {code: (found.seconds or {}).get(code, 0.0) / 3600 for code in _CODES.values()}
+    hours = {code: math.fsum(found.seconds.get(code, ())) / 3600 for code in _CODES.values()}
     return CostRow(
         run=run,
         generation=generation,
-        aimd_ps=found.aimd_fs / 1000,
+        aimd_ps=math.fsum(found.aimd_fs) / 1000,
         kept_frames=found.kept_frames,
-        md_ps=found.md_ps,
+        md_ps=math.fsum(found.md_ps),
         core_hours_cp2k=hours['cp2k'],
         core_hours_dp=hours['dp'],
         core_hours_lmp=hours['lmp'],
@@ -92,9 +93,9 @@ def _add_results(place: Mapping[int, Key], sums: dict[Key, _Sum]) -> None:
     for edge in graph.outputs(graph.pks(place), LinkType.RETURN, 'results', orm.Dict, project=columns):
         found = sums.setdefault(place[edge.here], _Sum())
         aimd_fs, kept_frames, length_ps = edge.values
-        found.aimd_fs += aimd_fs or 0.0
+        found.aimd_fs.append(aimd_fs or 0.0)
         found.kept_frames += kept_frames or 0
-        found.md_ps += length_ps or 0.0
+        found.md_ps.append(length_ps or 0.0)
 
 
 def _jobs(place: Mapping[int, Key]) -> list[tuple[Key, str, float | None]]:
@@ -109,7 +110,7 @@ def _jobs(place: Mapping[int, Key]) -> list[tuple[Key, str, float | None]]:
     edges = [(place[edge.here], edge) for edge in graph.callees(of, orm.CalcJobNode, project=columns)]
     edges += [(inner[e.here], e) for e in graph.callees(graph.pks(inner), orm.CalcJobNode, project=columns)]
     jobs = graph.pks([edge.there.pk for _, edge in edges])
-    clocks, threads = _clocks(jobs), _threads(jobs)
+    clocks, threads = _clocks(jobs), _threads()
     found = []
     for key, edge in edges:
         process_type, resources, by_scheduler = edge.values
@@ -126,13 +127,13 @@ def _ranks(resources: Mapping[str, Any]) -> int:
     return int(total or (resources.get('num_machines') or 1) * (resources.get('num_mpiprocs_per_machine') or 1))
 
 
-def _threads(jobs: Mapping[str, Any]) -> dict[int, int]:
-    """Threads of each rank, as far as the code says so, by PK of the job."""
-    found = {}
-    for edge in graph.inputs(jobs, 'code', project=('attributes.prepend_text',)):
-        numbers = [int(number) for number in _THREADS.findall(edge.values[0] or '')]
-        found[edge.here] = max(numbers, default=1)
-    return found
+def _threads() -> dict[int, int]:
+    """Threads of each rank, by PK of the job, where the code says that they are more than one."""
+    columns = ('id', 'attributes.prepend_text')
+    numbers = {pk: _THREADS.findall(text or '') for pk, text in graph.table(orm.AbstractCode, {}, columns)}
+    codes = {pk: max(map(int, found)) for pk, found in numbers.items() if found and max(map(int, found)) > 1}
+    jobs = {'process_type': {'in': list(_CODES)}}
+    return {edge.there.pk: codes[edge.here] for edge in graph.users(graph.pks(codes), 'code', jobs)} if codes else {}
 
 
 def _clocks(jobs: Mapping[str, Any]) -> dict[int, float]:

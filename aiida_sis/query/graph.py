@@ -170,13 +170,14 @@ def table(cls: Any, filters: Filters, project: Sequence[str]) -> list[list[Any]]
     :param cls: class of the nodes.
     :param filters: their filters.
     :param project: the columns.
-    :returns: one list for each node, in the order of the PKs.
+    :returns: one list for each node, in the order of their creation. An import deals out PKs anew, in no order.
     """
+    columns = [*project, *(name for name in ('ctime', 'uuid') if name not in project)]
+    first, second = columns.index('ctime'), columns.index('uuid')
     found: list[list[Any]] = []
     for part in _parts(filters):
-        builder = orm.QueryBuilder().append(cls, tag='node', filters=part, project=list(project))
-        found += builder.order_by({'node': {'id': 'asc'}}).all()
-    return found
+        found += orm.QueryBuilder().append(cls, filters=part, project=columns).all()
+    return [row[: len(project)] for row in sorted(found, key=lambda row: (row[first], row[second]))]
 
 
 def pks(nodes: Collection[int]) -> dict[str, Any]:

@@ -31,9 +31,9 @@ def training_frames(potential: int) -> list[FramesRow]:
     """Find every dataset that a potential has seen: in its own training, and in those that it was continued from.
 
     :param potential: PK of the potential.
-    :returns: one row for each dataset, in the order of the PKs; none for a potential that was imported.
+    :returns: one row for each dataset, the oldest first; none for a potential that was imported.
     """
-    seen: dict[int, tuple[int, tuple[Any, ...], str]] = {}
+    seen: dict[int, int] = {}
     current: int | None = potential
     visited: set[int] = set()
     back = 0
@@ -43,8 +43,8 @@ def training_frames(potential: int) -> list[FramesRow]:
         job = jobs[0].there.pk if jobs else None
         current = None
         if job is not None:
-            for edge in graph.inputs(graph.pks([job]), 'datasets__%', orm.Data, project=_DATASET):
-                seen.setdefault(edge.there.pk, (back, edge.values, edge.there.uuid))
+            for edge in graph.inputs(graph.pks([job]), 'datasets__%', orm.Data):
+                seen.setdefault(edge.there.pk, back)
             parents = graph.inputs(graph.pks([job]), 'parent')
             current = parents[0].there.pk if parents else None
         back += 1
@@ -53,7 +53,7 @@ def training_frames(potential: int) -> list[FramesRow]:
     trajectories = _trajectories_of(seen)
     callers = graph.callers(graph.pks([edge.there.pk for edge in labels.values()]))
     rows = []
-    for pk, (trainings_back, values, uuid) in sorted(seen.items()):
+    for pk, uuid, *values in graph.table(orm.Data, graph.pks(seen), ('id', 'uuid', *_DATASET)):
         label = labels.get(pk)
         caller = callers.get(label.there.pk) if label else None
         system, generation, n_frames, n_train, n_validation, n_test, sha256 = values
@@ -71,7 +71,7 @@ def training_frames(potential: int) -> list[FramesRow]:
                 jobs=tuple(jobs_of.get(label.there.pk, ())) if label else (),
                 trajectory=trajectories.get(pk),
                 run=caller.there if caller else None,
-                trainings_back=trainings_back,
+                trainings_back=seen[pk],
                 sha256=sha256 or '',
             )
         )
@@ -94,7 +94,7 @@ def origins(datasets: Collection[int]) -> list[OriginRow]:
     """Find what led to datasets: the catastrophe, the MD that met it and the snapshot that was labelled.
 
     :param datasets: PKs of the datasets.
-    :returns: one row for each, in the order of the PKs.
+    :returns: one row for each, the oldest first.
     """
     labels = _labels_of(datasets)
     nodes = graph.pks([edge.there.pk for edge in labels.values()])
@@ -146,7 +146,7 @@ def _kind(start: Edge | None, found: dict[str, Any], file: str | None) -> str:
 def _labels_of(datasets: Collection[int]) -> dict[int, Edge]:
     """The workchain that labelled each dataset, by PK of the dataset; none for one that was imported."""
     edges = graph.sources(graph.pks(datasets), LinkType.RETURN, _LABELS, ('process_type',))
-    return {edge.here: edge for edge in reversed(edges)}
+    return {edge.here: edge for edge in edges}
 
 
 def _trajectories_of(datasets: Collection[int]) -> dict[int, NodeRef]:
@@ -159,9 +159,10 @@ def _cp2k_jobs(labels: Collection[int]) -> dict[int, list[NodeRef]]:
     """The CP2K jobs of labels, by PK of the label: label → one workchain for each trajectory → its jobs."""
     parts = graph.callees(graph.pks(labels), orm.WorkChainNode)
     whole = {edge.there.pk: edge.here for edge in parts}
+    of_label = {edge.there.pk: whole[edge.here] for edge in graph.callees(graph.pks(whole), orm.CalcJobNode)}
     jobs: dict[int, list[NodeRef]] = {}
-    for edge in graph.callees(graph.pks(whole), orm.CalcJobNode):
-        jobs.setdefault(whole[edge.here], []).append(edge.there)
+    for pk, uuid in graph.table(orm.CalcJobNode, graph.pks(of_label), ('id', 'uuid')):
+        jobs.setdefault(of_label[pk], []).append(NodeRef(pk, uuid))
     return jobs
 
 
@@ -187,7 +188,7 @@ def _md_behind(start: Edge) -> dict[str, Any]:
             return {}
         numbers = graph.inputs(graph.pks([selection[0].there.pk]), 'index', orm.Int, project=('attributes.value',))
         index = numbers[0].values[0] if numbers else None
-        frames = snapshots[-1].there.pk
+        frames = max(snapshots, key=lambda edge: edge.label).there.pk
         selection = graph.sources(graph.pks([frames]), LinkType.CREATE, {'process_type': graph.MD_JOB})
     if not selection:
         return {}

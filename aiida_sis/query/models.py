@@ -73,7 +73,7 @@ def models(below: float | None = None, selected: Collection[int] | None = None) 
                 sha256=sha256,
             )
         )
-    return sorted(rows, key=lambda row: (row.force_rmse_ev_per_angstrom, row.potential))
+    return sorted(rows, key=lambda row: (row.force_rmse_ev_per_angstrom, row.potential.uuid))
 
 
 def _returned(selected: Collection[int] | None) -> tuple[dict[int, tuple[int, graph.Edge | None]], set[int]]:

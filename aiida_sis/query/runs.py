@@ -31,7 +31,7 @@ def runs(selected: Collection[int] | None = None) -> list[RunRow]:
     """List the runs: how each ended, how far its MD got, and its last potential.
 
     :param selected: PKs of runs, or nothing for all.
-    :returns: one row for each run, in the order of the PKs.
+    :returns: one row for each run, the oldest first.
     """
     of = run_filters(selected)
     columns = ('id', 'uuid', 'label', 'ctime', 'attributes.process_state', 'attributes.exit_status')
@@ -72,7 +72,7 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
     """List every catastrophic point: where, when and at which temperature an MD left its window, and of what matter.
 
     :param selected: PKs of runs, or nothing for all explorations there are, also those that no run called.
-    :returns: one row for each, in the order of the explorations.
+    :returns: one row for each, the oldest first.
     """
     of = explorations_of(selected)
     columns = ('attributes.catastrophe', 'attributes.t_next')
@@ -86,9 +86,10 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
     structures = _first(graph.inputs(nodes, 'md__structure', orm.StructureData))
     potentials = _first(graph.inputs(nodes, 'md__potential'))
     matter = compositions({edge.there.pk for edge in structures.values()})
+    results = {edge.here: edge for edge in failed}
     rows = []
-    for edge in failed:
-        pk = edge.here
+    for pk, ref in refs.items():
+        edge = results[pk]
         point, start = ({} if value is None else value for value in edge.values)
         caller, structure = called_by.get(pk), structures.get(pk)
         place = graph.read_place(caller.label) if caller else graph.Place()
@@ -102,7 +103,7 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
                 generation=place.generation,
                 stage=place.stage,
                 replica=place.replica,
-                exploration=refs[pk],
+                exploration=ref,
                 potential=potentials[pk].there if pk in potentials else None,
                 structure=structure.there if structure else None,
                 composition=formula,
@@ -123,8 +124,8 @@ def uses_of(structure: int, equal: bool = False) -> list[UseRow]:
     """Find the runs that used a structure: as a system, or through a label or an MD that started from it.
 
     :param structure: PK of the structure.
-    :param equal: count other nodes with the same content too (those that AiiDA's caching takes for the same).
-    :returns: one row for each use, in the order of runs and processes.
+    :param equal: count other nodes with the same cell and the same atoms too.
+    :returns: one row for each use, the oldest run first.
     """
     wanted = {structure, *(_equal_to(structure) if equal else ())}
     found = graph.users(graph.pks(wanted), project=('process_type',))
@@ -137,11 +138,13 @@ def uses_of(structure: int, equal: bool = False) -> list[UseRow]:
         if caller is not None and caller.values[0] in graph.RUNS:
             uses.add((caller.there, caller.label, edge.there, edge.here))
     columns = ('id', 'label', 'attributes.process_state', 'attributes.exit_status')
-    about = {row[0]: row[1:] for row in graph.table(orm.WorkChainNode, graph.pks([use[0].pk for use in uses]), columns)}
-    return [
-        UseRow(run, about[run.pk][0], state_in_words(*about[run.pk][1:]), used_as, process, refs[pk])
-        for run, used_as, process, pk in sorted(uses)
-    ]
+    about = graph.table(orm.WorkChainNode, graph.pks([use[0].pk for use in uses]), columns)
+    order = {row[0]: number for number, row in enumerate(about)}
+    rows = []
+    for run, used_as, process, pk in sorted(uses, key=lambda use: (order[use[0].pk], use[1], use[2].uuid)):
+        _, label, state, exit_status = about[order[run.pk]]
+        rows.append(UseRow(run, label, state_in_words(state, exit_status), used_as, process, refs[pk]))
+    return rows
 
 
 def explorations_of(selected: Collection[int] | None) -> dict[str, Any]:
@@ -185,10 +188,17 @@ def state_in_words(state: str | None, exit_status: int | None) -> str:
 
 
 def _equal_to(structure: int) -> list[int]:
-    ((digest,),) = graph.table(orm.StructureData, graph.pks([structure]), ('extras._aiida_hash',)) or [[None]]
-    if digest is None:
+    """The structures with the same cell and the same atoms in the same places and order.
+
+    AiiDA's own hash can't tell: an import leaves it out.
+    """
+    columns = ('attributes.cell', 'attributes.kinds', 'attributes.sites')
+    wanted = graph.table(orm.StructureData, graph.pks([structure]), columns)
+    if not wanted:
         return []
-    return [row[0] for row in graph.table(orm.StructureData, {'extras._aiida_hash': digest}, ('id',))]
+    same_size = {'attributes.sites': {'of_length': len(wanted[0][2])}}
+    candidates = graph.table(orm.StructureData, same_size, ('id', *columns))
+    return [pk for pk, *content in candidates if content == wanted[0]]
 
 
 def _first(edges: list[Edge]) -> dict[int, Edge]:
