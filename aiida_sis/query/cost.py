@@ -110,7 +110,7 @@ def _jobs(place: Mapping[int, Key]) -> list[tuple[Key, str, float | None]]:
     edges = [(place[edge.here], edge) for edge in graph.callees(of, orm.CalcJobNode, project=columns)]
     edges += [(inner[e.here], e) for e in graph.callees(graph.pks(inner), orm.CalcJobNode, project=columns)]
     jobs = graph.pks([edge.there.pk for _, edge in edges])
-    clocks, threads = _clocks(jobs), _threads()
+    clocks, threads = _clocks(jobs), _threads(jobs)
     found = []
     for key, edge in edges:
         process_type, resources, by_scheduler = edge.values
@@ -127,13 +127,17 @@ def _ranks(resources: Mapping[str, Any]) -> int:
     return int(total or (resources.get('num_machines') or 1) * (resources.get('num_mpiprocs_per_machine') or 1))
 
 
-def _threads() -> dict[int, int]:
+def _threads(jobs: Mapping[str, Any]) -> dict[int, int]:
     """Threads of each rank, by PK of the job, where the code says that they are more than one."""
     columns = ('id', 'attributes.prepend_text')
-    numbers = {pk: _THREADS.findall(text or '') for pk, text in graph.table(orm.AbstractCode, {}, columns)}
+    # The class of all codes has no node type of its own that a query could ask for.
+    all_codes = graph.table(orm.Data, {'node_type': {'like': 'data.core.code.%'}}, columns)
+    numbers = {pk: _THREADS.findall(text or '') for pk, text in all_codes}
     codes = {pk: max(map(int, found)) for pk, found in numbers.items() if found and max(map(int, found)) > 1}
-    jobs = {'process_type': {'in': list(_CODES)}}
-    return {edge.there.pk: codes[edge.here] for edge in graph.users(graph.pks(codes), 'code', jobs)} if codes else {}
+    if not codes:
+        return {}
+    found = graph.inputs(jobs, 'code', filters=graph.pks(codes))
+    return {edge.here: codes[edge.there.pk] for edge in found}
 
 
 def _clocks(jobs: Mapping[str, Any]) -> dict[int, float]:
