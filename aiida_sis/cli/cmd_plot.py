@@ -1,39 +1,89 @@
-"""``aiida-sis plot PK``: the temperature of every generation as a picture."""
+"""``aiida-sis plot PK``: the figures of a run as pictures, or their numbers as CSV."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
 from aiida_sis.cli.profile import load_run, open_profile
 
+if TYPE_CHECKING:
+    from aiida_sis.report.catalogue import Content
+
 __all__ = ('plot',)
+
+# The names of `aiida_sis.report.catalogue.FIGURES`, which can't be imported before AiiDA has been pointed to a profile.
+NAMES = (
+    'temperature', 'zoom', 'growth', 'learning', 'parity', 'elements', 'forgetting', 'cost', 'rdf', 'reactions',
+    'census', 'provenance',
+)  # fmt: skip
 
 
 @click.command()
 @RUN
 @PROFILE_DIR
 @PROFILE
+@click.option('--figure', type=click.Choice([*NAMES, 'all']), help='Which figure.  [default: temperature]')
+@click.option('--csv', 'as_csv', is_flag=True, help='Write the numbers of the figure as CSV instead.')
 @click.option(
     '-o',
     '--output',
-    type=click.Path(dir_okay=False, path_type=Path),
-    help='The file to write; its suffix gives the format (png, pdf, svg).  [default: sis-PK.png]',
+    type=click.Path(path_type=Path),
+    help='The file to write; its suffix gives the format (png, svg, pdf). With `--figure all` a folder.  '
+    '[default: sis-PK.png, sis-PK-NAME.png or sis-PK-figures]',
 )
-def plot(pk: str, profile_dir: Path, profile: str | None, output: Path | None) -> None:
-    """Draw T(t) of every generation of a run.
+def plot(
+    pk: str, profile_dir: Path, profile: str | None, figure: str | None, as_csv: bool, output: Path | None
+) -> None:
+    """Draw a figure of a run: by default T(t) of every generation.
 
     PK is that of the SisWorkChain. Each panel shows the temperature of all replicas with the window, t_cp (where the MD
-    left it) and t_next (where the next AIMD starts).
+    left it) and t_next (where the next AIMD starts). The other figures are those of `aiida-sis report`.
 
-    Example: aiida-sis plot 28 -o temperature.pdf
+    Example: aiida-sis plot 21 --figure parity -o parity.pdf
     """
     open_profile(profile_dir, profile)
     from aiida_sis.report.collect import collect
+    from aiida_sis.report.details import sis_run
     from aiida_sis.report.figures import save_figure
 
     node = load_run(pk)
-    path = save_figure(collect(node, with_series=True), output or Path(f'sis-{node.pk}.png'))
-    click.echo(str(path))
+    if figure is None and not as_csv:
+        click.echo(str(save_figure(collect(node, with_series=True), output or Path(f'sis-{node.pk}.png'))))
+        return
+    from aiida_sis.report.catalogue import Content
+    from aiida_sis.report.details import read_details
+
+    try:
+        content = Content(read_details(sis_run(node)))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    name, suffix = figure or 'temperature', 'csv' if as_csv else 'png'
+    if name != 'all':
+        _write(name, content, output or Path(f'sis-{node.pk}-{name}.{suffix}'), as_csv)
+        return
+    folder = output or Path(f'sis-{node.pk}-figures')
+    if folder.is_file():
+        raise click.BadParameter(f'{folder} is a file; with `--figure all` give a folder.', param_hint='--output')
+    for one in NAMES:
+        try:
+            _write(one, content, folder / f'{one}.{suffix}', as_csv)
+        except click.ClickException as missing:
+            click.echo(f'{one}: {missing.message}', err=True)
+
+
+def _write(name: str, content: Content, path: Path, as_csv: bool) -> None:
+    """Write one figure or its numbers and name the file."""
+    from aiida_sis.report.export import write_figure, write_numbers
+    from aiida_sis.report.style import NothingToShowError
+
+    try:
+        written = write_numbers(name, content, path) if as_csv else write_figure(name, content, path)
+    except NothingToShowError as missing:
+        raise click.ClickException(str(missing)) from missing
+    except ValueError as error:  # matplotlib knows no such format
+        raise click.BadParameter(f'{error}', param_hint='--output') from error
+    click.echo(str(written))

@@ -1,10 +1,9 @@
-"""The figure of a run: the temperature of every generation, in the manner of the paper's Figures 1b and 3a."""
+"""The temperature of every generation, in the manner of the paper's Figures 1b and 3a, and what it did at t_cp."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,27 +14,27 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from aiida_sis.report.collect import FloatArray, GenerationRecord, MdRecord, RunRecord
+from aiida_sis.report.style import (
+    CP,
+    INK,
+    NARROW,
+    NEXT,
+    PAPER,
+    STYLE,
+    WINDOW,
+    NothingToShowError,
+    legend_below,
+    new_figure,
+    series_colour,
+    subtitle,
+)
+from aiida_sis.report.tabular import Table
 
-__all__ = ('envelope', 'plot_run', 'save_figure')
+__all__ = ('draw_temperature', 'draw_zoom', 'envelope', 'plot_run', 'points_table', 'save_figure', 'series_table')
 
-# Colour-blind safe (Okabe and Ito, 2008), without the red and green that t_cp and t_next need.
-_REPLICA_COLOURS = ('#0072B2', '#E69F00', '#56B4E9', '#CC79A7', '#7F5539', '#5B5B5B')
-_WINDOW = '#E8EEF4'
-_CP = '#D00000'
-_NEXT = '#00994D'
 _MOST_LISTED = 3
-_STYLE: dict[Any, Any] = {
-    'font.size': 9,
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-    'axes.linewidth': 0.8,
-    'axes.titlesize': 9.5,
-    'axes.titlelocation': 'left',
-    'xtick.direction': 'out',
-    'ytick.direction': 'out',
-    'legend.frameon': False,
-}
 _MAX_COLUMNS = 3
+_MOST_ZOOMED = 9
 
 
 def envelope(times: FloatArray, values: FloatArray, n_bins: int = 600) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -57,20 +56,20 @@ def envelope(times: FloatArray, values: FloatArray, n_bins: int = 600) -> tuple[
     return middle, np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
 
 
-def plot_run(record: RunRecord) -> Figure:
+def plot_run(record: RunRecord, width: float | None = None, titled: bool = True) -> Figure:
     """Draw the temperature of every generation and replica, one panel per generation and stage.
 
     :param record: a run collected with its series.
+    :param width: inches; by default what the number of panels asks for.
+    :param titled: write the run and its result above the panels.
     """
-    panels = [
-        (generation, stage, [md for md in generation.md if md.stage == stage])
-        for generation in record.generations
-        for stage in generation.stages
-    ]
+    panels = _panels(record)
     n_columns = 1 if len(panels) <= 2 else min(_MAX_COLUMNS, int(np.ceil(np.sqrt(len(panels)))))
+    n_columns = 1 if width is not None and width <= NARROW else n_columns
     n_rows = max(1, int(np.ceil(len(panels) / n_columns)))
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.6 if n_columns == 1 else 3.7 * n_columns, 2.4 * n_rows + 0.9), layout='constrained')
+    width = width or (7.6 if n_columns == 1 else 3.7 * n_columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, 2.3 * n_rows + 0.6), layout='constrained')
         FigureCanvasAgg(figure)
         axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
         limits = _limits(record.md_records)
@@ -80,15 +79,96 @@ def plot_run(record: RunRecord) -> Figure:
             axis.set_axis_off()
         for axis in axes[-n_columns:]:
             axis.set_xlabel('Time (ps)')
-        figure.supylabel('Temperature (K)', fontsize=10)
-        figure.suptitle(_title(record), fontsize=10.5, x=0.02, ha='left')
+        figure.supylabel('Temperature (K)', fontsize=9)
+        if titled:
+            figure.suptitle(_title(record), fontsize=10.5, x=0.02, ha='left')
         if not panels:
             axes[0].text(0.5, 0.5, 'no MD has been run yet', ha='center', va='center', transform=axes[0].transAxes)
-        elif len(panels) < len(axes):
-            axes[-1].legend(handles=_handles(record.md_records), loc='center', fontsize=9)
         else:
-            figure.legend(handles=_handles(record.md_records), loc='outside lower center', ncols=7, fontsize=8)
+            legend_below(figure, _handles(record.md_records), 3 if width <= NARROW else 7)
     return figure
+
+
+def draw_temperature(record: RunRecord, width: float) -> Figure:
+    """Draw what :func:`plot_run` draws, without its title.
+
+    :param record: a run collected with its series.
+    :param width: inches.
+    :raises NothingToShowError: where no MD has begun.
+    """
+    if not record.md_records:
+        raise NothingToShowError('No MD has been run yet.')
+    return plot_run(record, width, titled=False)
+
+
+def draw_zoom(record: RunRecord, width: float) -> Figure:
+    """Draw the temperature around each catastrophic point, from before t_next to the end.
+
+    :param record: a run collected with its series.
+    :param width: inches.
+    :raises NothingToShowError: where no MD has left its window.
+    """
+    runs = [run for run in record.md_records if run.t_cp_ps is not None and run.times.size > 1]
+    if not runs:
+        raise NothingToShowError('No MD has left its window.')
+    figure, axes = new_figure(width, len(runs[-_MOST_ZOOMED:]), 2.35)
+    with mpl.rc_context(STYLE):
+        for axis, run in zip(axes, runs[-_MOST_ZOOMED:], strict=True):
+            _zoom_panel(axis, run)
+            axis.set_xlabel('Time (fs)')
+        figure.supylabel('Temperature (K)', fontsize=9)
+    return figure
+
+
+def _zoom_panel(axis: Axes, run: MdRecord) -> None:
+    end = float(run.times[-1])
+    first = run.t_next_ps if run.t_next_ps is not None else 0.8 * end
+    begin = max(0.0, min(first, end - 0.02) - 0.25 * (end - first))
+    shown = run.times >= begin - 1e-9
+    fs = 1000.0 * run.times[shown]
+    if run.window_k is not None:
+        axis.axhspan(*run.window_k, color=WINDOW, lw=0, zorder=0)
+    if run.temperature_target_k is not None:
+        axis.axhline(run.temperature_target_k, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=1)
+    marker = 'o' if fs.size < 80 else ''
+    axis.plot(fs, run.temperatures[shown], marker=marker, ms=2.6, lw=1.1, color=series_colour(run.replica), zorder=3)
+    finite = run.temperatures[shown][np.isfinite(run.temperatures[shown])]
+    top = max([*finite, *(run.window_k or ())], default=1000.0)
+    ceiling = 1.4 * run.window_k[1] if run.window_k is not None else top
+    axis.set_ylim(0, min(1.06 * top, ceiling))
+    axis.set_xlim(fs[0], fs[-1] + 0.04 * max(fs[-1] - fs[0], 1.0))
+    _draw_marks(axis, run, 1000.0)
+    axis.set_title(f'Generation {run.generation}, replica {run.replica}', pad=19)
+    before = '' if run.t_next_ps is None or run.t_cp_ps is None else f'{1000 * (run.t_cp_ps - run.t_next_ps):.0f} fs'
+    subtitle(axis, f'$t_{{next}}$ {before} before $t_{{cp}}$' if before else 'no snapshot')
+
+
+def series_table(record: RunRecord) -> Table:
+    """Return every sample of every MD.
+
+    :param record: a run collected with its series.
+    """
+    rows = (
+        (run.generation, record.stage_name(run.stage), run.replica, run.pk, float(time), float(temperature))
+        for run in record.md_records
+        for time, temperature in zip(run.times, run.temperatures, strict=True)
+    )
+    return Table(('generation', 'stage', 'replica', 'pk', 'time_ps', 'temperature_k'), tuple(rows))
+
+
+def points_table(record: RunRecord) -> Table:
+    """Return the catastrophic points.
+
+    :param record: a run.
+    """
+    rows = (
+        (run.generation, record.stage_name(run.stage), run.replica, run.pk, run.t_cp_ps, run.temperature_cp_k,
+         run.bound, run.t_next_ps)
+        for run in record.md_records
+        if run.t_cp_ps is not None
+    )  # fmt: skip
+    headers = ('generation', 'stage', 'replica', 'pk', 't_cp_ps', 'temperature_cp_k', 'bound', 't_next_ps')
+    return Table(headers, tuple(rows))
 
 
 def save_figure(record: RunRecord, path: Path, dpi: int = 180) -> Path:
@@ -103,18 +183,27 @@ def save_figure(record: RunRecord, path: Path, dpi: int = 180) -> Path:
     return path
 
 
+def _panels(record: RunRecord) -> list[tuple[GenerationRecord, int, list[MdRecord]]]:
+    """Return generation, stage and its MD runs of each panel."""
+    return [
+        (generation, stage, [md for md in generation.md if md.stage == stage])
+        for generation in record.generations
+        for stage in generation.stages
+    ]
+
+
 def _panel(
     axis: Axes, generation: GenerationRecord, stage: str, runs: Sequence[MdRecord], limits: tuple[float, float]
 ) -> None:
     bottom, top = limits
     first = runs[0]
     if first.window_k is not None:
-        axis.axhspan(max(first.window_k[0], bottom), first.window_k[1], color=_WINDOW, lw=0, zorder=0)
+        axis.axhspan(max(first.window_k[0], bottom), first.window_k[1], color=WINDOW, lw=0, zorder=0)
     if first.temperature_target_k is not None:
-        axis.axhline(first.temperature_target_k, color='0.35', lw=0.8, ls=(0, (4, 3)), zorder=1)
+        axis.axhline(first.temperature_target_k, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=1)
     length = 0.0
     for run in runs:
-        colour = _REPLICA_COLOURS[run.replica % len(_REPLICA_COLOURS)]
+        colour = series_colour(run.replica)
         _draw_series(axis, run, colour)
         length = max(length, run.times[-1] if run.times.size else 0.0, run.t_cp_ps or 0.0)
     axis.set_ylim(bottom, top)
@@ -126,9 +215,7 @@ def _panel(
     error = f', {training.force_rmse:.2f} eV/Å' if training and training.force_rmse is not None else ''
     axis.set_title(f'Generation {generation.generation}{error}, {stage}', pad=19)
     text, colour = _outcome(runs)
-    axis.annotate(
-        text, (0, 1), xytext=(0, 8), xycoords='axes fraction', textcoords='offset points', fontsize=7.5, color=colour
-    )
+    subtitle(axis, text, colour)
 
 
 def _outcome(runs: Sequence[MdRecord]) -> tuple[str, str]:
@@ -141,10 +228,10 @@ def _outcome(runs: Sequence[MdRecord]) -> tuple[str, str]:
             points.append(f'{run.t_cp_ps:.3g} ps' + (f' ({value:.0f} K)' if known else ''))
     if points:
         more = f', {len(points) - _MOST_LISTED} more' if len(points) > _MOST_LISTED else ''
-        return f'$t_{{cp}}$ {", ".join(points[:_MOST_LISTED])}{more}', _CP
+        return f'$t_{{cp}}$ {", ".join(points[:_MOST_LISTED])}{more}', CP
     if all(run.stable for run in runs):
-        return f'stable for {min(run.length_ps or 0.0 for run in runs):.4g} ps', _NEXT
-    return '', _NEXT
+        return f'stable for {min(run.length_ps or 0.0 for run in runs):.4g} ps', NEXT
+    return '', NEXT
 
 
 def _draw_series(axis: Axes, run: MdRecord, colour: str, most_drawn: int = 1500) -> None:
@@ -157,19 +244,20 @@ def _draw_series(axis: Axes, run: MdRecord, colour: str, most_drawn: int = 1500)
         axis.plot(run.times, run.temperatures, color=colour, lw=1.0, alpha=0.9, zorder=2)
 
 
-def _draw_marks(axis: Axes, run: MdRecord) -> None:
+def _draw_marks(axis: Axes, run: MdRecord, scale: float = 1.0) -> None:
     """Put the red cross at t_cp, at the edge where the temperature left the picture, and the green dot at t_next."""
     bottom, top = axis.get_ylim()
     finite = np.isfinite(run.temperatures)
     if run.t_next_ps is not None and finite.any():
         height = float(np.interp(run.t_next_ps, run.times[finite], run.temperatures[finite]))
-        axis.plot(run.t_next_ps, height, 'o', color=_NEXT, ms=6.5, mec='white', mew=0.8, zorder=6, clip_on=False)
+        axis.plot(scale * run.t_next_ps, height, 'o', color=NEXT, ms=6.5, mec=PAPER, mew=0.8, zorder=6, clip_on=False)
     if run.t_cp_ps is None:
         return
     temperature = run.temperature_cp_k
     if temperature is None or not np.isfinite(temperature):
         temperature = bottom if run.bound == 'low' else top
-    axis.plot(run.t_cp_ps, min(max(temperature, bottom), top), 'x', color=_CP, ms=7.5, mew=2.2, zorder=6, clip_on=False)
+    height = min(max(temperature, bottom), top)
+    axis.plot(scale * run.t_cp_ps, height, 'x', color=CP, ms=7.5, mew=2.2, zorder=6, clip_on=False)
 
 
 def _limits(runs: Sequence[MdRecord]) -> tuple[float, float]:
@@ -195,11 +283,10 @@ def _title(record: RunRecord) -> str:
 def _handles(runs: Sequence[MdRecord]) -> list[Line2D | Patch]:
     replicas = sorted({run.replica for run in runs})
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=_REPLICA_COLOURS[number % len(_REPLICA_COLOURS)], lw=1.6, label=f'replica {number}')
-        for number in replicas
+        Line2D([], [], color=series_colour(number), lw=1.6, label=f'replica {number}') for number in replicas
     ]
-    handles.append(Patch(color=_WINDOW, label='window'))
-    handles.append(Line2D([], [], color='0.35', lw=0.9, ls=(0, (4, 3)), label='target'))
-    handles.append(Line2D([], [], color=_CP, marker='x', ls='', ms=7, mew=2.0, label='$t_{cp}$'))
-    handles.append(Line2D([], [], color=_NEXT, marker='o', ls='', ms=6, label='$t_{next}$'))
+    handles.append(Patch(color=WINDOW, label='window'))
+    handles.append(Line2D([], [], color=INK, lw=0.9, ls=(0, (4, 3)), label='target'))
+    handles.append(Line2D([], [], color=CP, marker='x', ls='', ms=7, mew=2.0, label='$t_{cp}$'))
+    handles.append(Line2D([], [], color=NEXT, marker='o', ls='', ms=6, label='$t_{next}$'))
     return handles

@@ -1,0 +1,45 @@
+"""``aiida-sis report PK``: the page of a run, one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
+from aiida_sis.cli.profile import load_run, open_profile
+
+__all__ = ('report',)
+
+
+@click.command()
+@RUN
+@PROFILE_DIR
+@PROFILE
+@click.option(
+    '-o',
+    '--output',
+    type=click.Path(dir_okay=False, path_type=Path),
+    help='The file to write.  [default: sis-PK.html]',
+)
+def report(pk: str, profile_dir: Path, profile: str | None, output: Path | None) -> None:
+    """Write the report of a run as one HTML page.
+
+    PK is that of the SisWorkChain, running, ended or imported. The page needs no network: figures, numbers and the 3D
+    viewer are inside the file.
+
+    Example: aiida-sis report 21 -o demo.html
+    """
+    open_profile(profile_dir, profile)
+    from aiida_sis.report.details import read_details, sis_run
+    from aiida_sis.report.page import make_page
+
+    node = load_run(pk)
+    try:
+        run = sis_run(node)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    path = output or Path(f'sis-{node.pk}.html')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(make_page(read_details(run)), encoding='utf-8')
+    click.echo(str(path))

@@ -1,0 +1,281 @@
+"""What the report shows beyond the table of generations, read from the provenance graph.
+
+Each part is read by itself, so that a run which goes on, has failed or was imported gives what it has. A part that is
+not there is empty here and a sentence in the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.common.links import LinkType
+from ase import Atoms
+
+from aiida_sis.core.summary import forgetting
+from aiida_sis.data.dataset import DatasetData
+from aiida_sis.report.clock import job_interval
+from aiida_sis.report.collect import FloatArray, RunRecord, called, collect, input_of, output_of
+from aiida_sis.report.facts import Facts, read_facts
+from aiida_sis.report.lineage import Lineage, read_lineage
+from aiida_sis.report.parity import Parity, read_parity
+
+__all__ = ('Catastrophe', 'Details', 'JobCost', 'Motion', 'TrainingDetail', 'evenly', 'read_details', 'sis_run')
+
+#: Most frames of one trajectory that a report looks at.
+MOST_FRAMES = 300
+_CALL = re.compile(r'^(label|train|explore)_g(\d+)(?:_(?:s(\d+)_r)?(\d+))?$')
+_KINDS = {'label': 'AIMD', 'train': 'training', 'explore': 'MD'}
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """One job that has run: ``seconds`` of wall time, on ``cores`` processes."""
+
+    generation: int
+    kind: str
+    start: float
+    seconds: float
+    cores: int
+
+
+@dataclass(frozen=True)
+class TrainingDetail:
+    """One training: its learning curve, columns (n_rows,) by name, and its held-out force errors in eV/Å."""
+
+    generation: int
+    curve: dict[str, FloatArray] = field(repr=False)
+    per_element: dict[str, float]
+    per_dataset: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Catastrophe:
+    """The snapshots of an MD that left its window: t_next, and the last one before t_cp."""
+
+    generation: int
+    replica: int
+    t_next_ps: float
+    t_cp_ps: float
+    start: Atoms
+    last: Atoms
+    last_ps: float
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A trajectory, evenly thinned; times (n_frames,) in fs."""
+
+    title: str
+    pk: int
+    frames: list[Atoms] = field(repr=False)
+    times_fs: FloatArray = field(repr=False)
+    is_md: bool = True
+
+    @property
+    def symbols(self) -> list[str]:
+        """The element of each atom, (n_atoms,)."""
+        return list(self.frames[0].get_chemical_symbols())
+
+
+@dataclass(frozen=True)
+class Details:
+    """All that the page of a run is made from."""
+
+    run: RunRecord
+    facts: Facts
+    trainings: tuple[TrainingDetail, ...] = ()
+    parity: Parity | None = None
+    forgetting: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: tuple[JobCost, ...] = ()
+    starts: dict[str, Atoms] = field(default_factory=dict)
+    catastrophes: tuple[Catastrophe, ...] = ()
+    motions: tuple[Motion, ...] = ()
+    labelled: tuple[Motion, ...] = ()
+    aimds: tuple[Motion, ...] = ()
+    lineage: Lineage | None = None
+
+
+def sis_run(node: orm.ProcessNode) -> orm.ProcessNode:
+    """Return the SIS run that a node is or has called; a rehearsal is a SIS run and its verification.
+
+    :param node: the node of a workchain.
+    :raises ValueError: where it is neither.
+    """
+    if node.process_label in ('SisWorkChain', None):
+        return node
+    for child, _ in called(node):
+        if child.process_label == 'SisWorkChain':
+            return child
+    raise ValueError(
+        f'node {node.pk} is a {node.process_label} that has called no SIS run; give the PK of a SisWorkChain.'
+    )
+
+
+def read_details(node: orm.ProcessNode) -> Details:
+    """Read everything that the report of a run shows.
+
+    :param node: the node of a ``SisWorkChain``, in any state.
+    """
+    children = list(_children(node))
+    trainings = tuple(_trainings(children))
+    record = {f'train_g{training.generation}': {'per_dataset': training.per_dataset} for training in trainings}
+    return Details(
+        run=collect(node, with_series=True),
+        facts=read_facts(node),
+        trainings=trainings,
+        parity=read_parity(child for child, kind, *_ in reversed(children) if kind == 'train'),
+        forgetting=forgetting(record),
+        jobs=tuple(cost for child, kind, generation, *_ in children for cost in _costs(child, kind, generation)),
+        starts=dict(_start_structures(node)),
+        catastrophes=tuple(_catastrophes(children)),
+        motions=tuple(_motions(children)),
+        labelled=tuple(_labelled(children)),
+        aimds=tuple(_aimds(children)),
+        lineage=read_lineage(node),
+    )
+
+
+def evenly(n_all: int, n_most: int) -> list[int]:
+    """Return at most ``n_most`` evenly spaced numbers below ``n_all``, first and last among them.
+
+    :param n_all: how many there are.
+    :param n_most: how many are wanted.
+    """
+    return np.unique(np.linspace(0, n_all - 1, min(n_all, n_most)).round().astype(int)).tolist() if n_all else []
+
+
+_Child = tuple[orm.ProcessNode, str, int, int, int]
+
+
+def _children(node: orm.ProcessNode) -> Iterator[_Child]:
+    """Give child, kind, generation, stage and replica (or number of the label) of each call."""
+    for child, label in called(node):
+        if match := _CALL.match(label):
+            kind, generation, stage, number = match.groups()
+            yield child, kind, int(generation), int(stage or 0), int(number or 0)
+
+
+def _trainings(children: list[_Child]) -> Iterator[TrainingDetail]:
+    for node, kind, generation, *_ in children:
+        if kind != 'train':
+            continue
+        curve, results = output_of(node, 'learning_curve'), output_of(node, 'results')
+        values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
+        columns = _arrays(curve)
+        if columns or values:
+            yield TrainingDetail(generation, columns, values.get('per_element') or {}, values.get('per_dataset') or {})
+
+
+def _costs(child: orm.ProcessNode, kind: str, generation: int) -> Iterator[JobCost]:
+    for job in child.called_descendants:
+        interval = job_interval(job)
+        if interval is not None:
+            resources = job.get_option('resources') or {}
+            processes = resources.get('tot_num_mpiprocs') or (
+                resources.get('num_machines', 1) * resources.get('num_mpiprocs_per_machine', 1)
+            )
+            cores = int(processes) * int(resources.get('num_cores_per_mpiproc') or 1)
+            yield JobCost(generation, _KINDS[kind], interval[0], interval[1] - interval[0], cores)
+
+
+def _start_structures(node: orm.ProcessNode) -> Iterator[tuple[str, Atoms]]:
+    links = node.base.links.get_incoming(link_type=(LinkType.INPUT_CALC, LinkType.INPUT_WORK)).all()
+    for link in sorted(links, key=lambda link: link.link_label):
+        if link.link_label.startswith('systems__') and isinstance(link.node, orm.StructureData):
+            yield link.link_label.removeprefix('systems__'), link.node.get_ase()
+
+
+def _catastrophes(children: list[_Child]) -> Iterator[Catastrophe]:
+    for node, kind, generation, _, replica in children:
+        results = output_of(node, 'results') if kind == 'explore' else None
+        values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
+        snapshots = output_of(node, 'snapshots') if values.get('catastrophe') and values.get('t_next') else None
+        if not isinstance(snapshots, orm.TrajectoryData):
+            continue
+        whole = np.flatnonzero(np.isfinite(snapshots.get_positions()).all(axis=(1, 2)))
+        index, times = values['t_next']['snapshot_index'], snapshots.get_times()
+        if whole.size == 0 or not 0 <= index < snapshots.numsteps:
+            continue
+        last = int(whole[-1])
+        yield Catastrophe(
+            generation=generation,
+            replica=replica,
+            t_next_ps=float(values['t_next']['time_ps']),
+            t_cp_ps=float(values['catastrophe']['time_ps']),
+            start=_frame(snapshots, index),
+            last=_frame(snapshots, last),
+            last_ps=float(times[last]) if times is not None else float(values['catastrophe']['time_ps']),
+        )
+
+
+def _motions(children: list[_Child]) -> Iterator[Motion]:
+    """Give the MD runs of the last stage of the last generation that have come to their end."""
+    runs = [child for child in children if child[1] == 'explore' and output_of(child[0], 'trajectory') is not None]
+    for node, _, generation, stage, replica in runs:
+        if (generation, stage) != max((run[2], run[3]) for run in runs):
+            continue
+        trajectory = output_of(node, 'trajectory')
+        if isinstance(trajectory, orm.TrajectoryData):
+            times = trajectory.get_times()
+            chosen = _finite(trajectory)
+            fs = 1000.0 * np.asarray(times if times is not None else np.arange(trajectory.numsteps), dtype=float)
+            if chosen:
+                frames = [_frame(trajectory, index) for index in chosen]
+                yield Motion(f'generation {generation}, replica {replica}', int(node.pk or 0), frames, fs[chosen])
+
+
+def _labelled(children: list[_Child]) -> Iterator[Motion]:
+    """Give the labelled frames of every AIMD, thinned, oldest first."""
+    labels = [child for child in children if child[1] == 'label']
+    for node, _, generation, _, number in labels:
+        dataset = output_of(node, 'dataset')
+        if not isinstance(dataset, DatasetData):
+            continue
+        coords, cells, symbols = dataset.get_array('coords'), dataset.get_array('cells'), dataset.symbols
+        chosen = evenly(len(coords), max(20, MOST_FRAMES // len(labels)))
+        frames = [Atoms(symbols, coords[index], cell=cells[index], pbc=True) for index in chosen]
+        if frames:
+            title = f'AIMD {number} of generation {generation}'
+            yield Motion(title, int(node.pk or 0), frames, np.array(chosen, dtype=float), is_md=False)
+
+
+def _aimds(children: list[_Child]) -> Iterator[Motion]:
+    """Give the trajectory of every AIMD, spoilt frames included, in its own time."""
+    for node, kind, generation, _, number in children:
+        trajectory = output_of(node, 'trajectory') if kind == 'label' else None
+        parameters = input_of(node, 'parameters')
+        step = parameters.get_dict().get('timestep_fs') if isinstance(parameters, orm.Dict) else None
+        if not isinstance(trajectory, orm.TrajectoryData) or trajectory.get_cells() is None or not step:
+            continue
+        chosen = _finite(trajectory)
+        if chosen:
+            times = float(step) * np.arange(trajectory.numsteps, dtype=float)[chosen]
+            frames = [_frame(trajectory, index) for index in chosen]
+            title = f'AIMD {number} of generation {generation}'
+            yield Motion(title, int(node.pk or 0), frames, times, is_md=False)
+
+
+def _arrays(node: orm.Node | None) -> dict[str, FloatArray]:
+    if not isinstance(node, orm.ArrayData):
+        return {}
+    return {name: node.get_array(name) for name in node.get_arraynames()}
+
+
+def _finite(trajectory: orm.TrajectoryData) -> list[int]:
+    whole = np.flatnonzero(np.isfinite(trajectory.get_positions()).all(axis=(1, 2)))
+    return [int(whole[index]) for index in evenly(whole.size, MOST_FRAMES)]
+
+
+def _frame(trajectory: orm.TrajectoryData, index: int) -> Atoms:
+    cells = trajectory.get_cells()
+    return Atoms(
+        trajectory.symbols,
+        trajectory.get_positions()[index],
+        cell=None if cells is None else cells[index],
+        pbc=cells is not None and (trajectory.pbc or True),
+    )

@@ -1,0 +1,107 @@
+"""The provenance of one generation as a picture."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from aiida_sis.report.details import Details
+from aiida_sis.report.lineage import Box
+from aiida_sis.report.style import INK, MUTED, NEXT, STYLE, WINDOW, NothingToShowError, new_figure, series_colour
+from aiida_sis.report.tabular import Table
+
+__all__ = ('draw_lineage', 'lineage_table')
+
+_BOX = (1.52, 0.74)
+_STEP = (2.02, 1.36)
+_MOST_PKS = 3
+
+
+def lineage_table(details: Details) -> Table:
+    """Return the boxes of the picture with the PKs of their nodes.
+
+    :param details: of a run.
+    :raises NothingToShowError: before the first training.
+    """
+    if details.lineage is None:
+        raise NothingToShowError('The first training has not begun.')
+    boxes = (*details.lineage.inflow, *details.lineage.chain)
+    kinds = ('process' if box.is_process else 'data' for box in boxes)
+    rows = ((box.title, kind, ' '.join(map(str, box.pks))) for box, kind in zip(boxes, kinds, strict=True))
+    return Table(('box', 'kind', 'pks'), tuple(rows))
+
+
+def draw_lineage(details: Details, width: float) -> Figure:
+    """Draw the chain of one generation, from its structure to t_next.
+
+    :param details: of a run.
+    :param width: inches.
+    :raises NothingToShowError: before the first training.
+    """
+    lineage = details.lineage
+    if lineage is None:
+        raise NothingToShowError('The first training has not begun.')
+    columns = 2 if width < 5 else 4
+    training = next(index for index, box in enumerate(lineage.chain) if box.title == 'Training')
+    places = [_place(index, columns) for index in range(len(lineage.chain))]
+    rows = max(row for _, row in places) + 1
+    extra = 1 if lineage.inflow else 0
+    figure, (axis,) = new_figure(width, 1, width * (rows + extra) * _STEP[1] / (columns * _STEP[0]))
+    with mpl.rc_context(STYLE):
+        for first, second in pairwise(places):
+            _arrow(axis, first, second)
+        for place, box in zip(places, lineage.chain, strict=True):
+            _draw_box(axis, place, box)
+        for number, box in enumerate(lineage.inflow):
+            place = (number + 0.0 if columns == 2 else columns - len(lineage.inflow) + number, float(rows))
+            _draw_box(axis, place, box)
+            _arrow(axis, place, places[training], faint=True)
+        axis.set_xlim(-0.06 * _STEP[0], columns * _STEP[0] - (_STEP[0] - _BOX[0]) + 0.06 * _STEP[0])
+        axis.set_ylim((rows + extra) * _STEP[1] - (_STEP[1] - _BOX[1]) + 0.1, -0.14)
+        axis.set_aspect('equal')
+        axis.set_axis_off()
+    return figure
+
+
+def _place(index: int, columns: int) -> tuple[float, float]:
+    """Return column and row of a box: the chain runs to and fro like an ox that ploughs."""
+    row, column = divmod(index, columns)
+    return float(column if row % 2 == 0 else columns - 1 - column), float(row)
+
+
+def _draw_box(axis: Axes, place: tuple[float, float], box: Box) -> None:
+    x, y = place[0] * _STEP[0], place[1] * _STEP[1]
+    goal = box.title == 't_next'
+    edge = NEXT if goal else series_colour(0) if box.is_process else MUTED
+    style = f'round,pad=0,rounding_size={0.34 if box.is_process else 0.05}'
+    axis.add_patch(FancyBboxPatch((x, y), *_BOX, boxstyle=style, facecolor=WINDOW, edgecolor=edge, lw=1.3, zorder=3))
+    title = '$t_{next}$' if goal else box.title
+    centre = x + _BOX[0] / 2
+    axis.text(centre, y + 0.27, title, ha='center', va='center', fontsize=9.5, fontweight='bold', color=INK, zorder=4)
+    more = f' +{len(box.pks) - _MOST_PKS}' if len(box.pks) > _MOST_PKS else ''
+    pks = ', '.join(map(str, box.pks[:_MOST_PKS])) + more
+    axis.text(centre, y + 0.53, f'PK {pks}', ha='center', va='center', fontsize=8, color=INK, zorder=4)
+    if box.note:
+        axis.text(centre, y + _BOX[1] + 0.15, box.note, ha='center', va='center', fontsize=7.5, color=MUTED, zorder=4)
+
+
+def _arrow(axis: Axes, first: tuple[float, float], second: tuple[float, float], faint: bool = False) -> None:
+    """Draw an arrow from the edge of one box to the edge of another."""
+    (x1, y1), (x2, y2) = ((c * _STEP[0] + _BOX[0] / 2, r * _STEP[1] + _BOX[1] / 2) for c, r in (first, second))
+    if first[1] == second[1]:
+        sign = 1 if x2 > x1 else -1
+        x1, x2 = x1 + sign * (_BOX[0] / 2 + 0.05), x2 - sign * (_BOX[0] / 2 + 0.05)
+    elif y2 > y1:  # the note of the upper box stands below it
+        y1, y2 = y1 + _BOX[1] / 2 + 0.28, y2 - _BOX[1] / 2 - 0.05
+    else:
+        y1, y2 = y1 - _BOX[1] / 2 - 0.04, y2 + _BOX[1] / 2 + 0.28
+    axis.add_patch(
+        FancyArrowPatch(
+            (x1, y1), (x2, y2), arrowstyle='-|>', mutation_scale=9, lw=1.1, color=MUTED,
+            linestyle=(0, (3, 2)) if faint else '-', zorder=2, shrinkA=0, shrinkB=0,
+        )
+    )  # fmt: skip
