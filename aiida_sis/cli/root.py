@@ -18,6 +18,7 @@ from aiida_sis.cli.cmd_import import import_dataset, import_model
 from aiida_sis.cli.cmd_plot import plot
 from aiida_sis.cli.cmd_query import query
 from aiida_sis.cli.cmd_rehearse import rehearse
+from aiida_sis.cli.cmd_report import report
 from aiida_sis.cli.cmd_setup import setup
 from aiida_sis.cli.cmd_status import status
 from aiida_sis.cli.cmd_watch import watch
@@ -43,6 +44,7 @@ for command in (
     plot,
     query,
     rehearse,
+    report,
     setup,
     status,
     watch,
