@@ -9,12 +9,15 @@ from __future__ import annotations
 import click
 
 from aiida_sis import __version__
+from aiida_sis.cli.cmd_analyse import analyse
 from aiida_sis.cli.cmd_build import build
 from aiida_sis.cli.cmd_completion import completion
+from aiida_sis.cli.cmd_continue import continue_
 from aiida_sis.cli.cmd_demo import demo
 from aiida_sis.cli.cmd_doctor import doctor
 from aiida_sis.cli.cmd_export import export, import_
 from aiida_sis.cli.cmd_import import import_dataset, import_model
+from aiida_sis.cli.cmd_model import model
 from aiida_sis.cli.cmd_plot import plot
 from aiida_sis.cli.cmd_query import query
 from aiida_sis.cli.cmd_rehearse import rehearse
@@ -33,14 +36,17 @@ def main() -> None:
 
 
 for command in (
+    analyse,
     build,
     completion,
+    continue_,
     demo,
     doctor,
     export,
     import_,
     import_dataset,
     import_model,
+    model,
     plot,
     query,
     rehearse,

@@ -66,7 +66,7 @@ class AnalysisSettings(BaseModel):
     n_blocks: int = Field(default=5, ge=2)
     density_axis: int | None = Field(default=None, ge=0, le=2)
     density_reference: str | None = None
-    density_bin_width: float = Field(default=0.25, gt=0)
+    density_bin_width: float = Field(default=0.5, gt=0)
 
     @property
     def rules(self) -> BondRules:

@@ -54,7 +54,7 @@ def test_one_pass_is_the_sum_of_its_parts() -> None:
     assert found.history.events == history.events
     assert [(event.pair, event.frame) for event in history.events] == [('S–F', 50)]
     height = 1 / np.linalg.norm(np.linalg.inv(CELL)[:, 2])
-    profile = density_profile(trajectory.read(), kinds, round(height / 0.25), 2, 'Li')
+    profile = density_profile(trajectory.read(), kinds, round(height / 0.5), 2, 'Li')
     assert found.density is not None
     assert found.density.density['O(DOL)'] == pytest.approx(profile.density['O(DOL)'])
     path = np.array([positions for positions, _ in trajectory.read()])
