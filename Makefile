@@ -11,7 +11,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint clean distclean cp2k
+.PHONY: help demo test lint clean distclean cp2k browser
 # An environment that was not finished must not look finished, and apt and pip can't be run twice at once.
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -29,7 +29,7 @@ demo: cp2k $(VENV)/.installed-codes
 # Importing AiiDA makes its folder: here inside the environment, never in the user's home.
 test: export PATH := $(abspath $(VENV))/bin:$(PATH)
 test: export AIIDA_PATH := $(abspath $(VENV))
-test: cp2k $(VENV)/.installed-tests
+test: cp2k browser $(VENV)/.installed-tests
 	ruff check .
 	mypy
 	pytest $(PYTEST_ARGS)
@@ -53,6 +53,22 @@ cp2k:
 	echo 'Installing CP2K'; \
 	$(SUDO) apt-get update -q; \
 	$(SUDO) $(if $(SUDO),env) $(APT_INSTALL) cp2k cp2k-data openmpi-bin
+
+# The tests look at the report in a real browser. Debian's package is meant: Ubuntu's is a snap, which needs a service.
+browser:
+	@if command -v chromedriver >/dev/null; then \
+	  for name in chromium chromium-browser google-chrome; do \
+	    if command -v $$name >/dev/null; then exit 0; fi; \
+	  done; \
+	fi; \
+	for tool in apt-get $(SUDO); do \
+	  if ! command -v $$tool >/dev/null; then \
+	    echo "Chromium is missing and there is no $$tool: install chromium and chromedriver by hand" >&2; exit 1; \
+	  fi; \
+	done; \
+	echo 'Installing Chromium'; \
+	$(SUDO) apt-get update -q; \
+	$(SUDO) $(if $(SUDO),env) $(APT_INSTALL) chromium chromium-driver
 
 # Debian and Ubuntu ship Python without venv.
 $(VENV)/bin/python:
