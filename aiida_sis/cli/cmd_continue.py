@@ -1,0 +1,113 @@
+"""``aiida-sis continue PK``: a new run from an earlier one, with the codes of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_sis.cli.cmd_setup import prepare
+from aiida_sis.cli.nodes import load_sis_run
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
+from aiida_sis.cli.profile import open_profile
+
+if TYPE_CHECKING:
+    from aiida import orm
+
+__all__ = ('continue_',)
+
+
+@click.command('continue')
+@RUN
+@PROFILE_DIR
+@PROFILE
+@click.option('--generations', type=click.IntRange(min=0), help='How many more may be trained.  [default: as before]')
+@click.option('--length-ps', type=click.FloatRange(min=0, min_open=True), help='Length of the last stage.')
+@click.option('--all-stages', is_flag=True, help='Run the stages that the last potential has passed again.')
+@click.option('--seed', type=click.IntRange(min=0), help='Seed of the new run.  [default: the old one plus 1]')
+@click.option('--cp2k', metavar='CODE', help='Code for the labels.  [default: the one of `aiida-sis setup`]')
+@click.option('--dp', metavar='CODE', help='Code for the training.')
+@click.option('--lmp', metavar='CODE', help='Code for the MD.')
+@click.option('--ranks', type=click.IntRange(min=1), help='MPI ranks of CP2K.  [default: as before]')
+@click.option('--dry-run', is_flag=True, help='Say what would be run, and submit nothing.')
+@click.option('--wait', is_flag=True, help='Follow the run until it ends.')
+def continue_(
+    pk: str, profile_dir: Path, profile: str | None, ranks: int | None, dry_run: bool, wait: bool, **options: Any
+) -> None:
+    """Go on from an earlier run, which may have been imported.
+
+    The new run takes the datasets and the last potential of run PK, and all its settings. It begins with the MD of the
+    first stage that this potential has not passed, or of the last stage; catastrophes are labelled and learnt as
+    before. On the isolated profile the codes of this machine are set up; with -p, name them.
+
+    Example: aiida-sis continue 21 --length-ps 200 --wait
+    """
+    open_profile(profile_dir, profile)
+    run = load_sis_run(pk)
+    from aiida_sis.share.continuation import continuation, missing_for_continuation
+
+    problem = missing_for_continuation(run)
+    if problem:
+        raise click.ClickException(problem)
+    names = {key: options.pop(key) for key in ('cp2k', 'dp', 'lmp')}
+    codes = _codes(names, profile_dir, profile, start_daemon=not dry_run)
+    resources = {'num_machines': 1, 'num_mpiprocs_per_machine': ranks}
+    changes = {'cp2k': {'resources': resources, 'withmpi': ranks > 1}} if ranks else {}
+    try:
+        builder = continuation(
+            run,
+            codes,
+            max_generations=options['generations'],
+            length_ps=options['length_ps'],
+            all_stages=options['all_stages'],
+            seed=options['seed'],
+            options=changes,
+        )
+        _say(builder, run)
+        if dry_run:
+            return
+        from aiida.engine import submit
+
+        node = submit(builder)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f'Submitted run {node.pk}; `aiida-sis status {node.pk} --watch` follows it.')
+    if wait:
+        from rich.console import Console
+
+        from aiida_sis.cli.progress import follow
+
+        follow(node, Console())
+
+
+def _codes(
+    names: dict[str, str | None], folder: Path, profile: str | None, start_daemon: bool
+) -> dict[str, orm.AbstractCode]:
+    """Load the codes that were named; the others are those that the setup makes on the isolated profile."""
+    from aiida import orm
+    from aiida.common.exceptions import NotExistent
+
+    missing = [key for key, name in names.items() if name is None]
+    if missing and profile is not None:
+        raise click.UsageError(f'With -p the codes must be named: --{missing[0]} is missing; see `verdi code list`.')
+    codes: dict[str, orm.AbstractCode] = dict(prepare(folder, start_daemon)) if missing else {}
+    for key, name in names.items():
+        if name is not None:
+            try:
+                codes[key] = orm.load_code(name)
+            except NotExistent as error:
+                raise click.BadParameter(f'there is no code {name}; see `verdi code list`.') from error
+    return codes
+
+
+def _say(builder: Any, run: orm.ProcessNode) -> None:
+    """Print what the new run is given."""
+    settings = builder.parameters.get_dict()
+    frames = sum(node.base.attributes.get('n_frames') for node in builder.datasets.values())
+    click.echo(f'From run {run.pk} ({run.uuid}): {len(builder.datasets)} datasets with {frames} frames,')
+    click.echo(f'potential {builder.potential.pk}; seed {builder.seed.value}.')
+    for stage in settings['stages']:
+        low, high = stage['window_k']
+        click.echo(f'Stage {stage["name"]}: {stage["length_ps"]:g} ps, window {low:g} to {high:g} K.')
+    click.echo(f'At most {settings.get("max_generations", 10)} more generations.')
