@@ -54,7 +54,7 @@ cp2k:
 	$(SUDO) apt-get update -q; \
 	$(SUDO) $(if $(SUDO),env) $(APT_INSTALL) cp2k cp2k-data openmpi-bin
 
-# The tests look at the report in a real browser. Debian's package is meant: Ubuntu's is a snap, which needs a service.
+# The tests look at the report in a real browser. Where there is none (Ubuntu's is a snap) they are skipped, except in CI.
 browser:
 	@if command -v chromedriver >/dev/null; then \
 	  for name in chromium chromium-browser google-chrome; do \
@@ -63,12 +63,13 @@ browser:
 	fi; \
 	for tool in apt-get $(SUDO); do \
 	  if ! command -v $$tool >/dev/null; then \
-	    echo "Chromium is missing and there is no $$tool: install chromium and chromedriver by hand" >&2; exit 1; \
+	    echo "Chromium is missing and there is no $$tool: install chromium and chromedriver by hand" >&2; exit 0; \
 	  fi; \
 	done; \
 	echo 'Installing Chromium'; \
 	$(SUDO) apt-get update -q; \
-	$(SUDO) $(if $(SUDO),env) $(APT_INSTALL) chromium chromium-driver
+	$(SUDO) $(if $(SUDO),env) $(APT_INSTALL) chromium chromium-driver \
+	  || echo 'Chromium could not be installed: install chromium and chromedriver by hand' >&2
 
 # Debian and Ubuntu ship Python without venv.
 $(VENV)/bin/python:
