@@ -105,8 +105,14 @@ def ensure_computer(mpirun: str) -> orm.Computer:
     from aiida.manage.configuration import get_config
 
     try:
-        computer: orm.Computer = orm.load_computer(COMPUTER_LABEL)
+        computer: orm.Computer | None = orm.load_computer(COMPUTER_LABEL)
     except NotExistent:
+        computer = None
+    if computer is not None and not computer.is_configured:
+        # It came with somebody's archive and is another machine: it keeps its jobs, under another label.
+        computer.label = f'{COMPUTER_LABEL}-{computer.pk}'
+        computer = None
+    if computer is None:
         computer = orm.Computer(
             label=COMPUTER_LABEL,
             hostname='localhost',

@@ -169,11 +169,10 @@ def _data(facts: CardFacts) -> list[str]:
         '|---|---|---|---|---|---|---|---|---|---|---|',
     ]
     for item in facts.data:
-        lines.append(
-            f'| {item.name} | {item.system} | {item.source} | {item.composition} '
-            f'| {item.n_train} | {item.n_validation} | {item.n_test} | {_number(item.label_temperature_k, 0)} | {_number(item.max_temperature_k, 0)} '
-            f'| {_number(item.force_rmse, 4)} | {_number(item.energy_rmse, 5)} |'
-        )
+        numbers = [str(number) for number in (item.n_train, item.n_validation, item.n_test)]
+        numbers += [_number(item.label_temperature_k, 0), _number(item.max_temperature_k, 0)]
+        numbers += [_number(item.force_rmse, 4), _number(item.energy_rmse, 5)]
+        lines.append(f'| {" | ".join((item.name, item.system, item.source, item.composition, *numbers))} |')
     total = sum(item.n_train for item in facts.data)
     return [*lines, '', f'{total} training frames. The SHA-256 of each dataset is in `training/datasets.json`.']
 
