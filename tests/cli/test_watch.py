@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from aiida.manage.configuration import get_config
 from click.testing import CliRunner, Result
 from plumpy import ProcessState
 
-from aiida_sis.cli import main
+from aiida_sis.cli import main, progress
 from aiida_sis.cli.progress import watch_run
 
 
@@ -79,7 +78,9 @@ def test_part_of_a_run(aiida_profile_clean) -> None:
     assert f'is a LabelWorkChain, a part of run {run.pk}' in result.output
 
 
-def test_plain_lines_until_the_end(aiida_profile_clean, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines_until_the_end(
+    aiida_profile_clean, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a pipe: a line for what happens, then the table; the loop inside a rehearsal is what is shown."""
     from rich.console import Console
 
@@ -90,14 +91,12 @@ def test_plain_lines_until_the_end(aiida_profile_clean, capsys: pytest.CaptureFi
     loop.set_exit_status(0)
     loop.store()
 
-    def end() -> None:
+    def end(_: float) -> None:
         outer.set_exit_status(0)
         outer.set_process_state(ProcessState.FINISHED)
 
-    timer = threading.Timer(1.0, end)
-    timer.start()
+    monkeypatch.setattr(progress.time, 'sleep', end)
     assert watch_run(outer, Console(width=80)) == 0
-    timer.join()
     printed = capsys.readouterr().out
     assert 'its last part runs' in printed
     assert f'SIS run {loop.pk}' in printed
