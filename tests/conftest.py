@@ -56,6 +56,23 @@ def real_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
 
 
 @pytest.fixture
+def example_archive() -> Path:
+    """The archive of the demonstration in `examples/`: two generations, two catastrophes, then stable."""
+    return Path(__file__).parent.parent / 'examples' / 'lifsi_ion_pair.aiida'
+
+
+@pytest.fixture
+def example_run(aiida_profile_clean: Any, example_archive: Path) -> orm.WorkChainNode:
+    """The run of that archive, in an otherwise empty profile."""
+    from aiida_sis.share.importing import import_run
+
+    (run,) = import_run(example_archive).runs
+    node = orm.load_node(run.pk)
+    assert isinstance(node, orm.WorkChainNode)
+    return node
+
+
+@pytest.fixture
 def deepmd_files() -> Path:
     """Folder of real outputs of DeePMD-kit; its `make.py` says how they were made."""
     return Path(__file__).parent / 'files' / 'deepmd'
