@@ -32,7 +32,9 @@ def verbs(group: click.Group = main, prefix: tuple[str, ...] = ()) -> Iterator[t
 
 
 @pytest.mark.parametrize(('words', 'command'), verbs(), ids=[' '.join(words) for words, _ in verbs()])
-def test_every_verb_has_an_example(words: tuple[str, ...], command: click.Command) -> None:
+def test_every_verb_has_an_example(
+    words: tuple[str, ...], command: click.Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The example calls the verb itself, and the verb takes these arguments."""
     result = CliRunner().invoke(main, [*words, '--help'])
     assert result.exit_code == 0
@@ -42,7 +44,11 @@ def test_every_verb_has_an_example(words: tuple[str, ...], command: click.Comman
     typed = shlex.split(line, comments=True)
     typed = typed[: typed.index('|')] if '|' in typed else typed
     assert typed[: len(words) + 1] == ['aiida-sis', *words]
-    command.make_context(words[-1], typed[len(words) + 1 :], resilient_parsing=False)
+    monkeypatch.chdir(tmp_path)
+    for word in typed[1:]:
+        if '.' in word.strip('.'):
+            Path(word).touch()  # the files that the example names
+    command.make_context(words[-1], typed[len(words) + 1 :])
 
 
 def complete(folder: Path, words: str) -> list[str]:
@@ -56,7 +62,7 @@ def complete(folder: Path, words: str) -> list[str]:
     }
     program = str(Path(sys.executable).parent / 'aiida-sis')
     answer = subprocess.run([program], env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    return [line.partition(',')[2] for line in answer.stdout.splitlines()]
+    return [line.partition(',')[2] for line in answer.stdout.splitlines() if line]
 
 
 def test_completion_of_verbs(tmp_path: Path) -> None:
