@@ -153,7 +153,7 @@ def _store(
     values = parameters if timestep is None else {**parameters, 'timestep_fs': timestep}
     structure = chosen.start if start is None else orm.StructureData(ase=_read_start(start))
     outputs, process = analyse_trajectory.run_get_node(chosen.node, orm.Dict(values), structure)
-    kept = ', '.join(f'{name} {node.pk}' for name, node in outputs.items())
+    kept = ', '.join(f'{name} {node.pk}' for name, node in (outputs or {}).items())
     console.print(f'Stored by process {process.pk}: {kept}.', highlight=False)
 
 

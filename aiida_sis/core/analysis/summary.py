@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from aiida_sis.core.analysis.whole import Analysis
 
 #: Elements that hold a metal ion.
 _DONORS = ('N', 'O', 'F', 'S', 'Cl', 'Br', 'I', 'P')
-Row = Sequence[Any]
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _bonds_only(analysis: Analysis) -> set[Any]:
     }
 
 
-def tables(analysis: Analysis) -> Iterator[tuple[str, Row, list[Row]]]:
+def tables(analysis: Analysis) -> Iterator[tuple[str, list[str], list[Row]]]:
     """Give every number of an analysis as tables.
 
     :param analysis: of a trajectory.
