@@ -67,8 +67,7 @@ browser:
 	  fi; \
 	done; \
 	echo 'Installing Chromium'; \
-	$(SUDO) apt-get update -q; \
-	$(SUDO) $(if $(SUDO),env) $(APT_INSTALL) chromium chromium-driver \
+	$(SUDO) apt-get update -q && $(SUDO) $(if $(SUDO),env) $(APT_INSTALL) chromium chromium-driver \
 	  || echo 'Chromium could not be installed: install chromium and chromedriver by hand' >&2
 
 # Debian and Ubuntu ship Python without venv.
