@@ -221,8 +221,8 @@ def _origin(facts: CardFacts) -> list[str]:
     lines += [f'| {key} | {value} |' for key, value in facts.versions.items()]
     lines += [
         '',
-        f'Please cite the method, Xu et al., *J. Phys. Chem. C* (2023), [doi:{DOI}](https://doi.org/{DOI}),',
-        'and the codes.',
+        'Please cite the method, Xu et al., *J. Phys. Chem. C* (2023),',
+        f'[doi:{DOI}](https://doi.org/{DOI}), and the codes.',
     ]
     return lines
 

@@ -1,0 +1,140 @@
+"""``export``, ``import``, ``model`` and ``continue`` as they are typed, in profiles of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiida import orm
+from aiida.manage.configuration import get_config
+from click.testing import CliRunner, Result
+
+from aiida_sis.cli import main
+from aiida_sis.cli.cmd_export import size_in_words
+
+RUN = '3ca12061-55d7-4903-ab30-4ebc74822d35'
+
+
+def call(*arguments: str) -> Result:
+    """Type a command on the profile of the tests."""
+    return CliRunner().invoke(main, [*arguments, '-p', str(get_config().default_profile_name)])
+
+
+def in_profile(folder: Path, *arguments: str) -> str:
+    """Type a command in a process of its own, on an isolated profile."""
+    program = str(Path(sys.executable).parent / 'aiida-sis')
+    environment = {key: value for key, value in os.environ.items() if key != 'AIIDA_PATH'}
+    answer = subprocess.run(
+        [program, *arguments, '--profile-dir', str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+        env={**environment, 'HOME': str(folder.parent), 'COLUMNS': '200'},
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+def without_pks(value: Any) -> Any:
+    """What does not depend on the profile."""
+    if isinstance(value, dict):
+        return {key: without_pks(item) for key, item in value.items() if key != 'pk'}
+    return [without_pks(item) for item in value] if isinstance(value, list) else value
+
+
+def test_two_profiles_answer_alike(tmp_path: Path, example_archive: Path) -> None:
+    """Import, export, import elsewhere: every verb that reads says the same to the letter, PKs aside."""
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    assert 'Run' in in_profile(first, 'import', str(example_archive))
+    said = in_profile(first, 'export', RUN, str(tmp_path / 'run.aiida'))
+    assert said.startswith('198 nodes, 488 links, 252 files')
+    assert '198 new nodes' in in_profile(second, 'import', str(tmp_path / 'run.aiida'))
+    assert not (tmp_path / '.aiida').exists()
+    questions = (
+        ('runs',), ('catastrophes',), ('models',), ('cost',), ('cost', '-g'), ('frames', RUN), ('origin', RUN)
+    )  # fmt: skip
+    for question in questions:
+        answers = [json.loads(in_profile(folder, 'query', *question, '-f', 'json')) for folder in (first, second)]
+        assert without_pks(answers[0]) == without_pks(answers[1]), question
+        assert len(answers[0]) > 0
+    status = [in_profile(folder, 'status', RUN) for folder in (first, second)]
+    assert re.sub(r'SIS run \d+', '', status[0]) == re.sub(r'SIS run \d+', '', status[1])
+    assert 'Acceleration ratio (MD / AIMD): 62.5' in status[0]
+    for folder in (first, second):
+        in_profile(folder, 'model', RUN, '-o', str(folder / 'model'))
+        in_profile(folder, 'plot', RUN, '-o', str(folder / 'figure.png'))
+    trees = [
+        {path.relative_to(folder): path.read_bytes() for path in (folder / 'model').rglob('*') if path.is_file()}
+        for folder in (first, second)
+    ]
+    assert trees[0] == trees[1]
+    assert (first / 'figure.png').read_bytes() == (second / 'figure.png').read_bytes()
+
+
+def test_export_says_before_it_writes(example_run: orm.WorkChainNode, tmp_path: Path) -> None:
+    """A dry run writes nothing; an existing file is kept."""
+    path = tmp_path / 'a.aiida'
+    result = call('export', RUN, str(path), '--dry-run', '--without-trajectories', '--without-remote')
+    assert result.exit_code == 0, result.output
+    assert not path.exists()
+    for words in ('186 nodes', 'trajectory files of 16 nodes', '12 remote folders', 'The archive takes about'):
+        assert words in result.output
+    path.write_text('mine')
+    result = call('export', RUN, str(path))
+    assert (result.exit_code, path.read_text()) == (1, 'mine')
+    assert '--force' in result.output
+    assert call('export', RUN, str(path), '--force').exit_code == 0
+    assert path.stat().st_size > 1_000_000
+
+
+def test_import_of_nonsense(aiida_profile_clean, tmp_path: Path) -> None:
+    """One sentence, and no traceback."""
+    (tmp_path / 'x').write_text('x')
+    result = call('import', str(tmp_path / 'x'))
+    assert result.exit_code == 1
+    assert 'is no AiiDA archive' in result.output
+
+
+def test_continue_dry_run(example_run: orm.WorkChainNode, stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """What would be run is said, and nothing is submitted."""
+    names = [word for key, code in stand_in_codes.items() for word in (f'--{key}', code.full_label)]
+    before = orm.QueryBuilder().append(orm.WorkChainNode).count()
+    result = call('continue', RUN, *names, '--dry-run', '--length-ps', '80', '--generations', '3')
+    assert result.exit_code == 0, result.output
+    for words in ('4 datasets with 804 frames', 'high-fidelity: 80 ps', 'At most 3 more generations', 'seed 2'):
+        assert words in result.output
+    assert orm.QueryBuilder().append(orm.WorkChainNode).count() == before
+
+
+def test_continue_needs_codes_and_a_run(example_run: orm.WorkChainNode) -> None:
+    """With a profile of one's own the codes are named; what is no run is refused."""
+    assert '--cp2k is missing' in call('continue', RUN, '--dry-run').output
+    assert 'no code nowhere' in call('continue', RUN, '--cp2k', 'nowhere', '--dp', 'a', '--lmp', 'b').output
+    child = example_run.called[0]
+    assert f'is a {child.process_label}, not a run' in call('continue', child.uuid).output
+
+
+def test_model_of_nothing(example_run: orm.WorkChainNode, tmp_path: Path) -> None:
+    """A node without a potential, and a folder with other things in it."""
+    structure = example_run.inputs.systems['ion_pair']
+    assert 'without a potential' in call('model', structure.uuid, '-o', str(tmp_path / 'm')).output
+    (tmp_path / 'mine').write_text('')
+    result = call('model', RUN, '-o', str(tmp_path))
+    assert result.exit_code == 1
+    assert 'is not empty' in result.output
+
+
+@pytest.mark.parametrize(
+    ('size', 'words'),
+    [(0, '0 B'), (999, '999 B'), (1000, '1.0 kB'), (123_456, '123 kB'), (5_702_950, '5.7 MB'), (4 * 10**9, '4.0 GB')],
+)
+def test_size_in_words(size: int, words: str) -> None:
+    """Decimal units, two or three digits."""
+    assert size_in_words(size) == words
