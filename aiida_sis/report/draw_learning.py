@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from aiida_sis.report.collect import FloatArray, GenerationRecord
@@ -33,8 +34,6 @@ __all__ = (
     'elements_table', 'forgetting_table', 'growth_table', 'parity_table', 'stable_ps',
 )  # fmt: skip
 
-#: Below this a learning curve shows nothing (eV/Å, eV/atom): a batch of a perfect crystal has no forces at all.
-_LEAST_ERROR = 1e-5
 #: Points beyond these are thinned before they are drawn.
 _MOST_POINTS = 20_000
 
@@ -162,11 +161,7 @@ def draw_learning(details: Details, width: float) -> Figure:
                         continue
                     steps = training.curve['step'] / 1000.0
                     axis.plot(steps, factor * values, color=colour, alpha=lightness, lw=0.9 if lightness < 1 else 1.4)
-            axis.set_yscale('log')
-            axis.set_ylim(bottom=max(axis.get_ylim()[0], factor * _LEAST_ERROR))
-            axis.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
-            axis.yaxis.set_minor_formatter(lambda value, _: f'{value:g}' if _first_digit(value) in (2, 5) else '')
-            axis.tick_params(axis='y', which='minor', labelsize=8)
+            _scale_errors(axis)
             axis.set_title(title)
             axis.set_xlabel('Step (thousands)')
         numbers = sorted({training.generation for training in trainings})
@@ -177,6 +172,20 @@ def draw_learning(details: Details, width: float) -> Figure:
         ]
         legend_below(figure, handles, 2 if width < 5 else 6)
     return figure
+
+
+def _scale_errors(axis: Axes) -> None:
+    """Make the axis of errors logarithmic, with at most four decades: a batch of a perfect crystal has no forces."""
+    axis.set_yscale('log')
+    bottom, top = axis.get_ylim()
+    bottom = max(bottom, top / 10_000)
+    axis.set_ylim(bottom, top)
+    axis.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
+    if top / bottom < 100:
+        axis.yaxis.set_minor_formatter(lambda value, _: f'{value:g}' if _first_digit(value) in (2, 5) else '')
+    else:
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(axis='y', which='minor', labelsize=8)
 
 
 def _first_digit(value: float) -> int:

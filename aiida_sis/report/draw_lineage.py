@@ -47,30 +47,56 @@ def draw_lineage(details: Details, width: float) -> Figure:
         raise NothingToShowError('The first training has not begun.')
     columns = 2 if width < 5 else 4
     training = next(index for index, box in enumerate(lineage.chain) if box.title == 'Training')
-    places = [_place(index, columns) for index in range(len(lineage.chain))]
-    rows = max(row for _, row in places) + 1
-    extra = 1 if lineage.inflow else 0
-    figure, (axis,) = new_figure(width, 1, width * (rows + extra) * _STEP[1] / (columns * _STEP[0]))
+    arrange = _arrange_narrow if width < 5 else _arrange_wide
+    places, sources = arrange(len(lineage.chain), training, len(lineage.inflow))
+    rows = max(row for _, row in (*places, *sources)) + 1
+    figure, (axis,) = new_figure(width, 1, width * rows * _STEP[1] / (columns * _STEP[0]))
     with mpl.rc_context(STYLE):
         for first, second in pairwise(places):
             _arrow(axis, first, second)
-        for place, box in zip(places, lineage.chain, strict=True):
+        for place, box in zip((*places, *sources), (*lineage.chain, *lineage.inflow), strict=True):
             _draw_box(axis, place, box)
-        for number, box in enumerate(lineage.inflow):
-            place = (number + 0.0 if columns == 2 else columns - len(lineage.inflow) + number, float(rows))
-            _draw_box(axis, place, box)
+        for place in sources:
             _arrow(axis, place, places[training], faint=True)
         axis.set_xlim(-0.06 * _STEP[0], columns * _STEP[0] - (_STEP[0] - _BOX[0]) + 0.06 * _STEP[0])
-        axis.set_ylim((rows + extra) * _STEP[1] - (_STEP[1] - _BOX[1]) + 0.1, -0.14)
+        axis.set_ylim(rows * _STEP[1] - (_STEP[1] - _BOX[1]) + 0.3, -0.14)
         axis.set_aspect('equal')
         axis.set_axis_off()
     return figure
 
 
-def _place(index: int, columns: int) -> tuple[float, float]:
+_Place = tuple[float, float]
+
+
+def _plough(index: int, columns: int) -> _Place:
     """Return column and row of a box: the chain runs to and fro like an ox that ploughs."""
     row, column = divmod(index, columns)
     return float(column if row % 2 == 0 else columns - 1 - column), float(row)
+
+
+def _arrange_wide(n_boxes: int, training: int, n_sources: int) -> tuple[list[_Place], list[_Place]]:
+    """Return the places of the chain and, above its training, of what flows in from earlier generations."""
+    down = 1.0 if n_sources else 0.0
+    places = [(column, row + down) for column, row in (_plough(index, 4) for index in range(n_boxes))]
+    last = max(int(places[training][0]), n_sources - 1)
+    return places, [(float(last - n_sources + 1 + number), 0.0) for number in range(n_sources)]
+
+
+def _arrange_narrow(n_boxes: int, training: int, n_sources: int) -> tuple[list[_Place], list[_Place]]:
+    """Return the same on two columns: what flows in stands beside the training, in the other column."""
+    if not n_sources:
+        return [_plough(index, 2) for index in range(n_boxes)], []
+    places = [_plough(index, 2) for index in range(training)]
+    column = places[-1][0] if places else 1.0
+    row = places[-1][1] + 1 if places else 0.0
+    above = row - 1 if places and (1 - column, row - 1) not in places else row
+    sources = [(1 - column, above + number) for number in range(n_sources)]
+    places.append((column, row))
+    row = max(row, sources[-1][1]) + 1
+    for index in range(n_boxes - training - 1):
+        side, down = _plough(index, 2)
+        places.append((abs(side - column), row + down))
+    return places, sources
 
 
 def _draw_box(axis: Axes, place: tuple[float, float], box: Box) -> None:

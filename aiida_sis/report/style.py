@@ -29,7 +29,7 @@ INK, MUTED, GRID, WINDOW = '#1f2a37', '#667485', '#d9e0e8', '#e6edf5'
 #: Where the temperature left its window, and where the next AIMD starts.
 CP, NEXT = '#c8102e', '#00804a'
 # Colour-blind safe (Okabe and Ito, 2008), without the red and green that t_cp and t_next need.
-SERIES = ('#0072b2', '#e08e00', '#56a8d8', '#b85c97', '#7f5539', '#5b6570')
+SERIES = ('#0072b2', '#e08e00', '#56a8d8', '#b85c97', '#7f5539', '#5b6570', '#00858a', '#6a51a3')
 _NAMES = {
     INK: 'currentColor',
     MUTED: 'var(--muted)',
