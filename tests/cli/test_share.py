@@ -117,8 +117,8 @@ def test_continue_needs_codes_and_a_run(example_run: orm.WorkChainNode) -> None:
     """With a profile of one's own the codes are named; what is no run is refused."""
     assert '--cp2k is missing' in call('continue', RUN, '--dry-run').output
     assert 'no code nowhere' in call('continue', RUN, '--cp2k', 'nowhere', '--dp', 'a', '--lmp', 'b').output
-    child = example_run.called[0]
-    assert f'is a {child.process_label}, not a run' in call('continue', child.uuid).output
+    training = next(node for node in example_run.called if node.process_label == 'TrainWorkChain')
+    assert 'is a TrainWorkChain, not a run' in call('continue', training.uuid).output
 
 
 def test_model_of_nothing(example_run: orm.WorkChainNode, tmp_path: Path) -> None:
