@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiida_sis.core.analysis.bonds import BondEvent, BondHistory
-from aiida_sis.core.analysis.rules import METALS, SALTS, common_name, hill
+from aiida_sis.core.analysis.rules import METALS, SALTS, common_name, hill, pair_name
 from aiida_sis.core.analysis.topology import fragments
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Bonds = set[tuple[int, int]]
+#: Name and Hill formula.
+Species = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,12 @@ def census(history: BondHistory, *, lithium: bool = False) -> Census:
     :param history: bonds over time, with contacts if ``lithium``.
     :param lithium: whether contacts with lithium name the salts.
     """
-    rows: list[tuple[int, Counter[tuple[str, str]]]] = []
-    for frame, bonds, contacts in _intervals(history, with_contacts=lithium):
-        rows.append((frame, _count(history.symbols, bonds, contacts if lithium else None)))
+    rows: list[tuple[int, Counter[Species]]] = []
+    parts: _Parts | None = None
+    for frame, bonds, contacts, bonds_changed in _intervals(history, with_contacts=lithium):
+        if parts is None or bonds_changed:
+            parts = _Parts(history.symbols, bonds)
+        rows.append((frame, parts.count(contacts if lithium else None)))
     return Census(history.times_fs, *_table(rows, len(history.times_fs)))
 
 
@@ -120,9 +125,9 @@ def aggregates(history: BondHistory, cation: str = 'Li', anion: str = 'F', min_s
     :param anion: element of the anions.
     :param min_size: smallest number of anions, and of ions, in the clusters that are followed.
     """
-    rows: list[tuple[int, Counter[tuple[str, str]]]] = []
+    rows: list[tuple[int, Counter[Species]]] = []
     seen: list[tuple[int, dict[frozenset[int], str]]] = []
-    for frame, bonds, contacts in _intervals(history, with_contacts=True):
+    for frame, bonds, contacts, _ in _intervals(_only(history, cation, anion), with_contacts=True):
         found = _clusters(history.symbols, bonds, contacts, cation, anion)
         rows.append((frame, Counter((formula, formula) for formula, _, _ in found)))
         seen.append((frame, {anions: name for name, anions, n in found if min(len(anions), n) >= min_size}))
@@ -130,8 +135,16 @@ def aggregates(history: BondHistory, cation: str = 'Li', anion: str = 'F', min_s
     return Aggregates(history.times_fs, formulas, counts, _follow(seen, history.times_fs))
 
 
-def _intervals(history: BondHistory, with_contacts: bool) -> Iterator[tuple[int, Bonds, Bonds]]:
-    """Bonds and contacts at the start and after each frame with an event."""
+def _only(history: BondHistory, cation: str, anion: str) -> BondHistory:
+    """Leave out the events that no cluster of a salt feels."""
+    pair, symbols = pair_name(cation, anion), history.symbols
+    bonds = (event for event in history.events if anion in (symbols[event.i], symbols[event.j]))
+    contacts = (event for event in history.contact_events if event.pair == pair)
+    return replace(history, events=tuple(bonds), contact_events=tuple(contacts))
+
+
+def _intervals(history: BondHistory, with_contacts: bool) -> Iterator[tuple[int, Bonds, Bonds, bool]]:
+    """Bonds and contacts at the start and after each frame with an event, and whether the bonds are others."""
     bonds = {(int(i), int(j)) for i, j in history.initial_bonds}
     contacts = {(int(i), int(j)) for i, j in history.initial_contacts}
     by_frame: dict[int, list[tuple[Bonds, BondEvent]]] = {0: []}
@@ -141,28 +154,38 @@ def _intervals(history: BondHistory, with_contacts: bool) -> Iterator[tuple[int,
     for frame in sorted(by_frame):
         for target, event in by_frame[frame]:
             (target.add if event.change == 'formed' else target.discard)((event.i, event.j))
-        yield frame, bonds, contacts
+        yield frame, bonds, contacts, any(target is bonds for target, _ in by_frame[frame])
 
 
 def _as_array(bonds: Bonds) -> IntArray:
     return np.array(list(bonds), dtype=np.int64).reshape(-1, 2)
 
 
-def _count(symbols: tuple[str, ...], bonds: Bonds, contacts: Bonds | None) -> Counter[tuple[str, str]]:
-    """Number of molecules by name and formula."""
-    held = {atom for pair in contacts or () for atom in pair}
-    found: Counter[tuple[str, str]] = Counter()
-    for members, n_bonds in fragments(len(symbols), _as_array(bonds)):
-        formula = hill([symbols[index] for index in members])
-        name = common_name(formula, n_bonds - len(members) + 1)
-        if contacts is not None and not held.isdisjoint(members.tolist()):
-            name = f'{name} (in contact)' if name in METALS else SALTS.get(name, name)
-        found[name, formula] += 1
-    return found
+class _Parts:
+    """Molecules of one set of bonds, counted again for every set of contacts, which changes more often."""
+
+    def __init__(self, symbols: tuple[str, ...], bonds: Bonds) -> None:
+        self._species: list[Species] = []
+        self._part_of = np.empty(len(symbols), dtype=np.int64)
+        for number, (members, n_bonds) in enumerate(fragments(len(symbols), _as_array(bonds))):
+            formula = hill([symbols[index] for index in members])
+            self._species.append((common_name(formula, n_bonds - len(members) + 1), formula))
+            self._part_of[members] = number
+        self._free = Counter(self._species)
+
+    def count(self, contacts: Bonds | None) -> Counter[Species]:
+        """Number of molecules of each species; those in contact with a metal as its salts."""
+        found = self._free.copy()
+        if contacts:
+            for part in np.unique(self._part_of[_as_array(contacts)]):
+                name, formula = self._species[part]
+                found[name, formula] -= 1
+                found[f'{name} (in contact)' if name in METALS else SALTS.get(name, name), formula] += 1
+        return +found
 
 
 def _table(
-    rows: list[tuple[int, Counter[tuple[str, str]]]], n_frames: int
+    rows: list[tuple[int, Counter[Species]]], n_frames: int
 ) -> tuple[tuple[str, ...], tuple[str, ...], IntArray]:
     """Names, formulas and counts in every frame, from counts that hold until the next ones."""
     order: dict[tuple[str, str], int] = {}
