@@ -11,7 +11,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT_INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint clean distclean cp2k browser
+.PHONY: help demo docs test lint clean distclean cp2k browser
 # An environment that was not finished must not look finished, and apt and pip can't be run twice at once.
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -20,6 +20,7 @@ help:
 	@echo 'make demo       install what is missing and run the demonstration (DEMO_ARGS="--seed 2")'
 	@echo 'make test       install what is missing, check style and types, run all tests with the real codes'
 	@echo 'make lint       style and types only'
+	@echo 'make docs       build the documentation into docs/_build/html'
 	@echo 'make clean      remove caches and build products'
 	@echo 'make distclean  also stop the daemon and remove .venv and .sis (the AiiDA profile with all its runs)'
 
@@ -39,6 +40,9 @@ lint: export AIIDA_PATH := $(abspath $(VENV))
 lint: $(VENV)/.installed-tests
 	ruff check .
 	mypy
+
+docs: $(VENV)/.installed-tests
+	$(VENV)/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 cp2k:
 	@for name in cp2k.psmp cp2k.popt cp2k.ssmp cp2k.sopt cp2k; do \

@@ -143,7 +143,7 @@ def _now(job: JobStatus, width: int) -> Text:
         parts.append(f'{job.temperature_k:4.0f} K ' if math.isfinite(job.temperature_k) else ' no K ')
         parts.append(sparkline(job.temperatures_k, low, high, width), style='cyan')
     elif job.detail:
-        parts.append(job.detail)
+        parts.append(f' {job.detail}')
     return parts
 
 
