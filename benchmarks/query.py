@@ -1,8 +1,8 @@
 """How long the queries take in a large database.
 
 Makes a profile of its own, imports the run of an archive, copies its graph until the database has the wanted number of
-nodes (each copy with nodes and links of its own, nine of ten runs going on from the run before), and asks every question
-of ``aiida-sis query``. Prints the rows, the processor time and the wall time of each.
+nodes (each copy with nodes and links of its own, nine of ten runs going on from the run before), and asks every
+question of ``aiida-sis query``. Prints the rows, the processor time and the wall time of each.
 
     python benchmarks/query.py                         # 100,000 nodes from the archive in examples/
     python benchmarks/query.py --nodes 20000 ARCHIVE --keep FOLDER

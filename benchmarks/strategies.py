@@ -61,6 +61,7 @@ def run(system: str, variant: str, seed: int) -> dict[str, Any]:
     follow(node, Console(), plain_interval=300)
     record = collect(node)
     summary = record.summary
+    trained = [generation for generation in summary['generations'] if generation['training']]
     return {
         'system': system,
         'variant': variant,
@@ -71,7 +72,7 @@ def run(system: str, variant: str, seed: int) -> dict[str, Any]:
         'aimd_ps': summary['aimd_ps'],
         'acceleration_ratio': summary['acceleration_ratio'],
         'wall_seconds': record.wall_seconds,
-        'force_rmse': summary['generations'][-1]['training']['force_rmse_ev_per_angstrom'],
+        'force_rmse': trained[-1]['training']['force_rmse_ev_per_angstrom'] if trained else None,
         **summary['cost'],
     }
 

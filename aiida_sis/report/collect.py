@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from aiida import orm
@@ -26,11 +26,13 @@ __all__ = (
     'LabelRecord',
     'MdRecord',
     'RunRecord',
+    'State',
     'TrainingRecord',
     'collect',
 )
 
 FloatArray = NDArray[np.float64]
+State = Literal['waiting', 'running', 'finished', 'failed']
 
 _LABEL = re.compile(r'^label_g(\d+)_(\d+)$')
 _TRAIN = re.compile(r'^train_g(\d+)$')
@@ -45,7 +47,7 @@ class LabelRecord:
     pk: int
     generation: int
     index: int
-    state: str
+    state: State
     route: str | None = None
     aimd_fs: float | None = None
     n_frames: int | None = None
@@ -58,7 +60,7 @@ class TrainingRecord:
 
     pk: int
     generation: int
-    state: str
+    state: State
     force_rmse: float | None = None
     energy_rmse: float | None = None
     n_steps: int | None = None
@@ -77,7 +79,7 @@ class MdRecord:
     generation: int
     stage: int
     replica: int
-    state: str
+    state: State
     stable: bool | None = None
     length_ps: float | None = None
     length_requested_ps: float | None = None
@@ -120,7 +122,7 @@ class RunRecord:
     """
 
     pk: int
-    state: str
+    state: State
     generations: tuple[GenerationRecord, ...]
     started: datetime
     last_change: datetime
@@ -225,7 +227,7 @@ def called(node: orm.Node) -> list[tuple[orm.ProcessNode, str]]:
     return sorted(found, key=lambda item: _pk(item[0]))
 
 
-def process_state(node: orm.ProcessNode) -> str:
+def process_state(node: orm.ProcessNode) -> State:
     """Put AiiDA's process state into one of four words: waiting, running, finished, failed.
 
     :param node: the node of any process.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from aiida import orm
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +18,7 @@ from aiida_sis.report.collect import (
     LabelRecord,
     MdRecord,
     RunRecord,
+    State,
     TrainingRecord,
     called,
     collect,
@@ -41,8 +42,6 @@ __all__ = (
 )
 
 SCHEMA_VERSION = 1
-
-State = Literal['waiting', 'running', 'finished', 'failed']
 
 
 class _Keys(BaseModel):
