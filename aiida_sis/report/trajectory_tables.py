@@ -146,4 +146,8 @@ def _diffusion(analysis: Analysis) -> Iterator[RenderableType]:
     if still:
         low, high = (f'{pick(one.exponent for one in still.values()):.2g}' for pick in (min, max))
         names = f'Of {", ".join(still)}, none' if moving else 'No kind'
-        yield f'{names} diffuses in this time: the MSD grows as t^{low} to t^{high} ({window}).'
+        most = max(one.reached for one in still.values())
+        yield (
+            f'{names} diffuses in this time: the MSD grows as t^{low} to t^{high} and reaches {most:.2g} Å² at most '
+            f'({window}).'
+        )

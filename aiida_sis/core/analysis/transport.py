@@ -20,6 +20,8 @@ from aiida_sis.core.analysis.neighbours import Frames
 FloatArray = NDArray[np.float64]
 #: 1 Å²/ps in cm²/s.
 ANGSTROM2_PER_PS_TO_CM2_PER_S = 1.0e-4
+#: Å² that an atom must have gone before it is said to diffuse: the vibrations of a liquid reach some tenths.
+LEAST_MSD = 1.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Diffusion:
         the memory of the motion.
     :param exponent: slope of log MSD over log t in the fitted part: 1 is diffusion, 2 free flight, 0 a cage.
     :param fit_ps: the part of the lag times that was fitted, ps.
+    :param reached: the mean square displacement at the end of that part, Å².
     """
 
     value: float
@@ -39,11 +42,12 @@ class Diffusion:
     n_blocks: int
     exponent: float
     fit_ps: tuple[float, float]
+    reached: float
 
     @property
     def is_diffusive(self) -> bool:
-        """Whether the displacement grows about linearly with time, so that the number means something."""
-        return 0.75 <= self.exponent <= 1.25
+        """Whether the number means something: the displacement grows about linearly with time, beyond a vibration."""
+        return 0.75 <= self.exponent <= 1.25 and self.reached >= LEAST_MSD
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,8 @@ def diffusion_coefficient(
     moved = mean > 0.0
     exponent = float(np.polyfit(np.log(lags[moved]), np.log(mean[moved]), 1)[0]) if moved.sum() > 1 else 0.0
     error = float(np.std(values, ddof=1) / np.sqrt(n_blocks))
-    return Diffusion(float(np.mean(values)), error, n_blocks, exponent, (float(lags[0]), float(lags[-1])))
+    fitted = (float(lags[0]), float(lags[-1]))
+    return Diffusion(float(np.mean(values)), error, n_blocks, exponent, fitted, float(mean[-1]))
 
 
 class DensityAccumulator:

@@ -52,6 +52,15 @@ def test_random_walk() -> None:
     assert again - again[0] == pytest.approx(path - path[0], abs=1e-7)
 
 
+def test_a_jitter_of_some_tenths_is_no_diffusion() -> None:
+    """A hundred femtoseconds of AIMD may grow as t^1 by chance, yet no atom has gone anywhere."""
+    rng = np.random.default_rng(7)
+    found = diffusion_coefficient(np.cumsum(0.03 * rng.normal(size=(100, 60, 3)), axis=0), 0.001)
+    assert found.exponent == pytest.approx(1.0, abs=0.2)
+    assert found.reached < 0.1
+    assert not found.is_diffusive
+
+
 def test_errors_are_those_of_repeated_runs() -> None:
     """Over many short walks the values scatter as their errors say."""
     rng = np.random.default_rng(3)
