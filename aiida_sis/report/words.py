@@ -51,7 +51,7 @@ def key_figures(record: RunRecord) -> list[tuple[str, tuple[tuple[str, str], ...
     :param record: of the run.
     """
     found: list[tuple[str, tuple[tuple[str, str], ...]]] = [
-        ('stable MD', ((f'{_stable_ps(record):.3g}', 'ps'),)),
+        ('stable MD' if record.summary.get('md_ps') else 'longest MD so far', ((f'{_stable_ps(record):.3g}', 'ps'),)),
         ('AIMD labelled', ((f'{record.aimd_ps:.3g}', 'ps'),)),
     ]
     ratio = record.summary.get('acceleration_ratio')
