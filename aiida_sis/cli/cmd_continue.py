@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ def continue_(
 
     The new run takes the datasets and the last potential of run PK, and all its settings. It begins with the MD of the
     first stage that this potential has not passed, or of the last stage; catastrophes are labelled and learnt as
-    before. On the isolated profile the codes of this machine are set up; with -p, name them.
+    before. On the isolated profile the codes of this machine are set up; with -p, name them. With --wait the exit code
+    tells how it ended, as that of `aiida-sis watch`.
 
     Example: aiida-sis continue 21 --length-ps 200 --wait
     """
@@ -72,13 +74,13 @@ def continue_(
         node = submit(builder)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f'Submitted run {node.pk}; `aiida-sis status {node.pk} --watch` follows it.')
+    click.echo(f'Submitted run {node.pk}; `aiida-sis watch {node.pk}` follows it.')
     if wait:
         from rich.console import Console
 
-        from aiida_sis.cli.progress import follow
+        from aiida_sis.cli.progress import watch_run
 
-        follow(node, Console())
+        sys.exit(watch_run(node, Console()))
 
 
 def _codes(
