@@ -12,4 +12,4 @@ builder = SisWorkChain.get_builder_from_protocol(
     seed=1,
 )
 node = submit(builder)
-print(f'Submitted. Follow it by: aiida-sis status {node.pk} --watch')
+print(f'Submitted. Follow it by: aiida-sis watch {node.pk}')
