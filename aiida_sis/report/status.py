@@ -254,7 +254,7 @@ def run_status(node: orm.ProcessNode, record: RunRecord, readings: Sequence[JobR
         pk=record.pk,
         uuid=str(node.uuid),
         label=node.label,
-        state=cast(State, record.state),
+        state=record.state,
         outcome=record.outcome,
         exit_status=record.exit_status,
         message=record.message,
@@ -326,7 +326,7 @@ def _label(record: LabelRecord) -> LabelStatus:
 def _training(record: TrainingRecord) -> TrainingStatus:
     return TrainingStatus(
         pk=record.pk,
-        state=cast(State, record.state),
+        state=record.state,
         n_frames_total=record.n_frames_total,
         force_rmse_ev_per_angstrom=record.force_rmse,
         energy_rmse_ev_per_atom=record.energy_rmse,
