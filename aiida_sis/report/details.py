@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from aiida import orm
@@ -195,7 +195,7 @@ def _catastrophes(children: list[_Child]) -> Iterator[Catastrophe]:
         results = output_of(node, 'results') if kind == 'explore' else None
         values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
         snapshots = output_of(node, 'snapshots') if values.get('catastrophe') and values.get('t_next') else None
-        if not isinstance(snapshots, orm.TrajectoryData):
+        if not _has_frames(snapshots):
             continue
         whole = np.flatnonzero(np.isfinite(snapshots.get_positions()).all(axis=(1, 2)))
         index, times = values['t_next']['snapshot_index'], snapshots.get_times()
@@ -220,7 +220,7 @@ def _motions(children: list[_Child]) -> Iterator[Motion]:
         if (generation, stage) != max((run[2], run[3]) for run in runs):
             continue
         trajectory = output_of(node, 'trajectory')
-        if isinstance(trajectory, orm.TrajectoryData):
+        if _has_frames(trajectory):
             times = trajectory.get_times()
             chosen = _finite(trajectory)
             fs = 1000.0 * np.asarray(times if times is not None else np.arange(trajectory.numsteps), dtype=float)
@@ -250,7 +250,7 @@ def _aimds(children: list[_Child]) -> Iterator[Motion]:
         trajectory = output_of(node, 'trajectory') if kind == 'label' else None
         parameters = input_of(node, 'parameters')
         step = parameters.get_dict().get('timestep_fs') if isinstance(parameters, orm.Dict) else None
-        if not isinstance(trajectory, orm.TrajectoryData) or trajectory.get_cells() is None or not step:
+        if not _has_frames(trajectory) or trajectory.get_cells() is None or not step:
             continue
         chosen = _finite(trajectory)
         if chosen:
@@ -264,6 +264,11 @@ def _arrays(node: orm.Node | None) -> dict[str, FloatArray]:
     if not isinstance(node, orm.ArrayData):
         return {}
     return {name: node.get_array(name) for name in node.get_arraynames()}
+
+
+def _has_frames(node: Any) -> TypeGuard[orm.TrajectoryData]:
+    """Whether it is a trajectory with its arrays: an archive may have been written without them."""
+    return isinstance(node, orm.TrajectoryData) and 'positions.npy' in node.base.repository.list_object_names()
 
 
 def _finite(trajectory: orm.TrajectoryData) -> list[int]:
