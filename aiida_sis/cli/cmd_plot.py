@@ -46,21 +46,20 @@ def plot(
     Example: aiida-sis plot 21 --figure parity -o parity.pdf
     """
     open_profile(profile_dir, profile)
-    from aiida_sis.report.collect import collect
-    from aiida_sis.report.details import sis_run
+    from aiida_sis.cli.progress import refuse_parts
+    from aiida_sis.report.collect import collect, loop_of
     from aiida_sis.report.figures import save_figure
 
     node = load_run(pk)
+    refuse_parts(node)
+    run = loop_of(node)
     if figure is None and not as_csv:
-        click.echo(str(save_figure(collect(node, with_series=True), output or Path(f'sis-{node.pk}.png'))))
+        click.echo(str(save_figure(collect(run, with_series=True), output or Path(f'sis-{node.pk}.png'))))
         return
     from aiida_sis.report.catalogue import Content
     from aiida_sis.report.details import read_details
 
-    try:
-        content = Content(read_details(sis_run(node)))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    content = Content(read_details(run))
     name, suffix = figure or 'temperature', 'csv' if as_csv else 'png'
     if name != 'all':
         _write(name, content, output or Path(f'sis-{node.pk}-{name}.{suffix}'), as_csv)

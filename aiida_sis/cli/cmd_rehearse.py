@@ -90,8 +90,7 @@ def show_verification(node: orm.ProcessNode, console: Console) -> None:
     :param console: where to print.
     """
     from aiida_sis.cli.cmd_demo import export, print_paths
-    from aiida_sis.report.collect import output_of
-    from aiida_sis.report.status import loop_of
+    from aiida_sis.report.collect import loop_of, output_of
     from aiida_sis.report.verification import save_verification
 
     run = loop_of(node)

@@ -31,15 +31,14 @@ def report(pk: str, profile_dir: Path, profile: str | None, output: Path | None)
     Example: aiida-sis report 21 -o demo.html
     """
     open_profile(profile_dir, profile)
-    from aiida_sis.report.details import read_details, sis_run
+    from aiida_sis.cli.progress import refuse_parts
+    from aiida_sis.report.collect import loop_of
+    from aiida_sis.report.details import read_details
     from aiida_sis.report.page import make_page
 
     node = load_run(pk)
-    try:
-        run = sis_run(node)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    refuse_parts(node)
     path = output or Path(f'sis-{node.pk}.html')
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(make_page(read_details(run)), encoding='utf-8')
+    path.write_text(make_page(read_details(loop_of(node))), encoding='utf-8')
     click.echo(str(path))

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from aiida_sis.report.collect import RunRecord, collect
+from aiida_sis.report.collect import RunRecord, collect, loop_of
 from aiida_sis.report.live import LiveReader
-from aiida_sis.report.status import loop_of, run_status
+from aiida_sis.report.status import run_status
 from aiida_sis.report.tables import format_seconds
 from aiida_sis.report.view import EndView, RunView
 

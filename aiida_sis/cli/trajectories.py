@@ -60,8 +60,7 @@ def choose_trajectory(node: orm.Node, replica: str | None = None) -> Chosen:
 
 def _trajectories_of(node: orm.ProcessNode) -> tuple[dict[str, Any], str]:
     """Trajectories by key; of a run that goes on those of its newest MD, and a word about it."""
-    from aiida_sis.report.collect import called, output_of
-    from aiida_sis.report.status import loop_of
+    from aiida_sis.report.collect import called, loop_of, output_of
 
     loop = loop_of(node)
     outputs: Any = loop.outputs
@@ -90,7 +89,7 @@ def _start_of(node: orm.ProcessNode, symbols: list[str]) -> orm.StructureData | 
     """The start structure of the run with these atoms in this order."""
     from aiida import orm
 
-    from aiida_sis.report.status import loop_of
+    from aiida_sis.report.collect import loop_of
 
     inputs: Any = loop_of(node).inputs
     candidates: list[Any] = []

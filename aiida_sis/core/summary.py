@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_LABEL = re.compile(r'label_g(\d+)_(\d+)')
-_TRAIN = re.compile(r'train_g(\d+)(?:_m\d+)?')
-_EXPLORE = re.compile(r'explore_g(\d+)_s(\d+)_r(\d+)')
+from aiida_sis.core.calls import EXPLORE, LABEL, TRAIN, Call, read_call
 
 Results = Mapping[str, Any]
 
@@ -35,7 +32,8 @@ def make_summary(
     :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``,
         ``md_ps``, ``acceleration_ratio``, ``cost`` and ``forgetting``; times in ps, temperatures in K.
     """
-    generations = [_generation(number, results, systems) for number in range(_last_generation(results) + 1)]
+    last = max((call.generation for key in results if (call := read_call(key))), default=-1)
+    generations = [_generation(number, results, systems) for number in range(last + 1)]
     aimd_ps = sum(label['aimd_fs'] for generation in generations for label in generation['labels']) / 1000
     stages = [
         {**stage, 'passed_in_generation': _passed_in(number, generations) if number < stages_passed else None}
@@ -64,13 +62,14 @@ def forgetting(results: Mapping[str, Results]) -> dict[str, dict[str, Any]]:
     :param results: the results dictionaries; those under ``train_g{g}`` are read.
     :returns: for each dataset ``force_rmse`` by generation, ``best`` and ``last``, all in eV/Å.
     """
-    numbers = sorted(int(match.group(1)) for key in results if (match := re.fullmatch(r'train_g(\d+)', key)))
     table: dict[str, dict[str, Any]] = {}
-    for number in numbers:
-        for name, errors in (results[f'train_g{number}'].get('per_dataset') or {}).items():
+    for call, values in _parts(results, TRAIN):
+        if call.number:  # another member of a committee
+            continue
+        for name, errors in (values.get('per_dataset') or {}).items():
             error = errors.get('force_rmse_ev_per_angstrom')
             if error is not None:
-                table.setdefault(name, {'force_rmse': {}})['force_rmse'][str(number)] = error
+                table.setdefault(name, {'force_rmse': {}})['force_rmse'][str(call.generation)] = error
     for row in table.values():
         errors = list(row['force_rmse'].values())
         row |= {'best': min(errors), 'last': errors[-1]}
@@ -88,9 +87,7 @@ def in_kelvin(temperature: float | None) -> str:
 
 def _cost(results: Mapping[str, Results]) -> dict[str, Any]:
     """What the run took, by kind: frames evaluated by the teacher, training, MD."""
-    labels = [values for key, values in results.items() if _LABEL.fullmatch(key)]
-    trainings = [values for key, values in results.items() if _TRAIN.fullmatch(key)]
-    runs = [values for key, values in results.items() if _EXPLORE.fullmatch(key)]
+    labels, trainings, runs = ([values for _, values in _parts(results, kind)] for kind in (LABEL, TRAIN, EXPLORE))
     evaluated = sum(
         sum(aimd.get('n_frames') or 0 for aimd in label.get('aimds') or []) + (label.get('n_single_points') or 0)
         for label in labels
@@ -106,22 +103,25 @@ def _cost(results: Mapping[str, Results]) -> dict[str, Any]:
     }
 
 
-def _last_generation(results: Mapping[str, Results]) -> int:
-    numbers = [int(match.group(1)) for key in results for match in [re.search(r'_g(\d+)', key)] if match]
-    return max(numbers, default=-1)
+def _parts(results: Mapping[str, Results], kind: str) -> list[tuple[Call, Results]]:
+    """The results of one kind of part, in the order of generations, stages and numbers."""
+    found = [(call, values) for key, values in results.items() if (call := read_call(key)) and call.kind == kind]
+    return sorted(found, key=lambda part: (part[0].generation, part[0].stage or 0, part[0].number))
 
 
 def _generation(number: int, results: Mapping[str, Results], systems: Sequence[str]) -> dict[str, Any]:
-    labels, runs, training = [], [], None
-    for key, values in sorted(results.items()):
-        if (match := _LABEL.fullmatch(key)) and int(match.group(1)) == number:
-            labels.append({'index': int(match.group(2)), **_label(values)})
-        elif key == f'train_g{number}':
-            training = _training(values)
-        elif (match := _EXPLORE.fullmatch(key)) and int(match.group(1)) == number:
-            replica = int(match.group(3))
-            place = {'stage': int(match.group(2)), 'system': systems[replica], 'replica': replica}
-            runs.append(place | _run(values))
+    labels = [
+        {'index': call.number, **_label(values)} for call, values in _parts(results, LABEL) if call.generation == number
+    ]
+    training = next(
+        (_training(values) for call, values in _parts(results, TRAIN) if (call.generation, call.number) == (number, 0)),
+        None,
+    )
+    runs = [
+        {'stage': call.stage, 'system': systems[call.number], 'replica': call.number, **_run(values)}
+        for call, values in _parts(results, EXPLORE)
+        if call.generation == number
+    ]
     return {'generation': number, 'labels': labels, 'training': training, 'md': runs}
 
 

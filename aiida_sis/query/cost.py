@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,17 +11,16 @@ from aiida import orm
 from aiida.common.links import LinkType
 from aiida.manage import get_manager
 
+from aiida_sis.core.calls import read_call
 from aiida_sis.query import graph
+from aiida_sis.query.clock import cores_of, read_clock
 from aiida_sis.query.rows import CostRow, NodeRef
 from aiida_sis.query.runs import run_filters
-from aiida_sis.report.clock import read_clock
 
 __all__ = ('costs',)
 
 _CODES = {graph.CP2K_JOB: 'cp2k', graph.TRAIN_JOB: 'dp', graph.MD_JOB: 'lmp'}
 _CLOCK_FILE = '_scheduler-stdout.txt'
-#: How the codes of `aiida-sis setup` are told their threads.
-_THREADS = re.compile(r"(?:DP_INTRA_OP_PARALLELISM_THREADS|OMP_NUM_THREADS)='?(\d+)")
 
 Key = tuple[int, int | None]
 
@@ -56,7 +54,8 @@ def costs(selected: Collection[int] | None = None, by_generation: bool = False) 
     refs = {pk: NodeRef(pk, uuid) for pk, uuid in graph.table(orm.WorkChainNode, of, ('id', 'uuid'))}
     place: dict[int, Key] = {}
     for edge in graph.callees(of, orm.WorkChainNode):
-        place[edge.there.pk] = (edge.here, graph.read_place(edge.label).generation if by_generation else None)
+        call = read_call(edge.label) if by_generation else None
+        place[edge.there.pk] = (edge.here, call.generation if call else None)
     sums: dict[Key, _Sum] = {key: _Sum() for key in ((run, None) for run in refs)} if not by_generation else {}
     _add_results(place, sums)
     for key, code, seconds in _jobs(place):
@@ -110,34 +109,24 @@ def _jobs(place: Mapping[int, Key]) -> list[tuple[Key, str, float | None]]:
     edges = [(place[edge.here], edge) for edge in graph.callees(of, orm.CalcJobNode, project=columns)]
     edges += [(inner[e.here], e) for e in graph.callees(graph.pks(inner), orm.CalcJobNode, project=columns)]
     jobs = graph.pks([edge.there.pk for _, edge in edges])
-    clocks, threads = _clocks(jobs), _threads(jobs)
+    clocks, texts = _clocks(jobs), _prepend_texts(jobs)
     found = []
     for key, edge in edges:
         process_type, resources, by_scheduler = edge.values
         seconds = clocks.get(edge.there.pk) or by_scheduler or None
-        cores = _ranks(resources or {}) * max(
-            threads.get(edge.there.pk, 1), (resources or {}).get('num_cores_per_mpiproc') or 1
-        )
+        cores = cores_of(resources, texts.get(edge.there.pk))
         found.append((key, _CODES.get(process_type, 'cp2k'), None if seconds is None else seconds * cores))
     return found
 
 
-def _ranks(resources: Mapping[str, Any]) -> int:
-    total = resources.get('tot_num_mpiprocs')
-    return int(total or (resources.get('num_machines') or 1) * (resources.get('num_mpiprocs_per_machine') or 1))
-
-
-def _threads(jobs: Mapping[str, Any]) -> dict[int, int]:
-    """Threads of each rank, by PK of the job, where the code says that they are more than one."""
-    columns = ('id', 'attributes.prepend_text')
+def _prepend_texts(jobs: Mapping[str, Any]) -> dict[int, str]:
+    """What the code of each job sets before it starts, by PK of the job."""
     # The class of all codes has no node type of its own that a query could ask for.
-    all_codes = graph.table(orm.Data, {'node_type': {'like': 'data.core.code.%'}}, columns)
-    numbers = {pk: _THREADS.findall(text or '') for pk, text in all_codes}
-    codes = {pk: max(map(int, found)) for pk, found in numbers.items() if found and max(map(int, found)) > 1}
-    if not codes:
+    filters = {'node_type': {'like': 'data.core.code.%'}}
+    texts = {pk: text for pk, text in graph.table(orm.Data, filters, ('id', 'attributes.prepend_text')) if text}
+    if not texts:
         return {}
-    found = graph.inputs(jobs, 'code', filters=graph.pks(codes))
-    return {edge.here: codes[edge.there.pk] for edge in found}
+    return {edge.here: texts[edge.there.pk] for edge in graph.inputs(jobs, 'code', filters=graph.pks(texts))}
 
 
 def _clocks(jobs: Mapping[str, Any]) -> dict[int, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +29,6 @@ _INPUTS = (LinkType.INPUT_WORK, LinkType.INPUT_CALC)
 #: Databases take a limited number of values in one `in`.
 _CHUNK = 5000
 
-_PLACE = re.compile(r'(?:label_g(\d+)_\d+|train_g(\d+)(?:_m\d+)?|explore_g(\d+)_s(\d+)_r(\d+))$')
-
 Filters = Mapping[str, Any]
 
 
@@ -49,29 +46,6 @@ class Edge:
     label: str
     there: NodeRef
     values: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a call link label says: generation, stage, replica; ``None`` where it says nothing."""
-
-    generation: int | None = None
-    stage: int | None = None
-    replica: int | None = None
-
-
-def read_place(label: str) -> Place:
-    """Read the label of a call link of a run.
-
-    :param label: for example ``explore_g1_s0_r1``.
-    :returns: where in the run that was.
-    """
-    match = _PLACE.match(label)
-    if match is None:
-        return Place()
-    label_g, train_g, explore_g, stage, replica = (None if text is None else int(text) for text in match.groups())
-    generation = next((number for number in (label_g, train_g, explore_g) if number is not None), None)
-    return Place(generation, stage, replica)
 
 
 def callees(

@@ -9,6 +9,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_sis.core.calls import read_call
 from aiida_sis.query import graph
 from aiida_sis.query.graph import Edge
 from aiida_sis.query.rows import CatastropheRow, NodeRef, RunRow, UseRow
@@ -43,9 +44,9 @@ def runs(selected: Collection[int] | None = None) -> list[RunRow]:
         systems.setdefault(edge.here, []).append(edge.label.removeprefix('systems__'))
     generations: dict[int, set[int]] = {}
     for edge in graph.callees(of, orm.WorkChainNode):
-        generation = graph.read_place(edge.label).generation
-        if generation is not None:
-            generations.setdefault(edge.here, set()).add(generation)
+        call = read_call(edge.label)
+        if call is not None:
+            generations.setdefault(edge.here, set()).add(call.generation)
     rows = []
     for pk, uuid, label, created, state, exit_status in nodes:
         outcome, aimd_ps, md_ps, ratio = summaries[pk].values if pk in summaries else (None,) * 4
@@ -92,7 +93,7 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
         edge = results[pk]
         point, start = ({} if value is None else value for value in edge.values)
         caller, structure = called_by.get(pk), structures.get(pk)
-        place = graph.read_place(caller.label) if caller else graph.Place()
+        call = read_call(caller.label) if caller else None
         temperature, window = settings[pk].values if pk in settings else (None, None)
         low, high = window or (None, None)
         formula, n_atoms = matter.get(structure.there.pk, ('', None)) if structure else ('', None)
@@ -100,9 +101,9 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
             CatastropheRow(
                 run=caller.there if caller else None,
                 place=caller.label if caller else '',
-                generation=place.generation,
-                stage=place.stage,
-                replica=place.replica,
+                generation=call.generation if call else None,
+                stage=call.stage if call else None,
+                replica=call.replica if call else None,
                 exploration=ref,
                 potential=potentials[pk].there if pk in potentials else None,
                 structure=structure.there if structure else None,

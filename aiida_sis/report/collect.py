@@ -2,14 +2,12 @@
 
 The graph is the one place that holds for a running, a failed and a finished run alike, so everything that is shown
 (the live progress, the tables, the figure) starts from the record that :func:`collect` makes of the children of the
-SIS workchain. The call links carry the meaning: ``label_g{generation}_{i}``, ``train_g{generation}`` and
-``explore_g{generation}_s{stage}_r{replica}``.
+SIS workchain. The labels of the call links carry the meaning (:mod:`aiida_sis.core.calls`).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -19,7 +17,8 @@ from aiida import orm
 from aiida.common.links import LinkType
 from numpy.typing import NDArray
 
-from aiida_sis.report.clock import wall_time
+from aiida_sis.core.calls import LABEL, TRAIN, Call, read_call
+from aiida_sis.query.clock import wall_time
 
 __all__ = (
     'GenerationRecord',
@@ -28,16 +27,20 @@ __all__ = (
     'RunRecord',
     'State',
     'TrainingRecord',
+    'called',
     'collect',
+    'input_of',
+    'loop_of',
+    'output_of',
+    'parts_of',
 )
 
 FloatArray = NDArray[np.float64]
 State = Literal['waiting', 'running', 'finished', 'failed']
 
-_LABEL = re.compile(r'^label_g(\d+)_(\d+)$')
-_TRAIN = re.compile(r'^train_g(\d+)$')
-_EXPLORE = re.compile(r'^explore_g(\d+)_s(\d+)_r(\d+)$')
 _CALL_LINKS = (LinkType.CALL_WORK, LinkType.CALL_CALC)
+#: Types of the links to the inputs of a process.
+INPUT_LINKS = (LinkType.INPUT_CALC, LinkType.INPUT_WORK)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,16 @@ class GenerationRecord:
         """The number of frames that this generation added to the data."""
         return sum(label.n_frames or 0 for label in self.labels)
 
+    @property
+    def stable_ps(self) -> dict[int, float]:
+        """How long the MD of each replica was stable, in its longest stage, in ps."""
+        lengths: dict[int, float] = {}
+        for md in self.md:
+            length = md.t_cp_ps if md.t_cp_ps is not None else md.length_ps
+            if length is not None:
+                lengths[md.replica] = max(lengths.get(md.replica, 0.0), length)
+        return lengths
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -181,17 +194,13 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
     labels: dict[int, list[LabelRecord]] = {}
     trainings: dict[int, TrainingRecord] = {}
     explorations: dict[int, list[MdRecord]] = {}
-    for child, link_label in called(node):
-        if match := _LABEL.match(link_label):
-            generation, index = (int(group) for group in match.groups())
-            labels.setdefault(generation, []).append(_label_record(child, generation, index))
-        elif match := _TRAIN.match(link_label):
-            generation = int(match.group(1))
-            trainings[generation] = _training_record(child, generation)
-        elif match := _EXPLORE.match(link_label):
-            generation, stage, replica = (int(group) for group in match.groups())
-            record = _md_record(child, generation, stage, replica, with_series)
-            explorations.setdefault(generation, []).append(record)
+    for child, call in parts_of(node):
+        if call.kind == LABEL:
+            labels.setdefault(call.generation, []).append(_label_record(child, call))
+        elif call.kind == TRAIN:
+            trainings[call.generation] = _training_record(child, call)
+        else:
+            explorations.setdefault(call.generation, []).append(_md_record(child, call, with_series))
     generations = tuple(
         GenerationRecord(
             generation=number,
@@ -225,6 +234,25 @@ def called(node: orm.Node) -> list[tuple[orm.ProcessNode, str]]:
     links = node.base.links.get_outgoing(link_type=_CALL_LINKS).all()
     found = [(link.node, link.link_label) for link in links if isinstance(link.node, orm.ProcessNode)]
     return sorted(found, key=lambda item: _pk(item[0]))
+
+
+def parts_of(node: orm.ProcessNode) -> Iterator[tuple[orm.ProcessNode, Call]]:
+    """Give the labels, trainings and explorations of a run, oldest first; of a committee the first member only.
+
+    :param node: the node of a ``SisWorkChain``.
+    """
+    for child, label in called(node):
+        call = read_call(label)
+        if call is not None and (call.kind != TRAIN or call.number == 0):
+            yield child, call
+
+
+def loop_of(node: orm.ProcessNode) -> orm.ProcessNode:
+    """Give the SIS run inside a run that contains one, such as a rehearsal; else the run itself.
+
+    :param node: the node of a run.
+    """
+    return next((child for child, label in called(node) if label == 'sis'), node)
 
 
 def process_state(node: orm.ProcessNode) -> State:
@@ -263,7 +291,7 @@ def input_of(node: orm.ProcessNode, name: str) -> orm.Node | None:
     :param node: the process node.
     :param name: the input's port name, at any depth of namespaces.
     """
-    links = node.base.links.get_incoming(link_type=(LinkType.INPUT_CALC, LinkType.INPUT_WORK)).all()
+    links = node.base.links.get_incoming(link_type=INPUT_LINKS).all()
     matches = [link for link in links if link.link_label == name or link.link_label.endswith(f'__{name}')]
     if not matches:
         return None
@@ -271,14 +299,14 @@ def input_of(node: orm.ProcessNode, name: str) -> orm.Node | None:
     return nearest
 
 
-def _label_record(node: orm.ProcessNode, generation: int, index: int) -> LabelRecord:
+def _label_record(node: orm.ProcessNode, call: Call) -> LabelRecord:
     results = _dictionary(output_of(node, 'results'))
     dataset = output_of(node, 'dataset')
     n_frames = dataset.base.attributes.get('n_frames', None) if dataset is not None else None
     return LabelRecord(
         pk=_pk(node),
-        generation=generation,
-        index=index,
+        generation=call.generation,
+        index=call.number,
         state=process_state(node),
         route=results.get('route'),
         aimd_fs=_number(results.get('aimd_fs')),
@@ -287,16 +315,16 @@ def _label_record(node: orm.ProcessNode, generation: int, index: int) -> LabelRe
     )
 
 
-def _training_record(node: orm.ProcessNode, generation: int) -> TrainingRecord:
+def _training_record(node: orm.ProcessNode, call: Call) -> TrainingRecord:
     results = _dictionary(output_of(node, 'results'))
     n_frames = [
         link.node.base.attributes.get('n_frames', 0)
-        for link in node.base.links.get_incoming(link_type=(LinkType.INPUT_CALC, LinkType.INPUT_WORK)).all()
+        for link in node.base.links.get_incoming(link_type=INPUT_LINKS).all()
         if 'datasets__' in link.link_label
     ]
     return TrainingRecord(
         pk=_pk(node),
-        generation=generation,
+        generation=call.generation,
         state=process_state(node),
         force_rmse=_number(results.get('force_rmse_ev_per_angstrom')),
         energy_rmse=_number(results.get('energy_rmse_ev_per_atom')),
@@ -306,7 +334,7 @@ def _training_record(node: orm.ProcessNode, generation: int) -> TrainingRecord:
     )
 
 
-def _md_record(node: orm.ProcessNode, generation: int, stage: int, replica: int, with_series: bool) -> MdRecord:
+def _md_record(node: orm.ProcessNode, call: Call, with_series: bool) -> MdRecord:
     parameters = _dictionary(input_of(node, 'parameters'))
     results = _dictionary(output_of(node, 'results'))
     catastrophe = results.get('catastrophe') or {}
@@ -315,9 +343,9 @@ def _md_record(node: orm.ProcessNode, generation: int, stage: int, replica: int,
     times, temperatures = _series(output_of(node, 'series')) if with_series else (np.empty(0), np.empty(0))
     return MdRecord(
         pk=_pk(node),
-        generation=generation,
-        stage=stage,
-        replica=replica,
+        generation=call.generation,
+        stage=call.stage or 0,
+        replica=call.number,
         state=process_state(node),
         stable=results.get('stable'),
         length_ps=_number(results.get('length_ps_reached')),

@@ -6,35 +6,33 @@ not there is empty here and a sentence in the page.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import numpy as np
 from aiida import orm
-from aiida.common.links import LinkType
 from ase import Atoms
 
+from aiida_sis.core.calls import EXPLORE, LABEL, TRAIN, Call
 from aiida_sis.core.summary import forgetting
 from aiida_sis.data.dataset import DatasetData
-from aiida_sis.report.clock import job_interval
-from aiida_sis.report.collect import FloatArray, RunRecord, called, collect, input_of, output_of
+from aiida_sis.query.clock import cores_of, job_interval
+from aiida_sis.report.collect import INPUT_LINKS, FloatArray, RunRecord, collect, input_of, output_of, parts_of
 from aiida_sis.report.facts import Facts, read_facts
 from aiida_sis.report.lineage import Lineage, read_lineage
 from aiida_sis.report.parity import Parity, read_parity
 
-__all__ = ('Catastrophe', 'Details', 'JobCost', 'Motion', 'TrainingDetail', 'evenly', 'read_details', 'sis_run')
+__all__ = ('Catastrophe', 'Details', 'JobCost', 'Motion', 'TrainingDetail', 'evenly', 'read_details')
 
 #: Most frames of one trajectory that a report looks at.
 MOST_FRAMES = 300
-_CALL = re.compile(r'^(label|train|explore)_g(\d+)(?:_(?:s(\d+)_r)?(\d+))?$')
-_KINDS = {'label': 'AIMD', 'train': 'training', 'explore': 'MD'}
+_KINDS = {LABEL: 'AIMD', TRAIN: 'training', EXPLORE: 'MD'}
 
 
 @dataclass(frozen=True)
 class JobCost:
-    """One job that has run: ``seconds`` of wall time, on ``cores`` processes."""
+    """One job that has run: ``seconds`` of wall time, on ``cores``."""
 
     generation: int
     kind: str
@@ -89,7 +87,7 @@ class Details:
     run: RunRecord
     facts: Facts
     trainings: tuple[TrainingDetail, ...] = ()
-    parity: Parity | None = None
+    parities: tuple[Parity, ...] = ()
     forgetting: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: tuple[JobCost, ...] = ()
     starts: dict[str, Atoms] = field(default_factory=dict)
@@ -100,42 +98,30 @@ class Details:
     lineage: Lineage | None = None
 
 
-def sis_run(node: orm.ProcessNode) -> orm.ProcessNode:
-    """Return the SIS run that a node is or has called; a rehearsal is a SIS run and its verification.
-
-    :param node: the node of a workchain.
-    :raises ValueError: where it is neither.
-    """
-    if node.process_label in ('SisWorkChain', None):
-        return node
-    for child, _ in called(node):
-        if child.process_label == 'SisWorkChain':
-            return child
-    raise ValueError(
-        f'node {node.pk} is a {node.process_label} that has called no SIS run; give the PK of a SisWorkChain.'
-    )
-
-
 def read_details(node: orm.ProcessNode) -> Details:
     """Read everything that the report of a run shows.
 
     :param node: the node of a ``SisWorkChain``, in any state.
     """
-    children = list(_children(node))
-    trainings = tuple(_trainings(children))
+    parts = list(parts_of(node))
+    trainings = tuple(_trainings(parts))
     record = {f'train_g{training.generation}': {'per_dataset': training.per_dataset} for training in trainings}
     return Details(
         run=collect(node, with_series=True),
         facts=read_facts(node),
         trainings=trainings,
-        parity=read_parity(child for child, kind, *_ in reversed(children) if kind == 'train'),
+        parities=tuple(
+            parity
+            for child, call in parts
+            if call.kind == TRAIN and (parity := read_parity(child, call.generation)) is not None
+        ),
         forgetting=forgetting(record),
-        jobs=tuple(cost for child, kind, generation, *_ in children for cost in _costs(child, kind, generation)),
+        jobs=tuple(cost for child, call in parts for cost in _costs(child, call)),
         starts=dict(_start_structures(node)),
-        catastrophes=tuple(_catastrophes(children)),
-        motions=tuple(_motions(children)),
-        labelled=tuple(_labelled(children)),
-        aimds=tuple(_aimds(children)),
+        catastrophes=tuple(_catastrophes(parts)),
+        motions=tuple(_motions(parts)),
+        labelled=tuple(_labelled(parts)),
+        aimds=tuple(_aimds(parts)),
         lineage=read_lineage(node),
     )
 
@@ -149,50 +135,41 @@ def evenly(n_all: int, n_most: int) -> list[int]:
     return np.unique(np.linspace(0, n_all - 1, min(n_all, n_most)).round().astype(int)).tolist() if n_all else []
 
 
-_Child = tuple[orm.ProcessNode, str, int, int, int]
+_Part = tuple[orm.ProcessNode, Call]
 
 
-def _children(node: orm.ProcessNode) -> Iterator[_Child]:
-    """Give child, kind, generation, stage and replica (or number of the label) of each call."""
-    for child, label in called(node):
-        if match := _CALL.match(label):
-            kind, generation, stage, number = match.groups()
-            yield child, kind, int(generation), int(stage or 0), int(number or 0)
-
-
-def _trainings(children: list[_Child]) -> Iterator[TrainingDetail]:
-    for node, kind, generation, *_ in children:
-        if kind != 'train':
+def _trainings(parts: list[_Part]) -> Iterator[TrainingDetail]:
+    for node, call in parts:
+        if call.kind != TRAIN:
             continue
         curve, results = output_of(node, 'learning_curve'), output_of(node, 'results')
         values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
         columns = _arrays(curve)
         if columns or values:
-            yield TrainingDetail(generation, columns, values.get('per_element') or {}, values.get('per_dataset') or {})
+            errors = (values.get(key) or {} for key in ('per_element', 'per_dataset'))
+            yield TrainingDetail(call.generation, columns, *errors)
 
 
-def _costs(child: orm.ProcessNode, kind: str, generation: int) -> Iterator[JobCost]:
+def _costs(child: orm.ProcessNode, call: Call) -> Iterator[JobCost]:
     for job in child.called_descendants:
         interval = job_interval(job)
         if interval is not None:
-            resources = job.get_option('resources') or {}
-            processes = resources.get('tot_num_mpiprocs') or (
-                resources.get('num_machines', 1) * resources.get('num_mpiprocs_per_machine', 1)
-            )
-            cores = int(processes) * int(resources.get('num_cores_per_mpiproc') or 1)
-            yield JobCost(generation, _KINDS[kind], interval[0], interval[1] - interval[0], cores)
+            code = input_of(job, 'code')
+            prepended = code.prepend_text if isinstance(code, orm.AbstractCode) else None
+            cores = cores_of(job.get_option('resources'), prepended)
+            yield JobCost(call.generation, _KINDS[call.kind], interval[0], interval[1] - interval[0], cores)
 
 
 def _start_structures(node: orm.ProcessNode) -> Iterator[tuple[str, Atoms]]:
-    links = node.base.links.get_incoming(link_type=(LinkType.INPUT_CALC, LinkType.INPUT_WORK)).all()
+    links = node.base.links.get_incoming(link_type=INPUT_LINKS).all()
     for link in sorted(links, key=lambda link: link.link_label):
         if link.link_label.startswith('systems__') and isinstance(link.node, orm.StructureData):
             yield link.link_label.removeprefix('systems__'), link.node.get_ase()
 
 
-def _catastrophes(children: list[_Child]) -> Iterator[Catastrophe]:
-    for node, kind, generation, _, replica in children:
-        results = output_of(node, 'results') if kind == 'explore' else None
+def _catastrophes(parts: list[_Part]) -> Iterator[Catastrophe]:
+    for node, call in parts:
+        results = output_of(node, 'results') if call.kind == EXPLORE else None
         values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
         snapshots = output_of(node, 'snapshots') if values.get('catastrophe') and values.get('t_next') else None
         if not _has_frames(snapshots):
@@ -203,8 +180,8 @@ def _catastrophes(children: list[_Child]) -> Iterator[Catastrophe]:
             continue
         last = int(whole[-1])
         yield Catastrophe(
-            generation=generation,
-            replica=replica,
+            generation=call.generation,
+            replica=call.number,
             t_next_ps=float(values['t_next']['time_ps']),
             t_cp_ps=float(values['catastrophe']['time_ps']),
             start=_frame(snapshots, index),
@@ -213,11 +190,11 @@ def _catastrophes(children: list[_Child]) -> Iterator[Catastrophe]:
         )
 
 
-def _motions(children: list[_Child]) -> Iterator[Motion]:
+def _motions(parts: list[_Part]) -> Iterator[Motion]:
     """Give the MD runs of the last stage of the last generation that have come to their end."""
-    runs = [child for child in children if child[1] == 'explore' and output_of(child[0], 'trajectory') is not None]
-    for node, _, generation, stage, replica in runs:
-        if (generation, stage) != max((run[2], run[3]) for run in runs):
+    runs = [part for part in parts if part[1].kind == EXPLORE and output_of(part[0], 'trajectory') is not None]
+    for node, call in runs:
+        if (call.generation, call.stage) != max((run.generation, run.stage) for _, run in runs):
             continue
         trajectory = output_of(node, 'trajectory')
         if _has_frames(trajectory):
@@ -226,13 +203,14 @@ def _motions(children: list[_Child]) -> Iterator[Motion]:
             fs = 1000.0 * np.asarray(times if times is not None else np.arange(trajectory.numsteps), dtype=float)
             if chosen:
                 frames = [_frame(trajectory, index) for index in chosen]
-                yield Motion(f'generation {generation}, replica {replica}', int(node.pk or 0), frames, fs[chosen])
+                title = f'generation {call.generation}, replica {call.number}'
+                yield Motion(title, int(node.pk or 0), frames, fs[chosen])
 
 
-def _labelled(children: list[_Child]) -> Iterator[Motion]:
+def _labelled(parts: list[_Part]) -> Iterator[Motion]:
     """Give the labelled frames of every AIMD, thinned, oldest first."""
-    labels = [child for child in children if child[1] == 'label']
-    for node, _, generation, _, number in labels:
+    labels = [part for part in parts if part[1].kind == LABEL]
+    for node, call in labels:
         dataset = output_of(node, 'dataset')
         if not isinstance(dataset, DatasetData):
             continue
@@ -240,14 +218,14 @@ def _labelled(children: list[_Child]) -> Iterator[Motion]:
         chosen = evenly(len(coords), max(20, MOST_FRAMES // len(labels)))
         frames = [Atoms(symbols, coords[index], cell=cells[index], pbc=True) for index in chosen]
         if frames:
-            title = f'AIMD {number} of generation {generation}'
+            title = f'AIMD {call.number} of generation {call.generation}'
             yield Motion(title, int(node.pk or 0), frames, np.array(chosen, dtype=float), is_md=False)
 
 
-def _aimds(children: list[_Child]) -> Iterator[Motion]:
+def _aimds(parts: list[_Part]) -> Iterator[Motion]:
     """Give the trajectory of every AIMD, spoilt frames included, in its own time."""
-    for node, kind, generation, _, number in children:
-        trajectory = output_of(node, 'trajectory') if kind == 'label' else None
+    for node, call in parts:
+        trajectory = output_of(node, 'trajectory') if call.kind == LABEL else None
         parameters = input_of(node, 'parameters')
         step = parameters.get_dict().get('timestep_fs') if isinstance(parameters, orm.Dict) else None
         if not _has_frames(trajectory) or trajectory.get_cells() is None or not step:
@@ -256,7 +234,7 @@ def _aimds(children: list[_Child]) -> Iterator[Motion]:
         if chosen:
             times = float(step) * np.arange(trajectory.numsteps, dtype=float)[chosen]
             frames = [_frame(trajectory, index) for index in chosen]
-            title = f'AIMD {number} of generation {generation}'
+            title = f'AIMD {call.number} of generation {call.generation}'
             yield Motion(title, int(node.pk or 0), frames, times, is_md=False)
 
 

@@ -7,9 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from aiida_sis.report.clock import union_length
+from aiida_sis.query.clock import union_length
 from aiida_sis.report.details import Details
-from aiida_sis.report.draw_learning import stable_ps
 from aiida_sis.report.style import STYLE, NothingToShowError, legend_below, new_figure, series_colour
 from aiida_sis.report.tabular import Table
 
@@ -22,7 +21,7 @@ KINDS = {'AIMD': 'AIMD (CP2K)', 'training': 'Training (DeePMD-kit)', 'MD': 'MD (
 def cost_table(details: Details) -> Table:
     """Return wall and core seconds of each generation by kind of job.
 
-    Wall seconds count jobs side by side once; core seconds are wall time times the MPI processes of each job.
+    Wall seconds count jobs side by side once; core seconds are wall time times the cores of each job.
 
     :param details: of a run.
     """
@@ -43,7 +42,7 @@ def gain_table(details: Details) -> Table:
     """
     rows, before = [], 0.0
     for generation in details.run.generations:
-        lengths = stable_ps(generation)
+        lengths = generation.stable_ps
         seconds = sum(job.seconds * job.cores for job in details.jobs if job.generation == generation.generation)
         if not lengths:
             continue

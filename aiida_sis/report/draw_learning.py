@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
-from aiida_sis.report.collect import FloatArray, GenerationRecord
+from aiida_sis.report.collect import FloatArray
 from aiida_sis.report.details import Details, TrainingDetail
+from aiida_sis.report.parity import Parity
 from aiida_sis.report.style import (
     BROKEN,
     CP,
@@ -31,24 +32,11 @@ from aiida_sis.report.tabular import Table
 
 __all__ = (
     'curves_table', 'draw_elements', 'draw_forgetting', 'draw_growth', 'draw_learning', 'draw_parity',
-    'elements_table', 'forgetting_table', 'growth_table', 'parity_table', 'stable_ps',
+    'elements_table', 'forgetting_table', 'growth_table', 'parity_table',
 )  # fmt: skip
 
 #: Points beyond these are thinned before they are drawn.
 _MOST_POINTS = 20_000
-
-
-def stable_ps(generation: GenerationRecord) -> dict[int, float]:
-    """Return how long the MD of each replica was stable, in its longest stage, in ps.
-
-    :param generation: one generation.
-    """
-    lengths: dict[int, float] = {}
-    for md in generation.md:
-        length = md.t_cp_ps if md.t_cp_ps is not None else md.length_ps
-        if length is not None:
-            lengths[md.replica] = max(lengths.get(md.replica, 0.0), length)
-    return lengths
 
 
 def growth_table(details: Details) -> Table:
@@ -60,7 +48,7 @@ def growth_table(details: Details) -> Table:
     for generation in details.run.generations:
         frames += generation.n_frames
         aimd += sum(label.aimd_fs or 0.0 for label in generation.labels) / 1000.0
-        lengths = stable_ps(generation)
+        lengths = generation.stable_ps
         if lengths:
             error = generation.training.force_rmse if generation.training else None
             worst, best = min(lengths.values()), max(lengths.values())
@@ -91,7 +79,7 @@ def draw_growth(details: Details, width: float) -> Figure:
         axis.plot(frames, worst, color=series_colour(0), lw=1.8, zorder=3)
         numbers = {row[0]: row[1] for row in table.rows}
         for generation in details.run.generations:
-            for replica, length in stable_ps(generation).items():
+            for replica, length in generation.stable_ps.items():
                 failed = any(md.replica == replica and md.t_cp_ps is not None for md in generation.md)
                 style = BROKEN if failed else SOUND
                 axis.plot(
@@ -193,33 +181,40 @@ def _first_digit(value: float) -> int:
 
 
 def parity_table(details: Details) -> Table:
-    """Return the force components of held-out frames, as labelled and as predicted.
+    """Return forces (eV/Å, by component) and energies (eV/atom) of held-out frames, labelled and predicted.
+
+    All generations, datasets and systems are there, in their order.
 
     :param details: of a run.
     :raises NothingToShowError: where no predictions are kept.
     """
-    parity = details.parity
-    if parity is None:
-        raise NothingToShowError('No training of this run has kept its predictions of single frames.')
+    _last_parity(details)
     rows = [
-        *(('force', str(e), float(a), float(b))
-          for e, a, b in zip(parity.elements, parity.forces, parity.predicted_forces, strict=True)),
-        *(('energy', str(d), float(a), float(b))
-          for d, a, b in zip(parity.datasets, parity.energies, parity.predicted_energies, strict=True)),
-    ]  # fmt: skip
-    return Table(('quantity', 'element_or_dataset', 'labelled', 'predicted'), tuple(rows))
+        (one.generation, one.systems[str(dataset)], str(dataset), quantity, str(element), float(label), float(value))
+        for one in details.parities
+        for quantity, datasets, elements, labels, predicted in (
+            ('force', one.force_datasets, one.elements, one.forces, one.predicted_forces),
+            ('energy', one.datasets, [''] * len(one.datasets), one.energies, one.predicted_energies),
+        )
+        for dataset, element, label, value in zip(datasets, elements, labels, predicted, strict=True)
+    ]
+    return Table(('generation', 'system', 'dataset', 'quantity', 'element', 'labelled', 'predicted'), tuple(rows))
+
+
+def _last_parity(details: Details) -> Parity:
+    if not details.parities:
+        raise NothingToShowError('No training of this run has kept its predictions of single frames.')
+    return details.parities[-1]
 
 
 def draw_parity(details: Details, width: float) -> Figure:
-    """Draw predicted over labelled forces and energies of held-out frames.
+    """Draw predicted over labelled forces and energies of held-out frames, by the last potential.
 
     :param details: of a run.
     :param width: inches.
     :raises NothingToShowError: where no predictions are kept.
     """
-    parity = details.parity
-    if parity is None:
-        raise NothingToShowError('No training of this run has kept its predictions of single frames.')
+    parity = _last_parity(details)
     figure, axes = new_figure(width, 2, 3.7 if width < 5 else 4.1)
     with mpl.rc_context(STYLE):
         scales = (

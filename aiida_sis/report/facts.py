@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiida import orm
-from aiida.common.links import LinkType
 from ase import Atoms
 
-from aiida_sis.report.collect import called, input_of, output_of
+from aiida_sis.report.collect import INPUT_LINKS, called, input_of, output_of
 
 __all__ = ('Facts', 'InputNode', 'formula_of', 'read_facts')
-
-_INPUTS = (LinkType.INPUT_CALC, LinkType.INPUT_WORK)
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def read_facts(node: orm.ProcessNode) -> Facts:
 
     :param node: the node of a ``SisWorkChain``.
     """
-    links = node.base.links.get_incoming(link_type=_INPUTS).all()
+    links = node.base.links.get_incoming(link_type=INPUT_LINKS).all()
     inputs = sorted((_input(link.link_label, link.node) for link in links), key=lambda item: item.port)
     seed = input_of(node, 'seed')
     systems = {

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_sis.report.collect import called, input_of, output_of
+from aiida_sis.core.calls import EXPLORE, LABEL, TRAIN, Call
+from aiida_sis.report.collect import INPUT_LINKS, input_of, output_of, parts_of
 
 __all__ = ('Box', 'Lineage', 'read_lineage')
+
+_Part = tuple[orm.ProcessNode, Call]
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,21 @@ def read_lineage(node: orm.ProcessNode) -> Lineage | None:
 
     :param node: the node of a ``SisWorkChain``.
     """
-    calls = [(label, child) for child, label in called(node)]
-    trained = sorted({int(label[7:]) for label, _ in calls if label.startswith('train_g') and label[7:].isdigit()})
+    parts = list(parts_of(node))
+    trained = {call.generation: child for child, call in parts if call.kind == TRAIN}
     if not trained:
         return None
-    generation = next((number for number in reversed(trained) if _snapshots(calls, number)), trained[-1])
-    training = next(child for label, child in calls if label == f'train_g{generation}')
-    labels = [child for label, child in calls if label.startswith(f'label_g{generation}_')]
+    generation = next((number for number in sorted(trained, reverse=True) if _snapshots(parts, number)), max(trained))
+    training = trained[generation]
+    labels = _of(parts, LABEL, generation)
     chain = [*_label_boxes(labels), Box('Training', (_pk(training),), True)]
     potential = output_of(training, 'potential')
     if potential is not None:
         chain.append(Box('Potential', (_pk(potential),)))
-    runs = [child for label, child in calls if label.startswith(f'explore_g{generation}_')]
+    runs = _of(parts, EXPLORE, generation)
     if runs:
         chain.append(Box('MD', _pks(runs), True))
-        chain += _result_boxes(calls, generation, runs)
+        chain += _result_boxes(parts, generation, runs)
     return Lineage(generation, tuple(chain), tuple(_inflow(training, labels)))
 
 
@@ -74,7 +77,7 @@ def _label_boxes(labels: list[orm.ProcessNode]) -> Iterator[Box]:
 
 def _inflow(training: orm.ProcessNode, labels: list[orm.ProcessNode]) -> Iterator[Box]:
     own = {_pk(found) for label in labels if (found := output_of(label, 'dataset')) is not None}
-    links = training.base.links.get_incoming(link_type=(LinkType.INPUT_CALC, LinkType.INPUT_WORK)).all()
+    links = training.base.links.get_incoming(link_type=INPUT_LINKS).all()
     earlier = [link.node for link in links if 'datasets__' in link.link_label and _pk(link.node) not in own]
     if earlier:
         frames = sum(dataset.base.attributes.get('n_frames', 0) for dataset in earlier)
@@ -84,10 +87,8 @@ def _inflow(training: orm.ProcessNode, labels: list[orm.ProcessNode]) -> Iterato
         yield Box('Earlier potential', (_pk(parent),))
 
 
-def _result_boxes(
-    calls: list[tuple[str, orm.ProcessNode]], generation: int, runs: list[orm.ProcessNode]
-) -> Iterator[Box]:
-    snapshots = _snapshots(calls, generation)
+def _result_boxes(parts: Sequence[_Part], generation: int, runs: list[orm.ProcessNode]) -> Iterator[Box]:
+    snapshots = _snapshots(parts, generation)
     if not snapshots:
         trajectories = [found for run in runs if (found := output_of(run, 'trajectory')) is not None]
         if trajectories:
@@ -111,8 +112,12 @@ def _result_boxes(
         yield Box('t_next', _pks(chosen), note=f'starts generation {generation + 1}')
 
 
-def _snapshots(calls: list[tuple[str, orm.ProcessNode]], generation: int) -> list[orm.Node]:
-    found = [output_of(child, 'snapshots') for label, child in calls if label.startswith(f'explore_g{generation}_')]
+def _of(parts: Sequence[_Part], kind: str, generation: int) -> list[orm.ProcessNode]:
+    return [child for child, call in parts if (call.kind, call.generation) == (kind, generation)]
+
+
+def _snapshots(parts: Sequence[_Part], generation: int) -> list[orm.Node]:
+    found = [output_of(child, 'snapshots') for child in _of(parts, EXPLORE, generation)]
     return [node for node in found if node is not None]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,6 +22,7 @@ from aiida.manage import get_manager
 from aiida.schedulers.datastructures import JobState
 from aiida.transports import Transport
 
+from aiida_sis.core.calls import EXPLORE, LABEL, TRAIN, Call, read_call
 from aiida_sis.core.settings import plan_replicas, read_settings
 from aiida_sis.report.collect import called, input_of
 from aiida_sis.report.readings import COMMAND, JobReading, read_cp2k, read_lammps, read_training, sections_of
@@ -31,8 +31,7 @@ __all__ = ('LiveReader', 'daemon_problem', 'running_job')
 
 LOGGER = logging.getLogger(__name__)
 
-_CALL_LABEL = re.compile(r'^(?P<kind>label|train|explore)_g(?P<generation>\d+)(?:_(?P<rest>\w+))?$')
-_READERS = {'label': read_cp2k, 'train': read_training, 'explore': read_lammps}
+_READERS = {LABEL: read_cp2k, TRAIN: read_training, EXPLORE: read_lammps}
 
 #: What AiiDA does with a job that has no file to read, by its state.
 _PHASES = {
@@ -75,22 +74,21 @@ class LiveReader:
         """Return one reading for each child of the run that has not ended."""
         readings = []
         for child, link_label in called(self._node):
-            match = _CALL_LABEL.match(link_label)
-            if match is not None and not child.is_terminated:
-                readings.append(self._read_child(child, match))
+            call = read_call(link_label)
+            if call is not None and not child.is_terminated:
+                readings.append(self._read_child(child, call))
         return readings
 
-    def _read_child(self, child: orm.ProcessNode, match: re.Match[str]) -> JobReading:
-        kind, generation, rest = match.group('kind'), int(match.group('generation')), match.group('rest') or ''
+    def _read_child(self, child: orm.ProcessNode, call: Call) -> JobReading:
+        generation = call.generation
         job = running_job(child)
         problem = _paused(self._node, child, job)
-        if kind == 'label':
-            what, system = f'AIMD {rest}', _label_of(child)
-        elif kind == 'train':
-            what, system = 'training' + (f', member {rest.lstrip("m")}' if rest else ''), ''
+        if call.kind == LABEL:
+            what, system = f'AIMD {call.number}', _label_of(child)
+        elif call.kind == TRAIN:
+            what, system = f'training, member {call.number}' if call.number else 'training', ''
         else:
-            replica = rest.rpartition('r')[2]
-            what, system = f'MD, replica {replica}', self._systems.get(int(replica), '')
+            what, system = f'MD, replica {call.number}', self._systems.get(call.number, '')
         empty = JobReading(what, generation, detail='starting', system=system, state='starting', waits_for=problem)
         if job is None:
             return empty
@@ -103,7 +101,7 @@ class LiveReader:
             return replace(empty, pk=job.pk, detail=phase, state=phase, waits_for=problem)
         parameters = input_of(job, 'parameters')
         settings: Mapping[str, Any] = parameters.get_dict() if isinstance(parameters, orm.Dict) else {}
-        return replace(_READERS[kind](what, generation, sections, settings), system=system, pk=job.pk)
+        return replace(_READERS[call.kind](what, generation, sections, settings), system=system, pk=job.pk)
 
     def _text(self, job: orm.CalcJobNode) -> tuple[str, str]:
         """Return what the job's files say now, or said a moment ago where the computer wants to be left alone.

@@ -20,9 +20,9 @@ from aiida_sis.report.collect import (
     RunRecord,
     State,
     TrainingRecord,
-    called,
     collect,
     input_of,
+    loop_of,
 )
 from aiida_sis.report.live import LiveReader, daemon_problem
 from aiida_sis.report.readings import JobReading
@@ -37,7 +37,6 @@ __all__ = (
     'StageStatus',
     'TrainingStatus',
     'current_status',
-    'loop_of',
     'run_status',
 )
 
@@ -211,14 +210,6 @@ class RunStatus(_Keys):
     """What holds the run up, each with its remedy, in one sentence; empty while it advances."""
     generations: tuple[GenerationStatus, ...]
     """All generations, oldest first."""
-
-
-def loop_of(node: orm.ProcessNode) -> orm.ProcessNode:
-    """Give the SIS run inside a run that contains one, such as a rehearsal; else the run itself.
-
-    :param node: the node of a run.
-    """
-    return next((child for child, label in called(node) if label == 'sis'), node)
 
 
 def current_status(node: orm.ProcessNode) -> RunStatus:

@@ -141,9 +141,7 @@ def _stable_ps(record: RunRecord) -> float:
     """Return how long every replica was stable: of the whole run where it has ended, else of the best generation."""
     if record.summary.get('md_ps'):
         return float(record.summary['md_ps'])
-    from aiida_sis.report.draw_learning import stable_ps
-
-    return max((min(lengths.values()) for one in record.generations if (lengths := stable_ps(one))), default=0.0)
+    return max((min(one.stable_ps.values()) for one in record.generations if one.stable_ps), default=0.0)
 
 
 def _last_error(record: RunRecord) -> float | None:

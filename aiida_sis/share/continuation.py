@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_sis.core.calls import EXPLORE, read_call
 from aiida_sis.core.settings import plan_replicas, read_settings
 from aiida_sis.query import graph
 
@@ -131,7 +132,7 @@ def _explored_structures(run: orm.ProcessNode) -> dict[str, orm.StructureData]:
     found = {}
     links = run.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
     for link in sorted(links, key=lambda link: link.node.ctime):
-        replica = graph.read_place(link.link_label).replica
-        if replica is not None and replica < len(replicas):
-            found[replicas[replica].system] = link.node.inputs.md.structure
+        call = read_call(link.link_label)
+        if call is not None and call.kind == EXPLORE and call.number < len(replicas):
+            found[replicas[call.number].system] = link.node.inputs.md.structure
     return found

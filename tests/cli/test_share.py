@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from aiida_sis.cli import main
 from aiida_sis.cli.cmd_export import size_in_words
 
-RUN = '3ca12061-55d7-4903-ab30-4ebc74822d35'
+RUN = 'd9afb901-9948-4029-a687-394b1353eab3'
 
 
 def call(*arguments: str) -> Result:
@@ -54,8 +54,8 @@ def test_two_profiles_answer_alike(tmp_path: Path, example_archive: Path) -> Non
     first, second = tmp_path / 'first', tmp_path / 'second'
     assert 'Run' in in_profile(first, 'import', str(example_archive))
     said = in_profile(first, 'export', RUN, str(tmp_path / 'run.aiida'))
-    assert said.startswith('198 nodes, 488 links, 252 files')
-    assert '198 new nodes' in in_profile(second, 'import', str(tmp_path / 'run.aiida'))
+    assert said.startswith('200 nodes, 492 links, 268 files')
+    assert '200 new nodes' in in_profile(second, 'import', str(tmp_path / 'run.aiida'))
     assert not (tmp_path / '.aiida').exists()
     questions = (
         ('runs',), ('catastrophes',), ('models',), ('cost',), ('cost', '-g'), ('frames', RUN), ('origin', RUN)
@@ -84,7 +84,7 @@ def test_export_says_before_it_writes(example_run: orm.WorkChainNode, tmp_path: 
     result = call('export', RUN, str(path), '--dry-run', '--without-trajectories', '--without-remote')
     assert result.exit_code == 0, result.output
     assert not path.exists()
-    for words in ('186 nodes', 'trajectory files of 16 nodes', '12 remote folders', 'The archive takes about'):
+    for words in ('188 nodes', 'trajectory files of 16 nodes', '12 remote folders', 'The archive takes about'):
         assert words in result.output
     path.write_text('mine')
     result = call('export', RUN, str(path))

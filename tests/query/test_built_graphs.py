@@ -95,21 +95,6 @@ def test_jobs_without_a_clock_are_counted(aiida_profile_clean) -> None:
     assert row.core_hours_lmp == pytest.approx(2 * 8)
 
 
-@pytest.mark.parametrize(
-    ('label', 'place'),
-    [
-        ('label_g3_0', graph.Place(3)),
-        ('train_g2', graph.Place(2)),
-        ('train_g2_m1', graph.Place(2)),
-        ('explore_g1_s2_r3', graph.Place(1, 2, 3)),
-        ('burst_c4', graph.Place()),
-    ],
-)
-def test_read_place(label: str, place: graph.Place) -> None:
-    """Call link labels as the workchains give them."""
-    assert graph.read_place(label) == place
-
-
 def test_many_values_are_asked_in_parts(aiida_profile_clean, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of PKs longer than a database takes at once gives the same rows."""
     nodes = [orm.Int(number).store() for number in range(5)]

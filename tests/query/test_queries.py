@@ -152,7 +152,7 @@ def test_uses(example_run: orm.WorkChainNode) -> None:
 
 def test_costs(example_run: orm.WorkChainNode) -> None:
     """Generations add up to the run, and the sums are those of the jobs' own clocks."""
-    from aiida_sis.report.clock import job_interval
+    from aiida_sis.query.clock import job_interval
 
     (row,) = query.costs()
     parts = query.costs([example_run.pk], by_generation=True)

@@ -17,7 +17,7 @@ from aiida.common.links import LinkType
 from plumpy import ProcessState
 
 from aiida_sis.report.catalogue import FIGURES, Content
-from aiida_sis.report.details import read_details, sis_run
+from aiida_sis.report.details import read_details
 from aiida_sis.report.page import make_page
 from aiida_sis.report.scenes import make_scenes
 from aiida_sis.report.style import WIDE, new_figure, to_svg
@@ -165,8 +165,7 @@ def test_what_a_user_wrote_is_text(make_full_run) -> None:
 def test_numbers_of_figures(make_full_run) -> None:
     """Parity, cost and gain are what the run was made with: errors of 0.1 eV/Å and 2 meV/atom, two cores a job."""
     content = Content(read_details(make_full_run()))
-    parity = content.details.parity
-    assert parity is not None
+    parity = content.details.parities[-1]
     assert parity.generation == 1
     np.testing.assert_allclose(parity.predicted_forces - parity.forces, 0.1)
     np.testing.assert_allclose(parity.predicted_energies - parity.energies, 0.002)
@@ -219,38 +218,11 @@ def test_lineage(make_full_run) -> None:
     assert pks['t_next'] == (next_label.base.links.get_incoming(link_label_filter='structure').one().node.pk,)
 
 
-def test_parity_from_the_job_folder(
-    make_full_run, aiida_localhost: orm.Computer, deepmd_files: Path, tmp_path: Path
-) -> None:
-    """A training that kept no predictions is read from its folder, if that holds the test of these very frames."""
-    run = make_full_run(keep_predictions=False)
-    assert read_details(run).parity is None
-    train = run.base.links.get_outgoing(link_label_filter='train_g1').one().node
-    job = train.base.links.get_outgoing(link_type=LinkType.CALL_CALC).one().node
-    for quantity in ('e', 'f'):
-        text = (deepmd_files / f'finished/detail.{quantity}.out').read_text()
-        (tmp_path / f'detail.{quantity}.out').write_text(text)
-    job.set_remote_workdir(str(tmp_path))
-    parity = read_details(run).parity
-    assert parity is not None
-    rmse = np.sqrt(np.mean((parity.predicted_forces - parity.forces) ** 2))
-    assert rmse == pytest.approx(0.4439957, rel=1e-5)  # what `dp test` printed
-    (tmp_path / 'detail.f.out').write_text('1 2 3 4 5 6\n')
-    assert read_details(run).parity is None
-
-
-def test_rehearsal_is_its_run(make_run) -> None:
-    """The page of a rehearsal is that of the run inside it; a workchain of another kind is refused by name."""
-    other = orm.WorkChainNode()
-    other.set_process_label('RehearsalWorkChain')
-    other.store()
-    with pytest.raises(ValueError, match='is a RehearsalWorkChain that has called no SIS run'):
-        sis_run(other)
-    inner = orm.WorkChainNode()
-    inner.set_process_label('SisWorkChain')
-    inner.base.links.add_incoming(other, LinkType.CALL_WORK, 'sis')
-    inner.store()
-    assert sis_run(other).pk == inner.pk
+def test_training_without_predictions(make_full_run) -> None:
+    """A training that kept none has a sentence in the place of its parity."""
+    details = read_details(make_full_run(keep_predictions=False))
+    assert details.parities == ()
+    assert 'No training of this run has kept its predictions' in Page(make_page(details)).text
 
 
 def test_svg_takes_its_colours_from_the_page(full_page: Path) -> None:

@@ -41,7 +41,7 @@ def test_report_of_another_workchain(aiida_profile_clean) -> None:
     node.set_process_label('LabelWorkChain')
     result = call('report', str(node.store().pk))
     assert result.exit_code == 2
-    assert f'node {node.pk} is a LabelWorkChain that has called no SIS run' in result.output
+    assert f'node {node.pk} is a LabelWorkChain, no run of the SIS loop' in result.output
 
 
 def test_one_figure_and_its_numbers(make_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from aiida import orm
 from aiida.common.links import LinkType
 from plumpy import ProcessState
 
-from aiida_sis.report.collect import collect
+from aiida_sis.report.collect import collect, loop_of
 from aiida_sis.report.readings import JobReading
-from aiida_sis.report.status import RunStatus, current_status, loop_of, run_status
+from aiida_sis.report.status import RunStatus, current_status, run_status
 
 #: Removing or renaming one of these breaks scripts: then ``SCHEMA_VERSION`` must change.
 KEYS = [

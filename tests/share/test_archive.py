@@ -16,7 +16,7 @@ from aiida.common.links import LinkType
 from aiida_sis.share.archive import LEFT_OUT, plan_export, write_export
 from aiida_sis.share.importing import import_run
 
-RUN = '3ca12061-55d7-4903-ab30-4ebc74822d35'
+RUN = 'd9afb901-9948-4029-a687-394b1353eab3'
 
 
 def nodes_and_links() -> tuple[set[str], set[tuple[str, str, str, str]]]:

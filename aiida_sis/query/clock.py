@@ -1,4 +1,4 @@
-"""Where the wall time of a run went: into the codes, or into the framework around them.
+"""Where the wall time of a run went: into the codes, on how many cores, or into the framework around them.
 
 Each job writes the time at which its code starts and ends into the scheduler's output, which AiiDA always retrieves.
 Codes run side by side, so it is the union of their intervals that counts.
@@ -7,10 +7,14 @@ Codes run side by side, so it is the union of their intervals that counts.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiida import orm
 
+#: How the codes of `aiida-sis setup` are told their threads.
+_THREADS = re.compile(r"(?:DP_INTRA_OP_PARALLELISM_THREADS|OMP_NUM_THREADS)='?(\d+)")
 _CLOCK = re.compile(r'^SIS_CLOCK_(START|END) (\d+\.?\d*)$', re.MULTILINE)
 
 
@@ -66,6 +70,21 @@ def read_clock(text: str) -> tuple[float, float] | None:
     starts = [float(time) for kind, time in marks if kind == 'START']
     ends = [float(time) for kind, time in marks if kind == 'END']
     return (starts[0], ends[-1]) if starts and ends else None
+
+
+def cores_of(resources: Mapping[str, Any] | None, prepend_text: str | None) -> int:
+    """Give the number of cores that a job has: its MPI ranks times the threads of each.
+
+    :param resources: what was asked of the scheduler.
+    :param prepend_text: what the code sets before it starts, where `aiida-sis setup` writes its threads.
+    :returns: at least 1.
+    """
+    asked = resources or {}
+    ranks = asked.get('tot_num_mpiprocs') or (
+        (asked.get('num_machines') or 1) * (asked.get('num_mpiprocs_per_machine') or 1)
+    )
+    threads = max([1, *map(int, _THREADS.findall(prepend_text or ''))])
+    return int(ranks) * max(threads, int(asked.get('num_cores_per_mpiproc') or 1))
 
 
 def union_length(intervals: list[tuple[float, float]]) -> float:

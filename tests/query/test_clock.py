@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiida_sis.report.clock import WallTime, read_clock, union_length
+from aiida_sis.query.clock import WallTime, read_clock, union_length
 
 
 def test_overlap_counts_once() -> None:
