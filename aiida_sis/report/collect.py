@@ -206,7 +206,7 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
             generation=number,
             labels=tuple(sorted(labels.get(number, []), key=lambda label: label.index)),
             training=trainings.get(number),
-            md=tuple(sorted(explorations.get(number, []), key=lambda md: (md.stage, md.replica, md.pk))),
+            md=tuple(sorted(explorations.get(number, []), key=lambda md: (md.stage, md.replica))),
         )
         for number in sorted({*labels, *trainings, *explorations})
     )
@@ -229,11 +229,13 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
 def called(node: orm.Node) -> list[tuple[orm.ProcessNode, str]]:
     """Return the processes that ``node`` called with their call link labels, oldest first.
 
+    Their age is that of the node, not its PK: an import deals out PKs anew.
+
     :param node: the node of a workflow.
     """
     links = node.base.links.get_outgoing(link_type=_CALL_LINKS).all()
     found = [(link.node, link.link_label) for link in links if isinstance(link.node, orm.ProcessNode)]
-    return sorted(found, key=lambda item: _pk(item[0]))
+    return sorted(found, key=lambda item: (item[0].ctime, _pk(item[0])))
 
 
 def parts_of(node: orm.ProcessNode) -> Iterator[tuple[orm.ProcessNode, Call]]:

@@ -17,6 +17,7 @@ from aiida.common.links import LinkType
 from plumpy import ProcessState
 
 from aiida_sis.report.catalogue import FIGURES, Content
+from aiida_sis.report.collect import called
 from aiida_sis.report.details import read_details
 from aiida_sis.report.page import make_page
 from aiida_sis.report.scenes import make_scenes
@@ -223,6 +224,18 @@ def test_training_without_predictions(make_full_run) -> None:
     details = read_details(make_full_run(keep_predictions=False))
     assert details.parities == ()
     assert 'No training of this run has kept its predictions' in Page(make_page(details)).text
+
+
+def test_order_of_an_imported_run(example_run: orm.WorkChainNode) -> None:
+    """Generations and replicas come in their order, although an import deals out PKs in any."""
+    pks = [child.pk for child, _ in called(example_run)]
+    assert pks != sorted(pks), 'the archive must be one whose PKs tell nothing'
+    details = read_details(example_run)
+    assert [training.generation for training in details.trainings] == [0, 1]
+    assert [parity.generation for parity in details.parities] == [0, 1]
+    assert set(details.parities[-1].datasets.tolist()) == {'g0_0', 'g0_1', 'g1_0', 'g1_1'}
+    assert [(one.generation, one.replica) for one in details.catastrophes] == [(0, 0), (0, 1)]
+    assert FIGURES['elements'].table(Content(details)).rows[-1][0] == 1
 
 
 def test_svg_takes_its_colours_from_the_page(full_page: Path) -> None:
