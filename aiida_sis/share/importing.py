@@ -27,7 +27,7 @@ class ImportedArchive:
 
     :param n_nodes: nodes of the archive.
     :param n_new: those that were not there before.
-    :param runs: the runs in it, with the PK that they have here.
+    :param runs: the runs in it, oldest first, with the PK that they have here.
     """
 
     n_nodes: int
@@ -60,8 +60,9 @@ def import_run(path: Path) -> ImportedArchive:
                 uuids = reader.querybuilder().append(orm.WorkChainNode, filters=of_runs, project='uuid').all(flat=True)
         except (CorruptStorage, IncompatibleStorageSchema, StorageMigrationError) as error:
             raise ValueError(f'{path} is no AiiDA archive that this version can read: {error}') from error
-    found = orm.QueryBuilder().append(orm.WorkChainNode, filters={'uuid': {'in': uuids}}, project=['id', 'uuid'])
-    runs = tuple(sorted(NodeRef(pk, uuid) for pk, uuid in found.all())) if uuids else ()
+    builder = orm.QueryBuilder().append(orm.WorkChainNode, filters={'uuid': {'in': uuids}}, project=['id', 'uuid'])
+    builder.order_by({orm.WorkChainNode: 'ctime'})
+    runs = tuple(NodeRef(pk, uuid) for pk, uuid in builder.all()) if uuids else ()
     return ImportedArchive(n_nodes, orm.QueryBuilder().append(orm.Node).count() - before, runs)
 
 
