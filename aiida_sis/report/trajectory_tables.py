@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from aiida_sis.core.analysis.species import Cluster
-from aiida_sis.core.analysis.summary import bond_counts, coordinations
+from aiida_sis.core.analysis.summary import bond_counts, coordinations, unconfirmed_bonds
 from aiida_sis.core.analysis.transport import ANGSTROM2_PER_PS_TO_CM2_PER_S
 from aiida_sis.core.analysis.whole import Analysis
 
@@ -99,8 +99,7 @@ def _events(analysis: Analysis, rows: int) -> Iterator[RenderableType]:
             if len(order) > 1:
                 steps = ', then '.join(f'{pair} at {in_time(time)}' for pair, time in order.items())
                 yield f'{molecule}: {steps}.'
-    metals = analysis.settings.rules.metals
-    waiting = [e for e in history.unconfirmed if not {history.symbols[e.i], history.symbols[e.j]} & set(metals)]
+    waiting = unconfirmed_bonds(analysis)
     for event in waiting[:_MOST_WAITING]:
         yield (
             f'Not counted: {event.pair} ({event.i}, {event.j}) {event.change} at {in_time(event.time_fs)}, less than '

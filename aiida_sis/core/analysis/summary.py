@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from aiida_sis.core.analysis.bonds import BondEvent
 from aiida_sis.core.analysis.rdf import Rdfs
 from aiida_sis.core.analysis.rules import METALS, pair_name
 from aiida_sis.core.analysis.transport import ANGSTROM2_PER_PS_TO_CM2_PER_S
@@ -88,6 +89,15 @@ def bond_counts(analysis: Analysis) -> list[BondCount]:
     return [BondCount(p, start[p], end[p], changes[p, 'broken'], changes[p, 'formed']) for p in pairs]
 
 
+def unconfirmed_bonds(analysis: Analysis) -> list[BondEvent]:
+    """Give the changes of bonds, not of contacts of metals, that had not lasted long enough when the trajectory ended.
+
+    :param analysis: of a trajectory.
+    """
+    metals, symbols = set(analysis.settings.rules.metals), analysis.history.symbols
+    return [event for event in analysis.history.unconfirmed if not {symbols[event.i], symbols[event.j]} & metals]
+
+
 def facts(analysis: Analysis) -> dict[str, Any]:
     """Say in plain values what was found; arrays are left to :func:`tables`.
 
@@ -104,7 +114,7 @@ def facts(analysis: Analysis) -> dict[str, Any]:
         'salts': {'start': analysis.salts.at(0), 'end': analysis.salts.at(-1)},
         'bonds': [asdict(one) for one in bond_counts(analysis)],
         'bond_events': [asdict(event) for event in history.events],
-        'unconfirmed_events': [asdict(event) for event in history.unconfirmed if event in _bonds_only(analysis)],
+        'unconfirmed_events': [asdict(event) for event in unconfirmed_bonds(analysis)],
         'first_broken': history.first_broken(),
         'lif_clusters': {
             'start': analysis.aggregates.at(0),
@@ -117,16 +127,6 @@ def facts(analysis: Analysis) -> dict[str, Any]:
             for kind, one in analysis.diffusion.items()
         },
         'settings': analysis.settings.model_dump(mode='json'),
-    }
-
-
-def _bonds_only(analysis: Analysis) -> set[Any]:
-    metals = analysis.settings.rules.metals
-    symbols = analysis.history.symbols
-    return {
-        event
-        for event in analysis.history.unconfirmed
-        if symbols[event.i] not in metals and symbols[event.j] not in metals
     }
 
 

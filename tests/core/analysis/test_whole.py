@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ase.io import write
 
 from aiida_sis.core.analysis.bonds import bond_history
 from aiida_sis.core.analysis.rdf import rdfs
+from aiida_sis.core.analysis.summary import facts, unconfirmed_bonds
 from aiida_sis.core.analysis.trajectory import Trajectory, from_arrays, open_trajectory
 from aiida_sis.core.analysis.transport import density_profile, mean_square_displacement
 from aiida_sis.core.analysis.whole import AnalysisSettings, analyse, read_analysis_settings
@@ -161,3 +163,20 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         (tmp_path / 'two' / name / 'type.raw').write_text('0\n')
     with pytest.raises(ReadError, match='2 systems'):
         open_trajectory(tmp_path / 'two')
+
+
+def test_a_break_at_the_very_end_is_told_as_unconfirmed() -> None:
+    """The bond is named, and the contacts of Li that changed with it are not."""
+    trajectory = moving(55)  # the F leaves 5 fs before the end
+    found = analyse(trajectory, AnalysisSettings(r_max=4.0))
+    (event,) = unconfirmed_bonds(found)
+    assert (event.pair, event.change, event.frame) == ('S–F', 'broken', 50)
+    assert facts(found)['unconfirmed_events'] == [asdict(event)]
+    atoms = electrolyte()
+    lithium, fluorine = (atoms.get_chemical_symbols().index(element) for element in ('Li', 'F'))
+    path = np.tile(atoms.positions, (55, 1, 1))
+    path[50:, lithium] = atoms.positions[fluorine] + [0.0, 0.0, 1.8]
+    moved = from_arrays('moved', atoms.get_chemical_symbols(), np.arange(55.0), path, np.tile(CELL, (55, 1, 1)))
+    contacts = analyse(moved, AnalysisSettings(r_max=4.0))
+    assert contacts.history.unconfirmed
+    assert unconfirmed_bonds(contacts) == []
