@@ -120,10 +120,11 @@ def _jobs(place: Mapping[int, Key]) -> list[tuple[Key, str, float | None]]:
 
 
 def _prepend_texts(jobs: Mapping[str, Any]) -> dict[int, str]:
-    """What the code of each job sets before it starts, by PK of the job."""
+    """What the code of each job sets before it starts, by PK of the job, where that gives it more than one thread."""
     # The class of all codes has no node type of its own that a query could ask for.
     filters = {'node_type': {'like': 'data.core.code.%'}}
-    texts = {pk: text for pk, text in graph.table(orm.Data, filters, ('id', 'attributes.prepend_text')) if text}
+    found = graph.table(orm.Data, filters, ('id', 'attributes.prepend_text'))
+    texts = {pk: text for pk, text in found if cores_of(None, text) > 1}
     if not texts:
         return {}
     return {edge.here: texts[edge.there.pk] for edge in graph.inputs(jobs, 'code', filters=graph.pks(texts))}
