@@ -108,9 +108,10 @@ def _follow_live(node: orm.ProcessNode, reader: LiveReader, console: Console, in
     with Live(Text('…'), console=console, refresh_per_second=4, transient=True) as live:
         try:
             while not node.is_terminated:
+                began = time.monotonic()
                 record = collect(node)
                 live.update(RunView(run_status(node, record, reader.read()), record, console.height, LEAVE))
-                time.sleep(interval)
+                _rest(began, interval)
         except KeyboardInterrupt:
             live.transient = False  # who leaves keeps the last view
             raise
@@ -122,6 +123,7 @@ def _follow_plain(
     shown: set[str] = set()
     last = 0.0
     while not node.is_terminated:
+        began = time.monotonic()
         record = collect(node)
         for event in _events(record):
             if event not in shown:
@@ -135,7 +137,12 @@ def _follow_plain(
             for sentence in run_status(node, record, readings).waits_for:
                 _print(console, record, f'waits: {sentence}')
             last = time.monotonic()
-        time.sleep(interval)
+        _rest(began, interval)
+
+
+def _rest(began: float, interval: float) -> None:
+    """Sleep, on a slow machine so long that the looks take a twentieth of a core from the codes, at most 15 s."""
+    time.sleep(max(interval, min(19 * (time.monotonic() - began), 15.0)))
 
 
 def _is_loop(node: orm.ProcessNode) -> bool:
