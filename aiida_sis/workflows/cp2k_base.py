@@ -122,6 +122,7 @@ class LabellingWorkChain(WorkChain):
         parameters: orm.Dict,
         structure: orm.StructureData,
         trajectory: orm.TrajectoryData | None = None,
+        monitors: Mapping[str, orm.Dict] | None = None,
     ) -> None:
         """Submit CP2K.
 
@@ -129,12 +130,15 @@ class LabellingWorkChain(WorkChain):
         :param parameters: the whole CP2K input.
         :param structure: the structure to start from.
         :param trajectory: the frames of a replay.
+        :param monitors: what looks at the job while it runs, beside the monitors of the input.
         """
         inputs = AttributeDict(self.exposed_inputs(Cp2kBaseWorkChain, 'cp2k'))
         inputs.cp2k.structure = structure
         inputs.cp2k.parameters = parameters
         if trajectory is not None:
             inputs.cp2k.trajectory = trajectory
+        if monitors:
+            inputs.cp2k.monitors = {**inputs.cp2k.get('monitors', {}), **monitors}
         settings = inputs.cp2k.settings.get_dict() if 'settings' in inputs.cp2k else {}
         settings['additional_retrieve_list'] = [*settings.get('additional_retrieve_list', []), ENERGY_FILE]
         inputs.cp2k.settings = orm.Dict(settings)

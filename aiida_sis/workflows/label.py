@@ -16,7 +16,8 @@ from aiida_sis.calculations.label import (
     series_by_aimd,
     summarise_label,
 )
-from aiida_sis.core.verdict import FAILED, NORMAL, SLOW, AimdVerdict, describe, judge
+from aiida_sis.calculations.monitor import INTERVAL_S
+from aiida_sis.core.verdict import FAILED, NORMAL, SLOW, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
 
 OUT_OF_WALLTIME = Cp2kCalculation.exit_codes.ERROR_OUT_OF_WALLTIME.status
@@ -142,8 +143,18 @@ class LabelWorkChain(LabellingWorkChain):
             inputs['velocities'] = self.inputs.velocities
         level_of_theory = self.inputs.cp2k.cp2k.parameters
         parameters = call(make_aimd_input, f'aimd_{number}_input', level_of_theory, self.inputs.parameters, **inputs)
-        self.submit_cp2k(f'aimd_{number}', parameters, self.ctx.structure)
+        self.submit_cp2k(f'aimd_{number}', parameters, self.ctx.structure, monitors={'hot': self.hot_monitor()})
         self.ctx.aimds.append(f'aimd_{number}')
+
+    def hot_monitor(self) -> orm.Dict:
+        """What stops an AIMD that has left its ensemble, by the rule that judges it afterwards."""
+        settings = self.settings
+        rule = {
+            'temperature_k': settings.temperature_k,
+            'n_dof': cp2k_degrees_of_freedom(len(self.inputs.structure.sites), len(settings.fixed_atoms)),
+            'sigmas': settings.hot_sigmas,
+        }
+        return orm.Dict({'entry_point': 'sis.stop_hot_aimd', 'kwargs': rule, 'minimum_poll_interval': INTERVAL_S})
 
     def inspect_aimd(self) -> None:
         """Judge the AIMD by whether it ended, its temperature and its pace."""

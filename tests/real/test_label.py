@@ -232,6 +232,31 @@ def test_classical_salt(cp2k):
     assert np.abs(outputs['dataset'].get_array('forces')[-1]).max() > 0.01
 
 
+def test_hot_aimd_is_stopped(cp2k):
+    """CP2K is told to stop while it runs: no step is paid for whose frame would be thrown away, and nothing is lost."""
+    salt = bulk('NaCl', 'rocksalt', a=5.64, cubic=True) * (2, 2, 2)
+    n_steps = 20_000
+    outputs, node = label(
+        cp2k,
+        orm.StructureData(ase=salt),
+        SALT,
+        type_map=['Na', 'Cl'],
+        length_fs=float(n_steps),
+        hot_sigmas=0.01,
+        optimise_first=True,
+        optimisation={'max_steps': 1},
+    )
+    (aimd,) = outputs['results']['aimds']
+    assert aimd['verdict'] == 'hot'
+    assert 0 < aimd['aimd_fs'] < n_steps
+    job = calls(node, orm.CalcJobNode)[-1]
+    assert job.is_finished_ok
+    assert any('no later frame would be learnt' in log.message for log in orm.Log.collection.get_logs_for(job))
+    steps = read_ener(job.outputs.retrieved.get_object_content('aiida-1.ener')).steps
+    assert steps.tolist() == list(range(len(steps)))
+    assert job.outputs.output_trajectory.numsteps == len(steps) == aimd['n_frames']
+
+
 def test_fixed_atoms(cp2k):
     """They stay where they are, CP2K prints no force on them, and the dataset gives them no weight."""
     salt = bulk('NaCl', 'rocksalt', a=5.64, cubic=True).repeat(2)
