@@ -180,19 +180,22 @@ def _md_behind(start: Edge) -> dict[str, Any]:
     :returns: what is known; nothing where it is not from an MD.
     """
     frames, index = start.there.pk, None
-    selection = graph.sources(graph.pks([frames]), LinkType.CREATE, project=('process_type', 'label'))
-    if selection and selection[0].values[0] != graph.MD_JOB:
-        taken = graph.inputs(graph.pks([selection[0].there.pk]))
+    # From the start to its selection, from there to the frames, and where an MD took several jobs to its last one.
+    for _ in range(3):
+        makers = graph.sources(graph.pks([frames]), LinkType.CREATE, project=('process_type', 'label'))
+        if not makers:
+            return {}
+        maker = makers[0].there
+        if makers[0].values[0] == graph.MD_JOB:
+            return {'snapshot_index': index, **_catastrophe_of(maker)}
+        taken = graph.inputs(graph.pks([maker.pk]))
         snapshots = [edge for edge in taken if edge.label == 'snapshots' or edge.label.startswith('part_')]
         if not snapshots:
             return {}
-        numbers = graph.inputs(graph.pks([selection[0].there.pk]), 'index', orm.Int, project=('attributes.value',))
-        index = numbers[0].values[0] if numbers else None
+        numbers = graph.inputs(graph.pks([maker.pk]), 'index', orm.Int, project=('attributes.value',))
+        index = numbers[0].values[0] if numbers else index
         frames = max(snapshots, key=lambda edge: edge.label).there.pk
-        selection = graph.sources(graph.pks([frames]), LinkType.CREATE, {'process_type': graph.MD_JOB})
-    if not selection:
-        return {}
-    return {'snapshot_index': index, **_catastrophe_of(selection[0].there)}
+    return {}
 
 
 def _catastrophe_of(job: NodeRef) -> dict[str, Any]:

@@ -95,9 +95,11 @@ def _result_boxes(parts: Sequence[_Part], generation: int, runs: list[orm.Proces
             yield Box('Trajectory', _pks(trajectories), note='no catastrophe')
         return
     yield Box('Snapshots', _pks(snapshots), note='before $t_{cp}$')
+    # After a retreat the start is a frame of the MD's whole trajectory.
+    wholes = [found for run in _of(parts, EXPLORE, generation) if (found := output_of(run, 'trajectory')) is not None]
     selections = [
         link.node
-        for snapshot in snapshots
+        for snapshot in (*snapshots, *wholes)
         for link in snapshot.base.links.get_outgoing(link_type=LinkType.INPUT_CALC).all()
         if link.node.process_label in ('select_snapshot', 'select_replay_frames')
     ]

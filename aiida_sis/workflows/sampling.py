@@ -7,18 +7,23 @@ A strategy is a function from one MD that met its catastrophic point to the labe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from aiida import orm
 from aiida.engine import WorkChain
+from numpy.typing import NDArray
 
 from aiida_sis.calculations.md import symbols_of
 from aiida_sis.calculations.select import select_replay_frames, select_snapshot
 from aiida_sis.core.settings import Replica, SamplingSettings
-from aiida_sis.core.stability import canonical_band, degrees_of_freedom, kinetic_temperature
+from aiida_sis.core.stability import TIME_TOLERANCE_PS, canonical_band, degrees_of_freedom, kinetic_temperature
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain
+
+#: How far before t_next the first retreat goes; a corruption that the temperature does not show can be 5 ps old.
+RETREAT_PS = 1.0
 
 _WORKCHAINS: dict[str, type[WorkChain]] = {'label': LabelWorkChain, 'replay': ReplayWorkChain}
 
@@ -31,12 +36,41 @@ class Catastrophe:
     :param replica: the system it explored and its temperature.
     :param fixed_atoms: numbers of the sites that do not move.
     :param hot_sigmas: canonical standard deviations above which a snapshot gives its place, but not its velocities.
+    :param retreats: how often what was taken of it could not be labelled; each time an earlier part of it is taken.
     """
 
     node: orm.WorkChainNode
     replica: Replica
     fixed_atoms: tuple[int, ...]
     hot_sigmas: float
+    retreats: int = 0
+
+    def start_ps(self, retreats: int) -> float:
+        """Give the time in ps after which frames are taken: t_next, or :data:`RETREAT_PS` before it, 4 times that, …
+
+        :param retreats: how often nothing could be labelled.
+        :returns: the time in ps, never before the start of the MD.
+        """
+        t_next = float(self.node.outputs.results['t_next']['time_ps'])
+        return t_next if retreats == 0 else max(0.0, t_next - RETREAT_PS * 4 ** (retreats - 1))
+
+    @property
+    def has_earlier_part(self) -> bool:
+        """Whether there is something before what is taken now; a stable MD of a committee in doubt has no t_next."""
+        return bool(self.node.outputs.results.get('t_next')) and self.start_ps(self.retreats) > 0
+
+    @property
+    def can_be_taken(self) -> bool:
+        """Whether this retreat takes anything that the one before did not."""
+        return self.retreats == 0 or replace(self, retreats=self.retreats - 1).has_earlier_part
+
+    @property
+    def frames(self) -> orm.TrajectoryData:
+        """The frames to take from: the close ones before t_cp, or the whole MD where they do not reach so far back."""
+        outputs = self.node.outputs
+        far = self.start_ps(self.retreats) < times_of(outputs.snapshots)[0] - TIME_TOLERANCE_PS
+        frames: orm.TrajectoryData = outputs.trajectory if far and 'trajectory' in outputs else outputs.snapshots
+        return frames
 
 
 @dataclass(frozen=True)
@@ -82,8 +116,11 @@ def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTa
     :param _settings: unused.
     :returns: one label.
     """
-    outputs = catastrophe.node.outputs
-    selected = select_snapshot(outputs.snapshots, orm.Int(outputs.results['t_next']['snapshot_index']))
+    index = catastrophe.node.outputs.results['t_next']['snapshot_index']
+    if catastrophe.retreats:
+        times = times_of(catastrophe.frames) - TIME_TOLERANCE_PS
+        index = max(0, int(np.searchsorted(times, catastrophe.start_ps(catastrophe.retreats), side='right')) - 1)
+    selected = select_snapshot(catastrophe.frames, orm.Int(index))
     inputs = {'structure': selected['structure']}
     if not is_hot(catastrophe, selected['structure'], selected['velocities']):
         inputs['velocities'] = selected['velocities']
@@ -91,20 +128,21 @@ def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTa
 
 
 def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
-    """Label frames of the MD itself, between t_next and t_cp, by single points.
+    """Label frames of the MD itself, between t_next and t_cp, by single points; after a retreat those before them.
 
     :param catastrophe: the MD.
     :param settings: number and choice of the frames.
     :returns: one label.
     """
-    results = catastrophe.node.outputs.results
+    point = catastrophe.node.outputs.results['catastrophe']['time_ps']
+    retreats = catastrophe.retreats
     wanted = {
         'n_frames': settings.replay_frames,
-        'start_ps': results['t_next']['time_ps'],
-        'stop_ps': results['catastrophe']['time_ps'],
+        'start_ps': catastrophe.start_ps(retreats),
+        'stop_ps': catastrophe.start_ps(retreats - 1) if retreats else point,
         'choice': settings.replay_choice,
     }
-    frames = select_replay_frames(catastrophe.node.outputs.snapshots, orm.Dict(wanted))
+    frames = select_replay_frames(catastrophe.frames, orm.Dict(wanted))
     return [LabelTask('replay', catastrophe.replica, {'frames': frames})]
 
 
@@ -128,7 +166,7 @@ def committee(catastrophe: Catastrophe, settings: SamplingSettings) -> list[Labe
     :param settings: number and choice of the frames.
     :returns: one label.
     """
-    if 'candidates' in catastrophe.node.outputs:
+    if 'candidates' in catastrophe.node.outputs and not catastrophe.retreats:
         return [LabelTask('replay', catastrophe.replica, {'frames': catastrophe.node.outputs.candidates})]
     return replay(catastrophe, settings)
 
@@ -139,6 +177,15 @@ STRATEGIES: dict[str, Strategy] = {
     'burst_and_replay': burst_and_replay,
     'committee': committee,
 }
+
+
+def times_of(frames: orm.TrajectoryData) -> NDArray[np.float64]:
+    """Give the times of the frames of an MD.
+
+    :param frames: what an MD left.
+    :returns: times in ps, shape (n_frames,).
+    """
+    return np.asarray(frames.get_array('times'), dtype=np.float64)
 
 
 def is_hot(catastrophe: Catastrophe, structure: orm.StructureData, velocities: orm.ArrayData) -> bool:

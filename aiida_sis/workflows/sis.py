@@ -56,9 +56,12 @@ class SisWorkChain(WorkChain):
                     cls.find_catastrophic_points,
                 ),
                 if_(cls.met_catastrophic_point)(
-                    cls.select_next_starts,
-                    cls.label_next_starts,
-                    cls.merge_labelled_data,
+                    cls.begin_generation,
+                    while_(cls.nothing_new_is_known)(
+                        cls.select_next_starts,
+                        cls.label_next_starts,
+                        cls.merge_labelled_data,
+                    ),
                 ),
             ),
             cls.results,
@@ -100,6 +103,9 @@ class SisWorkChain(WorkChain):
         self.ctx.stage = 0
         self.ctx.catastrophes = []
         self.ctx.tasks = []
+        self.ctx.n_merged = 0
+        self.ctx.retreats = 0
+        self.ctx.new_frames = 0
         self.ctx.start_structures = dict(self.inputs.systems)
         self.ctx.datasets = {f'start_{name}': node for name, node in self.inputs.get('datasets', {}).items()}
         self.ctx.potentials = {}
@@ -145,7 +151,8 @@ class SisWorkChain(WorkChain):
 
     def label_next_starts(self) -> None:
         """Label what the strategy took from each catastrophe: an AIMD from t_next, frames of the MD, or both."""
-        for index, task in enumerate(map(LabelTask.from_dict, self.ctx.tasks)):
+        first = len(self._keys(f'label_g{self.ctx.generation}_'))
+        for index, task in enumerate(map(LabelTask.from_dict, self.ctx.tasks), first):
             length = self.settings.system(task.replica.system).label_length_fs
             self._submit_label(index, task, {} if length is None else {'length_fs': length})
 
@@ -174,7 +181,8 @@ class SisWorkChain(WorkChain):
         """
         generation = self.ctx.generation
         new = 0
-        for key in self._keys(f'label_g{generation}_'):
+        keys = self._keys(f'label_g{generation}_')
+        for key in keys[self.ctx.n_merged :]:
             node = self.ctx[key]
             self._record(key, node)
             if not node.is_finished_ok:
@@ -185,6 +193,14 @@ class SisWorkChain(WorkChain):
             system = node.inputs.parameters['label']
             if generation == 0 and system in self.ctx.start_structures and 'optimised_structure' in node.outputs:
                 self.ctx.start_structures[system] = node.outputs.optimised_structure
+        self.ctx.n_merged, self.ctx.new_frames = len(keys), new
+        if new == 0 and generation > 0 and self._can_retreat():
+            self.ctx.retreats += 1
+            self.report(
+                f'generation {generation}: no frame could be labelled, the MD was spoilt before t_next already: '
+                f'retreat {self.ctx.retreats}, to an earlier part of it'
+            )
+            return None
         if new == 0 and (generation > 0 or not self.ctx.datasets):
             return self._end_with(self.exit_codes.ERROR_LABELLING_FAILED.format(generation=generation))
         self.report(f'generation {generation}: {new} new frames')
@@ -339,24 +355,41 @@ class SisWorkChain(WorkChain):
         """Tell whether this generation met a catastrophic point."""
         return bool(self.ctx.catastrophes)
 
-    def select_next_starts(self) -> ExitCode | None:
-        """Let the strategy take from every catastrophe what is labelled next.
+    def begin_generation(self) -> ExitCode | None:
+        """Begin the next generation.
 
         :returns: an exit code where no further generation is allowed.
         """
-        settings = self.settings
-        if self.ctx.generation >= settings.max_generations:
+        if self.ctx.generation >= self.settings.max_generations:
             return self._end_with(self.exit_codes.ERROR_MAX_GENERATIONS.format(generation=self.ctx.generation))
+        self.ctx.generation += 1
+        self.ctx.n_merged = self.ctx.retreats = self.ctx.new_frames = 0
+        return None
+
+    def nothing_new_is_known(self) -> bool:
+        """Tell whether nothing was labelled yet for the catastrophes of the last generation."""
+        return bool(self.ctx.new_frames == 0)
+
+    def select_next_starts(self) -> None:
+        """Let the strategy take from every catastrophe what is labelled next."""
+        sampling = self.settings.sampling
+        tasks = [task for point in self._catastrophes() for task in STRATEGIES[sampling.strategy](point, sampling)]
+        self.ctx.tasks = [task.as_dict() for task in tasks]
+
+    def _catastrophes(self) -> list[Catastrophe]:
+        """The catastrophes of the last MD, as the strategies see them."""
         sigmas = read_label_settings(self.inputs.label.parameters.get_dict()).hot_sigmas
-        tasks = []
+        found = []
         for key in self.ctx.catastrophes:
             replica = self._replica(key)
-            fixed = settings.system(replica.system).fixed_atoms
-            catastrophe = Catastrophe(self.ctx[key], replica, fixed, sigmas)
-            tasks += STRATEGIES[settings.sampling.strategy](catastrophe, settings.sampling)
-        self.ctx.tasks = [task.as_dict() for task in tasks]
-        self.ctx.generation += 1
-        return None
+            fixed = self.settings.system(replica.system).fixed_atoms
+            found.append(Catastrophe(self.ctx[key], replica, fixed, sigmas, self.ctx.retreats))
+        return [point for point in found if point.can_be_taken]
+
+    def _can_retreat(self) -> bool:
+        """Whether an MD has an earlier part than that which gave nothing."""
+        allowed = self.ctx.retreats < self.settings.sampling.max_retreats
+        return allowed and any(point.has_earlier_part for point in self._catastrophes())
 
     def _replica(self, key: str) -> Replica:
         return self.replicas[int(key.rpartition('_r')[2])]

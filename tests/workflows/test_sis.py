@@ -173,7 +173,8 @@ def test_catastrophe_leads_to_a_label_from_t_next(sis: tuple[SisWorkChain, Child
     assert process.find_catastrophic_points() is None
     assert not process.stages_remain()
     assert process.met_catastrophic_point()
-    assert process.select_next_starts() is None
+    assert process.begin_generation() is None
+    process.select_next_starts()
     assert serialize(process.ctx), 'a daemon that is stopped here could not go on'
     process.label_next_starts()
     assert 'label_g1_1' not in children.inputs
@@ -182,7 +183,9 @@ def test_catastrophe_leads_to_a_label_from_t_next(sis: tuple[SisWorkChain, Child
     assert label['velocities'].get_array('velocities').shape == (10, 3)
     assert label['parameters']['length_fs'] == 150.0
     end(process, label_g1_0=labelled())
+    assert process.nothing_new_is_known()
     assert process.merge_labelled_data() is None
+    assert not process.nothing_new_is_known()
     process.train_potential()
     training = children.inputs['train_g1']['train']
     assert set(training['datasets']) == {'g0_0', 'g0_1', 'g1_0'}
@@ -227,6 +230,101 @@ def test_no_frames_at_all(sis: tuple[SisWorkChain, Children]) -> None:
     assert code is not None
     assert code.status == 401
     assert 'summary' in process.outputs
+
+
+def spoilt_md() -> orm.WorkChainNode:
+    """Give an MD whose catastrophic point came at 9 ps: close frames from 7.8 ps on, the whole in steps of 0.5 ps."""
+    node = explored(False)
+    point = {'time_ps': 9.0, 'temperature_k': 1500.0, 'bound': 'high'}
+    results = orm.Dict(
+        node.outputs.results.get_dict()
+        | {'catastrophe': point, 't_next': {'time_ps': 8.5, 'snapshot_index': 7, 'rule': 'band'}}
+    )
+    atoms = lifsi_ion_pair().get_ase()
+    outputs = {'results': results}
+    for name, times in (('snapshots', np.arange(7.8, 9.0, 0.1)), ('trajectory', np.arange(0.0, 9.01, 0.5))):
+        outputs[name] = orm.TrajectoryData()
+        outputs[name].set_trajectory(
+            symbols=atoms.get_chemical_symbols(),
+            # The first coordinate tells the time.
+            positions=np.stack([np.full((len(atoms), 3), time) for time in times]) + atoms.positions,
+            cells=np.tile(np.asarray(atoms.cell), (len(times), 1, 1)),
+            times=times,
+            velocities=np.ones((len(times), len(atoms), 3)),
+        )
+    return ended(outputs)
+
+
+@pytest.mark.parametrize(
+    ('strategy', 'starts'),
+    [
+        # 1 ps, 4 ps, 16 ps before 8.5 ps; the first is before the close frames, so the coarser ones serve.
+        ('burst', [8.5, 7.5, 4.5, 0.0]),
+        ('replay', [8.5, 7.5, 4.5, 0.0]),
+    ],
+)
+def test_retreat_where_nothing_could_be_labelled(
+    builder: Any, monkeypatch: pytest.MonkeyPatch, strategy: str, starts: list[float]
+) -> None:
+    """A corruption can be older than t_next: earlier parts of the MD are tried, as often as is allowed."""
+    process, children = start(builder, monkeypatch, sampling={'strategy': strategy})
+    process.ctx.potentials['g0'] = potential().store()
+    end(process, explore_g0_s0_r0=spoilt_md())
+    process.find_catastrophic_points()
+    assert process.begin_generation() is None
+    x = lifsi_ion_pair().get_ase().positions[0, 0]
+    for number, wanted in enumerate(starts):
+        assert process.nothing_new_is_known()
+        process.select_next_starts()
+        process.label_next_starts()
+        inputs = children.inputs[f'label_g1_{number}']
+        first = (
+            inputs['structure'].get_ase().positions[0, 0]
+            if strategy == 'burst'
+            else inputs['frames'].get_positions()[0, 0, 0]
+        )
+        assert first - x == pytest.approx(wanted)
+        if strategy == 'replay' and number:
+            assert inputs['frames'].get_times().max() <= starts[number - 1] + 1e-6
+        assert serialize(process.ctx), 'a daemon that is stopped here could not go on'
+        end(process, **{f'label_g1_{number}': ended({}, exit_status=401)})
+        code = process.merge_labelled_data()
+    assert code is not None
+    assert code.status == 401
+
+
+def test_retreat_ends_with_the_first_frames(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the retreat gave is learnt, and the next generation begins at its own t_next again."""
+    process, _ = start(builder, monkeypatch, max_generations=2)
+    process.ctx.potentials['g0'] = potential().store()
+    end(process, explore_g0_s0_r0=spoilt_md())
+    process.find_catastrophic_points()
+    process.begin_generation()
+    end(process, label_g1_0=ended({}, exit_status=401))
+    assert process.merge_labelled_data() is None
+    assert process.ctx.retreats == 1
+    end(process, label_g1_1=labelled())
+    assert process.merge_labelled_data() is None
+    assert not process.nothing_new_is_known()
+    assert set(process.ctx.datasets) == {'g1_1'}
+    assert process.begin_generation() is None
+    assert process.ctx.retreats == 0
+
+
+def test_no_retreat_before_the_start(sis: tuple[SisWorkChain, Children]) -> None:
+    """An MD that failed at its start has no earlier part: the run ends."""
+    process, _ = sis
+    process.ctx.potentials['g0'] = potential().store()
+    end(process, explore_g0_s0_r0=explored(False))
+    process.find_catastrophic_points()
+    process.begin_generation()
+    end(process, label_g1_0=ended({}, exit_status=401))
+    assert process.merge_labelled_data() is None
+    assert process._catastrophes()[0].start_ps(1) == 0.0
+    end(process, label_g1_1=ended({}, exit_status=401))
+    code = process.merge_labelled_data()
+    assert code is not None
+    assert code.status == 401
 
 
 def test_failed_training_returns_the_data(sis: tuple[SisWorkChain, Children]) -> None:
@@ -354,7 +452,7 @@ def test_last_generation_allowed(sis: tuple[SisWorkChain, Children]) -> None:
     process.ctx.potentials['g1'] = potential().store()
     end(process, explore_g1_s0_r0=explored(False))
     process.find_catastrophic_points()
-    code = process.select_next_starts()
+    code = process.begin_generation()
     assert code is not None
     assert code.status == 410
     assert process.outputs['summary']['outcome'] == 'not stable'
