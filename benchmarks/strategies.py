@@ -98,7 +98,7 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
     ]
     found = list(rows)
     for variant in VARIANTS:
-        own = [row for row in found if row['variant'] == variant]
+        own = sorted((row for row in found if row['variant'] == variant), key=lambda row: row['seed'])
         if not own:
             continue
         names = ('generations', 'labelled_frames', 'kept_frames', 'training_seconds', 'md_steps', 'core_minutes')
