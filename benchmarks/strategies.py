@@ -39,7 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 CODES = {name: f'{name}@localhost' for name in ('cp2k', 'dp', 'lmp')}
 LAST_STAGE_PS = {'rehearsal': 100.0, 'demo': 10.0}
-#: One trajectory, as in the paper: with more of them one generation is enough for every variant, and nothing differs.
+#: One trajectory of the melt, as in the paper: 100 ps of each is most of what the rehearsal costs.
 REPLICAS = {'rehearsal': 1, 'demo': 2}
 
 

@@ -11,10 +11,11 @@ from aiida.transports import Transport
 
 from aiida_sis.core.cp2k_output import ENERGY_FILE, read_ener
 from aiida_sis.core.stability import judge_aimd
+from aiida_sis.core.verdict import HOT
 
 #: CP2K looks for a file of this name every 20 s and ends in good order after the step that it is at.
 STOP_FILE = 'EXIT'
-#: Seconds between two looks.
+#: Least number of seconds between two looks.
 INTERVAL_S = 20
 
 
@@ -42,7 +43,7 @@ def stop_hot_aimd(
             transport.getfile(str(PurePosixPath(folder) / ENERGY_FILE), str(energies))
             series = read_ener(energies.read_text(errors='replace'))
             verdict = judge_aimd(series.temperatures, temperature_k, n_dof, sigmas)
-            if verdict.verdict != 'hot':
+            if verdict.verdict != HOT:
                 return None
             stop = Path(local) / STOP_FILE
             stop.touch()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
@@ -80,11 +80,11 @@ def merge_frames(frames: Iterable[DumpFrame], n_atoms: int) -> list[DumpFrame]:
     return [unique[step] for step in sorted(unique)]
 
 
-def latest_at(steps: Sequence[int], target: float) -> int | None:
+def latest_at(steps: ArrayLike, target: float) -> int | None:
     """Find the last snapshot at or before a step.
 
-    :param steps: Steps of the snapshots, ascending.
-    :param target: Step to stay at or before.
+    :param steps: Steps of the snapshots, or their times, ascending; shape ``(n,)``.
+    :param target: Step, or time, to stay at or before.
     :return: Its index, or nothing if all are later.
     """
     index = int(np.searchsorted(np.asarray(steps, dtype=np.float64), target + 1e-6, side='right')) - 1

@@ -6,26 +6,25 @@ A strategy is a function from one MD that met its catastrophic point to the labe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from aiida import orm
-from aiida.engine import WorkChain
 from numpy.typing import NDArray
 
 from aiida_sis.calculations.md import symbols_of
 from aiida_sis.calculations.select import select_replay_frames, select_snapshot
+from aiida_sis.core.lammps_dump import latest_at
 from aiida_sis.core.settings import Replica, SamplingSettings
 from aiida_sis.core.stability import TIME_TOLERANCE_PS, canonical_band, degrees_of_freedom, kinetic_temperature
+from aiida_sis.workflows.cp2k_base import LabellingWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain
 
 #: How far before t_next the first retreat goes; a corruption that the temperature does not show can be 5 ps old.
 RETREAT_PS = 1.0
-
-_WORKCHAINS: dict[str, type[WorkChain]] = {'label': LabelWorkChain, 'replay': ReplayWorkChain}
 
 
 @dataclass(frozen=True)
@@ -45,30 +44,28 @@ class Catastrophe:
     hot_sigmas: float
     retreats: int = 0
 
-    def start_ps(self, retreats: int) -> float:
-        """Give the time in ps after which frames are taken: t_next, or :data:`RETREAT_PS` before it, 4 times that, …
+    def start_ps(self, fewer: int = 0) -> float:
+        """Give the time in ps from which frames are taken: t_next, or :data:`RETREAT_PS` before it, 4 times that, …
 
-        :param retreats: how often nothing could be labelled.
+        :param fewer: ask for this many retreats fewer.
         :returns: the time in ps, never before the start of the MD.
         """
+        retreats = self.retreats - fewer
         t_next = float(self.node.outputs.results['t_next']['time_ps'])
-        return t_next if retreats == 0 else max(0.0, t_next - RETREAT_PS * 4 ** (retreats - 1))
+        return t_next if retreats <= 0 else max(0.0, t_next - RETREAT_PS * 4 ** (retreats - 1))
 
     @property
-    def has_earlier_part(self) -> bool:
-        """Whether there is something before what is taken now; a stable MD of a committee in doubt has no t_next."""
-        return bool(self.node.outputs.results.get('t_next')) and self.start_ps(self.retreats) > 0
-
-    @property
-    def can_be_taken(self) -> bool:
-        """Whether this retreat takes anything that the one before did not."""
-        return self.retreats == 0 or replace(self, retreats=self.retreats - 1).has_earlier_part
+    def is_exhausted(self) -> bool:
+        """Whether the retreat before this one went to the start already, or there is none: a committee was in doubt."""
+        if self.retreats == 0:
+            return False
+        return not self.node.outputs.results.get('t_next') or self.start_ps(fewer=1) <= 0
 
     @property
     def frames(self) -> orm.TrajectoryData:
         """The frames to take from: the close ones before t_cp, or the whole MD where they do not reach so far back."""
         outputs = self.node.outputs
-        far = self.start_ps(self.retreats) < times_of(outputs.snapshots)[0] - TIME_TOLERANCE_PS
+        far = self.start_ps() < times_of(outputs.snapshots)[0] - TIME_TOLERANCE_PS
         frames: orm.TrajectoryData = outputs.trajectory if far and 'trajectory' in outputs else outputs.snapshots
         return frames
 
@@ -77,33 +74,14 @@ class Catastrophe:
 class LabelTask:
     """One label to be submitted.
 
-    :param process: ``label`` (an AIMD) or ``replay`` (single points); a name, since a checkpoint holds no classes.
+    :param workchain: ``LabelWorkChain`` (an AIMD) or ``ReplayWorkChain`` (single points).
     :param replica: the system it belongs to and the temperature of its AIMD.
     :param inputs: what this label has for itself: a structure with velocities, or frames.
     """
 
-    process: str
+    workchain: type[LabellingWorkChain]
     replica: Replica
-    inputs: dict[str, orm.Data] = field(default_factory=dict)
-
-    @property
-    def workchain(self) -> type[WorkChain]:
-        """The workchain that makes it."""
-        return _WORKCHAINS[self.process]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the task as the context of a workchain can keep it: a dataclass there would copy its nodes."""
-        replica = {'system': self.replica.system, 'temperature_k': self.replica.temperature_k}
-        return {'process': self.process, 'replica': replica, 'inputs': self.inputs}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LabelTask:
-        """Read a task from the context of a workchain.
-
-        :param values: what :meth:`as_dict` gave.
-        :returns: the task.
-        """
-        return cls(values['process'], Replica(**values['replica']), dict(values['inputs']))
+    inputs: dict[str, orm.Data]
 
 
 Strategy = Callable[[Catastrophe, SamplingSettings], list[LabelTask]]
@@ -116,15 +94,12 @@ def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTa
     :param _settings: unused.
     :returns: one label.
     """
-    index = catastrophe.node.outputs.results['t_next']['snapshot_index']
-    if catastrophe.retreats:
-        times = times_of(catastrophe.frames) - TIME_TOLERANCE_PS
-        index = max(0, int(np.searchsorted(times, catastrophe.start_ps(catastrophe.retreats), side='right')) - 1)
+    index = latest_at(times_of(catastrophe.frames), catastrophe.start_ps()) or 0
     selected = select_snapshot(catastrophe.frames, orm.Int(index))
     inputs = {'structure': selected['structure']}
     if not is_hot(catastrophe, selected['structure'], selected['velocities']):
         inputs['velocities'] = selected['velocities']
-    return [LabelTask('label', catastrophe.replica, inputs)]
+    return [LabelTask(LabelWorkChain, catastrophe.replica, inputs)]
 
 
 def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
@@ -135,15 +110,14 @@ def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTa
     :returns: one label.
     """
     point = catastrophe.node.outputs.results['catastrophe']['time_ps']
-    retreats = catastrophe.retreats
     wanted = {
         'n_frames': settings.replay_frames,
-        'start_ps': catastrophe.start_ps(retreats),
-        'stop_ps': catastrophe.start_ps(retreats - 1) if retreats else point,
+        'start_ps': catastrophe.start_ps(),
+        'stop_ps': catastrophe.start_ps(fewer=1) if catastrophe.retreats else point,
         'choice': settings.replay_choice,
     }
     frames = select_replay_frames(catastrophe.frames, orm.Dict(wanted))
-    return [LabelTask('replay', catastrophe.replica, {'frames': frames})]
+    return [LabelTask(ReplayWorkChain, catastrophe.replica, {'frames': frames})]
 
 
 def burst_and_replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
@@ -167,7 +141,7 @@ def committee(catastrophe: Catastrophe, settings: SamplingSettings) -> list[Labe
     :returns: one label.
     """
     if 'candidates' in catastrophe.node.outputs and not catastrophe.retreats:
-        return [LabelTask('replay', catastrophe.replica, {'frames': catastrophe.node.outputs.candidates})]
+        return [LabelTask(ReplayWorkChain, catastrophe.replica, {'frames': catastrophe.node.outputs.candidates})]
     return replay(catastrophe, settings)
 
 

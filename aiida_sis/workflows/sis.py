@@ -58,7 +58,6 @@ class SisWorkChain(WorkChain):
                 if_(cls.met_catastrophic_point)(
                     cls.begin_generation,
                     while_(cls.nothing_new_is_known)(
-                        cls.select_next_starts,
                         cls.label_next_starts,
                         cls.merge_labelled_data,
                     ),
@@ -102,10 +101,8 @@ class SisWorkChain(WorkChain):
         self.ctx.generation = 0
         self.ctx.stage = 0
         self.ctx.catastrophes = []
-        self.ctx.tasks = []
         self.ctx.n_merged = 0
         self.ctx.retreats = 0
-        self.ctx.new_frames = 0
         self.ctx.start_structures = dict(self.inputs.systems)
         self.ctx.datasets = {f'start_{name}': node for name, node in self.inputs.get('datasets', {}).items()}
         self.ctx.potentials = {}
@@ -124,10 +121,7 @@ class SisWorkChain(WorkChain):
         return plan_replicas(self.settings, list(self.inputs.systems))
 
     def must_train_first(self) -> bool:
-        """Tell whether generation 0 trains a potential, or takes the one that was given.
-
-        :returns: whether it trains.
-        """
+        """Tell whether generation 0 trains a potential; otherwise take the one that was given."""
         if self.settings.start == 'train':
             return True
         self.ctx.potentials['g0'] = self.inputs.potential
@@ -146,14 +140,16 @@ class SisWorkChain(WorkChain):
             for number in range(own.initial_labels or 0):
                 replica = Replica(name, temperatures[number % len(temperatures)])
                 changes = {'length_fs': own.initial_length_fs, 'optimise_first': own.optimise_first}
-                self._submit_label(index, LabelTask('label', replica, {'structure': structure}), changes)
+                self._submit_label(index, LabelTask(LabelWorkChain, replica, {'structure': structure}), changes)
                 index += 1
 
     def label_next_starts(self) -> None:
-        """Label what the strategy took from each catastrophe: an AIMD from t_next, frames of the MD, or both."""
-        first = len(self._keys(f'label_g{self.ctx.generation}_'))
-        for index, task in enumerate(map(LabelTask.from_dict, self.ctx.tasks), first):
-            length = self.settings.system(task.replica.system).label_length_fs
+        """Label what the strategy takes from each catastrophe: an AIMD from t_next, frames of the MD, or both."""
+        settings = self.settings
+        strategy = STRATEGIES[settings.sampling.strategy]
+        tasks = [task for point in self._catastrophes() for task in strategy(point, settings.sampling)]
+        for index, task in enumerate(tasks, self.ctx.n_merged):
+            length = settings.system(task.replica.system).label_length_fs
             self._submit_label(index, task, {} if length is None else {'length_fs': length})
 
     def _submit_label(self, index: int, task: LabelTask, changes: Mapping[str, Any]) -> None:
@@ -193,9 +189,8 @@ class SisWorkChain(WorkChain):
             system = node.inputs.parameters['label']
             if generation == 0 and system in self.ctx.start_structures and 'optimised_structure' in node.outputs:
                 self.ctx.start_structures[system] = node.outputs.optimised_structure
-        self.ctx.n_merged, self.ctx.new_frames = len(keys), new
-        if new == 0 and generation > 0 and self._can_retreat():
-            self.ctx.retreats += 1
+        self.ctx.n_merged = len(keys)
+        if new == 0 and generation > 0 and self._retreat():
             self.report(
                 f'generation {generation}: no frame could be labelled, the MD was spoilt before t_next already: '
                 f'retreat {self.ctx.retreats}, to an earlier part of it'
@@ -213,10 +208,7 @@ class SisWorkChain(WorkChain):
         return bool(self.ctx.stage < len(self.settings.stages))
 
     def must_train(self) -> bool:
-        """Tell whether this generation has no potential yet; a new one has met no catastrophic point.
-
-        :returns: whether it must be trained.
-        """
+        """Tell whether this generation has no potential yet; a new one has met no catastrophic point."""
         self.ctx.catastrophes = []
         return f'g{self.ctx.generation}' not in self.ctx.potentials
 
@@ -236,7 +228,9 @@ class SisWorkChain(WorkChain):
         train.parameters = orm.Dict(training_parameters(train.parameters.get_dict(), generation, learning))
         settings = train.settings.get_dict() if 'settings' in train else {}
         settings['mask_fixed_atoms'] = learning.mask_fixed_atoms
-        weights = self._weights()
+        systems = {key: node.base.attributes.get('label') for key, node in train.datasets.items()}
+        n_train = {key: node.n_train for key, node in train.datasets.items()}
+        weights = training_weights(self.settings, systems, n_train)
         if weights:
             settings['weights'] = weights
         if generation > 0:
@@ -251,19 +245,8 @@ class SisWorkChain(WorkChain):
         self.report(f'generation {generation}: training on {len(train.datasets)} dataset(s), TrainWorkChain<{node.pk}>')
         self.to_context(**{key: node})
 
-    def _weights(self) -> dict[str, float] | None:
-        """The weight of each dataset, where the systems have shares."""
-        return training_weights(
-            self.settings,
-            {key: node.base.attributes.get('label') for key, node in self.ctx.datasets.items()},
-            {key: node.n_train for key, node in self.ctx.datasets.items()},
-        )
-
     def inspect_potential(self) -> ExitCode | None:
-        """Take the potential, or those of the committee, and look at what was forgotten.
-
-        :returns: an exit code where a training failed.
-        """
+        """Take the potential, or those of the committee, and what was forgotten; end where a training failed."""
         generation = self.ctx.generation
         members = [f'train_g{generation}', *self._keys(f'train_g{generation}_m')]
         for key in members:
@@ -356,40 +339,30 @@ class SisWorkChain(WorkChain):
         return bool(self.ctx.catastrophes)
 
     def begin_generation(self) -> ExitCode | None:
-        """Begin the next generation.
-
-        :returns: an exit code where no further generation is allowed.
-        """
+        """Begin the next generation, or end where no further one is allowed."""
         if self.ctx.generation >= self.settings.max_generations:
             return self._end_with(self.exit_codes.ERROR_MAX_GENERATIONS.format(generation=self.ctx.generation))
         self.ctx.generation += 1
-        self.ctx.n_merged = self.ctx.retreats = self.ctx.new_frames = 0
+        self.ctx.n_merged = self.ctx.retreats = 0
         return None
 
     def nothing_new_is_known(self) -> bool:
-        """Tell whether nothing was labelled yet for the catastrophes of the last generation."""
-        return bool(self.ctx.new_frames == 0)
-
-    def select_next_starts(self) -> None:
-        """Let the strategy take from every catastrophe what is labelled next."""
-        sampling = self.settings.sampling
-        tasks = [task for point in self._catastrophes() for task in STRATEGIES[sampling.strategy](point, sampling)]
-        self.ctx.tasks = [task.as_dict() for task in tasks]
+        """Tell whether this generation has no dataset of its own yet."""
+        return not any(key.startswith(f'g{self.ctx.generation}_') for key in self.ctx.datasets)
 
     def _catastrophes(self) -> list[Catastrophe]:
-        """The catastrophes of the last MD, as the strategies see them."""
+        """The catastrophes of the last MD from which something can still be taken."""
         sigmas = read_label_settings(self.inputs.label.parameters.get_dict()).hot_sigmas
         found = []
         for key in self.ctx.catastrophes:
-            replica = self._replica(key)
-            fixed = self.settings.system(replica.system).fixed_atoms
-            found.append(Catastrophe(self.ctx[key], replica, fixed, sigmas, self.ctx.retreats))
-        return [point for point in found if point.can_be_taken]
+            fixed = self.settings.system(self._replica(key).system).fixed_atoms
+            found.append(Catastrophe(self.ctx[key], self._replica(key), fixed, sigmas, self.ctx.retreats))
+        return [point for point in found if not point.is_exhausted]
 
-    def _can_retreat(self) -> bool:
-        """Whether an MD has an earlier part than that which gave nothing."""
-        allowed = self.ctx.retreats < self.settings.sampling.max_retreats
-        return allowed and any(point.has_earlier_part for point in self._catastrophes())
+    def _retreat(self) -> bool:
+        """Go one step further back, and tell whether an MD has something there."""
+        self.ctx.retreats += 1
+        return self.ctx.retreats <= self.settings.sampling.max_retreats and bool(self._catastrophes())
 
     def _replica(self, key: str) -> Replica:
         return self.replicas[int(key.rpartition('_r')[2])]
@@ -412,11 +385,7 @@ class SisWorkChain(WorkChain):
             self.out('trajectories', found)
 
     def _end_with(self, exit_code: ExitCode) -> ExitCode:
-        """Return all that was computed before the run ends early.
-
-        :param exit_code: why it ends.
-        :returns: the same exit code.
-        """
+        """Return all that was computed before the run ends early, and the exit code that says why."""
         self.report(exit_code.message or '')
         self.results()
         return exit_code

@@ -37,8 +37,9 @@ def trajectory() -> orm.TrajectoryData:
     return node
 
 
-def test_origin_of_single_points(aiida_profile_clean, deepmd_datasets: dict[str, DatasetData]) -> None:
-    """Frames that a replay took from an MD lead to that MD and its catastrophe."""
+@pytest.mark.parametrize('joined', [False, True])
+def test_origin_of_single_points(aiida_profile_clean, deepmd_datasets: dict[str, DatasetData], joined: bool) -> None:
+    """Frames that a replay took from an MD lead to that MD and its catastrophe, also where it took several jobs."""
     run = workchain(graph.SIS)
     explore = workchain(graph.EXPLORE, run, 'explore_g0_s0_r1')
     job = orm.CalcJobNode(process_type=graph.MD_JOB)
@@ -47,6 +48,13 @@ def test_origin_of_single_points(aiida_profile_clean, deepmd_datasets: dict[str,
     point = {'catastrophe': {'time_ps': 1.5, 'temperature_k': 900.0, 'bound': 'high'}, 't_next': {'time_ps': 1.2}}
     created(orm.Dict(point), job, 'results')
     snapshots = created(trajectory(), job, 'snapshots')
+    if joined:
+        earlier = orm.CalcJobNode(process_type=graph.MD_JOB).store()
+        parts = orm.CalcFunctionNode()
+        parts.base.links.add_incoming(created(trajectory(), earlier, 'trajectory'), LinkType.INPUT_CALC, 'part_000')
+        parts.base.links.add_incoming(created(trajectory(), job, 'trajectory'), LinkType.INPUT_CALC, 'part_001')
+        parts.store()
+        snapshots = created(trajectory(), parts, 'result')
     selection = orm.CalcFunctionNode()
     selection.base.links.add_incoming(snapshots, LinkType.INPUT_CALC, 'snapshots')
     selection.store()
