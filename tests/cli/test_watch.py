@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -115,6 +116,8 @@ def spawn(aiida_profile_clean, tmp_path: Path):
             ['watch', str(pk), '-p', str(config.default_profile_name), *arguments],
             env=environment,
             cwd=tmp_path,
+            # As a shell starts a program in a terminal; tests that run in the background have Ctrl-C ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             dimensions=(30, 100),
             timeout=60,
             encoding='utf-8',
