@@ -97,7 +97,7 @@ class SamplingSettings(_Strict):
         and t_cp by single points. ``burst_and_replay`` does both. ``committee`` is DP-GEN's: single points on the
         frames whose model deviation lies between two trust levels.
     :param max_retreats: how often an earlier part of a failed MD is taken where nothing of the later one could be
-        labelled: 1 ps before t_next, then 4 ps, 16 ps, …
+        labelled: 1 ps before t_next, then 4 ps, 16 ps, …; where the first frame gave nothing, the start structure.
     :param replay_frames: how many frames of the MD a replay labels.
     :param replay_choice: how they are chosen: ``even`` in time, ``farthest_point`` or ``entropy``.
     :param committee_size: number of potentials, trained from different seeds.
@@ -110,7 +110,7 @@ class SamplingSettings(_Strict):
     """
 
     strategy: Literal['burst', 'replay', 'burst_and_replay', 'committee'] = 'burst'
-    max_retreats: int = Field(default=3, ge=0)
+    max_retreats: int = Field(default=4, ge=0)
     replay_frames: int = Field(default=12, gt=0)
     replay_choice: Literal['even', 'farthest_point', 'entropy'] = 'even'
     committee_size: int = Field(default=4, ge=2)

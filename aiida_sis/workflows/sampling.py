@@ -34,6 +34,7 @@ class Catastrophe:
     :param node: the exploration; it has ``results`` and ``snapshots``.
     :param replica: the system it explored and its temperature.
     :param fixed_atoms: numbers of the sites that do not move.
+    :param start_structure: where the MD began, before its potential minimised it.
     :param hot_sigmas: canonical standard deviations above which a snapshot gives its place, but not its velocities.
     :param retreats: how often what was taken of it could not be labelled; each time an earlier part of it is taken.
     """
@@ -41,6 +42,7 @@ class Catastrophe:
     node: orm.WorkChainNode
     replica: Replica
     fixed_atoms: tuple[int, ...]
+    start_structure: orm.StructureData
     hot_sigmas: float
     retreats: int = 0
 
@@ -56,10 +58,17 @@ class Catastrophe:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the retreat before this one went to the start already, or there is none: a committee was in doubt."""
+        """Whether there is nothing further back: the start structure was taken, or a committee was in doubt only."""
         if self.retreats == 0:
             return False
-        return not self.node.outputs.results.get('t_next') or self.start_ps(fewer=1) <= 0
+        if not self.node.outputs.results.get('t_next'):
+            return True
+        return self.retreats > 1 and self.start_ps(fewer=2) <= 0
+
+    @property
+    def is_at_start_structure(self) -> bool:
+        """Whether even the first frame of the MD gave nothing: the minimisation before it had spoilt it already."""
+        return self.retreats > 0 and self.start_ps(fewer=1) <= 0
 
     @property
     def frames(self) -> orm.TrajectoryData:
@@ -88,15 +97,17 @@ Strategy = Callable[[Catastrophe, SamplingSettings], list[LabelTask]]
 
 
 def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTask]:
-    """Start a short AIMD from the snapshot at t_next: the paper's way.
+    """Start a short AIMD from the snapshot at t_next: the paper's way; at last from the start structure.
 
     :param catastrophe: the MD.
     :param _settings: unused.
     :returns: one label.
     """
+    if catastrophe.is_at_start_structure:
+        return [LabelTask(LabelWorkChain, catastrophe.replica, {'structure': catastrophe.start_structure})]
     index = latest_at(times_of(catastrophe.frames), catastrophe.start_ps()) or 0
     selected = select_snapshot(catastrophe.frames, orm.Int(index))
-    inputs = {'structure': selected['structure']}
+    inputs: dict[str, orm.Data] = {'structure': selected['structure']}
     if not is_hot(catastrophe, selected['structure'], selected['velocities']):
         inputs['velocities'] = selected['velocities']
     return [LabelTask(LabelWorkChain, catastrophe.replica, inputs)]
@@ -105,10 +116,14 @@ def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTa
 def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
     """Label frames of the MD itself, between t_next and t_cp, by single points; after a retreat those before them.
 
+    Where none of its frames can be labelled, an AIMD starts from the start structure as with :func:`burst`.
+
     :param catastrophe: the MD.
     :param settings: number and choice of the frames.
     :returns: one label.
     """
+    if catastrophe.is_at_start_structure:
+        return burst(catastrophe, settings)
     point = catastrophe.node.outputs.results['catastrophe']['time_ps']
     wanted = {
         'n_frames': settings.replay_frames,
@@ -127,6 +142,8 @@ def burst_and_replay(catastrophe: Catastrophe, settings: SamplingSettings) -> li
     :param settings: number and choice of the frames.
     :returns: two labels.
     """
+    if catastrophe.is_at_start_structure:
+        return burst(catastrophe, settings)
     return burst(catastrophe, settings) + replay(catastrophe, settings)
 
 

@@ -193,7 +193,7 @@ class SisWorkChain(WorkChain):
         if new == 0 and generation > 0 and self._retreat():
             self.report(
                 f'generation {generation}: no frame could be labelled, the MD was spoilt before t_next already: '
-                f'retreat {self.ctx.retreats}, to an earlier part of it'
+                f'retreat {self.ctx.retreats}, further back'
             )
             return None
         if new == 0 and (generation > 0 or not self.ctx.datasets):
@@ -355,8 +355,9 @@ class SisWorkChain(WorkChain):
         sigmas = read_label_settings(self.inputs.label.parameters.get_dict()).hot_sigmas
         found = []
         for key in self.ctx.catastrophes:
-            fixed = self.settings.system(self._replica(key).system).fixed_atoms
-            found.append(Catastrophe(self.ctx[key], self._replica(key), fixed, sigmas, self.ctx.retreats))
+            replica = self._replica(key)
+            fixed, start = self.settings.system(replica.system).fixed_atoms, self.ctx.start_structures[replica.system]
+            found.append(Catastrophe(self.ctx[key], replica, fixed, start, sigmas, self.ctx.retreats))
         return [point for point in found if not point.is_exhausted]
 
     def _retreat(self) -> bool:

@@ -259,7 +259,7 @@ def test_retreat_where_nothing_could_be_labelled(builder: Any, monkeypatch: pyte
     """A corruption can be older than t_next: earlier parts of the MD are tried, as often as is allowed."""
     # 1 ps, 4 ps, 16 ps before 8.5 ps; the first is before the close frames, so the coarser ones serve.
     starts = [8.5, 7.5, 4.5, 0.0]
-    process, children = start(builder, monkeypatch, sampling={'strategy': strategy})
+    process, children = start(builder, monkeypatch, sampling={'strategy': strategy, 'max_retreats': 3})
     process.ctx.potentials['g0'] = potential().store()
     end(process, explore_g0_s0_r0=spoilt_md())
     process.find_catastrophic_points()
@@ -302,9 +302,10 @@ def test_retreat_ends_with_the_first_frames(builder: Any, monkeypatch: pytest.Mo
     assert process.ctx.retreats == 0
 
 
-def test_no_retreat_before_the_start(sis: tuple[SisWorkChain, Children]) -> None:
-    """An MD that failed at its start has no earlier part: the run ends."""
-    process, _ = sis
+@pytest.mark.parametrize('strategy', ['burst', 'replay', 'burst_and_replay', 'committee'])
+def test_last_retreat_is_the_start_structure(builder: Any, monkeypatch: pytest.MonkeyPatch, strategy: str) -> None:
+    """An MD that its minimisation spoilt has no sound frame: an AIMD starts where the MD began, then the run ends."""
+    process, children = start(builder, monkeypatch, sampling={'strategy': strategy})
     process.ctx.potentials['g0'] = potential().store()
     end(process, explore_g0_s0_r0=explored(False))
     process.find_catastrophic_points()
@@ -313,6 +314,13 @@ def test_no_retreat_before_the_start(sis: tuple[SisWorkChain, Children]) -> None
     assert process.merge_labelled_data() is None
     assert process._catastrophes()[0].start_ps() == 0.0
     end(process, label_g1_1=ended({}, exit_status=401))
+    assert process.merge_labelled_data() is None
+    process.label_next_starts()
+    assert set(children.inputs) == {'label_g1_2'}
+    inputs = children.inputs['label_g1_2']
+    assert inputs['structure'].uuid == process.inputs.systems['ion_pair'].uuid, 'as it was before the minimisation'
+    assert 'velocities' not in inputs
+    end(process, label_g1_2=ended({}, exit_status=401))
     code = process.merge_labelled_data()
     assert code is not None
     assert code.status == 401
@@ -354,7 +362,8 @@ def test_catastrophe_beside_an_unreadable_md_is_used(sis: tuple[SisWorkChain, Ch
 
 def test_hot_snapshot_gives_its_place_only() -> None:
     """An AIMD that starts hotter than it may be would be thrown away at its first frame."""
-    catastrophe = Catastrophe(orm.WorkChainNode(), Replica('ion_pair', 300.0), fixed_atoms=(), hot_sigmas=5.0)
+    pair = Replica('ion_pair', 300.0)
+    catastrophe = Catastrophe(orm.WorkChainNode(), pair, (), start_structure=lifsi_ion_pair(), hot_sigmas=5.0)
     for speed, hot in ((30.0, True), (3.0, False)):
         velocities = orm.ArrayData()
         velocities.set_array('velocities', np.full((10, 3), speed))
