@@ -161,8 +161,9 @@ def _events(record: RunRecord) -> list[str]:
         number = generation.generation
         for label in generation.labels:
             if label.aimd_fs is not None:
-                amount = f'{label.n_frames or 0} frames from {label.aimd_fs:.0f} fs'
-                events.append(f'generation {number}: AIMD {label.index} gave {amount}')
+                replay = label.route == 'replay'
+                what, amount = ('replay', '') if replay else ('AIMD', f' from {label.aimd_fs:.0f} fs')
+                events.append(f'generation {number}: {what} {label.index} gave {label.n_frames or 0} frames{amount}')
         training = generation.training
         if training is not None and training.force_rmse is not None:
             events.append(f'generation {number}: trained, held-out force error {training.force_rmse:.3f} eV/Å')

@@ -28,6 +28,7 @@ from aiida_sis.report.style import (
     series_colour,
     subtitle,
 )
+from aiida_sis.report.tables import format_ratio
 from aiida_sis.report.tabular import Table
 
 __all__ = ('draw_temperature', 'draw_zoom', 'envelope', 'plot_run', 'points_table', 'save_figure', 'series_table')
@@ -276,7 +277,7 @@ def _title(record: RunRecord) -> str:
     if record.summary.get('md_ps') is not None:
         parts.append(f'stable MD {float(record.summary["md_ps"]):.3g} ps')
     if record.summary.get('acceleration_ratio') is not None:
-        parts.append(f'AR {float(record.summary["acceleration_ratio"]):.3g}')
+        parts.append(f'AR {format_ratio(record.summary["acceleration_ratio"])}')
     return ', '.join(parts)
 
 

@@ -20,6 +20,7 @@ from aiida_sis.report.collect import RunRecord
 from aiida_sis.report.details import Details
 from aiida_sis.report.scenes import make_scenes
 from aiida_sis.report.style import NARROW, WIDE, NothingToShowError, to_svg
+from aiida_sis.report.tables import format_label
 from aiida_sis.report.tabular import Table, csv_text, number
 from aiida_sis.report.words import headline, key_figures, sentences, verdict_kind
 
@@ -132,8 +133,7 @@ def _generations(record: RunRecord) -> list[dict[str, Any]]:
         first = {
             'generation': generation.generation,
             'aimd': ' + '.join(
-                f'{label.aimd_fs:.0f}{"*" if label.route == "fallback" else ""}' if label.aimd_fs is not None else '…'
-                for label in generation.labels
+                format_label(label) if label.aimd_fs is not None else '…' for label in generation.labels
             ),
             'frames': (training.n_frames_total if training else None) or generation.n_frames or None,
             'force': training.force_rmse if training else None,

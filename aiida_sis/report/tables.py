@@ -93,7 +93,7 @@ def verdict_lines(record: RunRecord) -> list[str]:
     if md_ps is not None:
         lines.append(f'Stable MD: {float(md_ps):.4g} ps from {record.aimd_ps:.4g} ps of AIMD')
     if ratio is not None:
-        lines.append(f'Acceleration ratio (MD / AIMD): {float(ratio):.3g}')
+        lines.append(f'Acceleration ratio (MD / AIMD): {format_ratio(ratio)}')
     lines.append(f'Wall time: {format_seconds(record.wall_seconds)}')
     if record.framework_share is not None:
         lines.append(f'Of this the framework: {100 * record.framework_share:.1f} % (the codes ran for the rest)')
@@ -114,6 +114,24 @@ def format_seconds(seconds: float) -> str:
     return f'{hours} h {minutes:02d} min'
 
 
+def format_ratio(ratio: float) -> str:
+    """Return an acceleration ratio to three digits, never in powers of ten.
+
+    :param ratio: the ratio.
+    """
+    return f'{float(ratio):.3g}' if ratio < 999.5 else f'{float(ratio):,.0f}'
+
+
+def format_label(label: LabelRecord) -> str:
+    """Return what a label that has ended cost: its AIMD in fs, with a star after a fallback, or that it was a replay.
+
+    :param label: the label.
+    """
+    if label.route == 'replay':
+        return 'replay'
+    return f'{label.aimd_fs or 0.0:.0f}{"*" if label.route == "fallback" else ""}'
+
+
 def _rows(generation: GenerationRecord) -> list[list[RenderableType]]:
     """Return the lines of one generation: its labels and its MD runs side by side, its training on the first."""
     rows: list[list[RenderableType]] = []
@@ -132,7 +150,7 @@ def _label(label: LabelRecord | None) -> str:
         return ''
     if label.aimd_fs is None:
         return _open(label.state)
-    return f'{label.aimd_fs:.0f}{"*" if label.route == "fallback" else ""}'
+    return format_label(label)
 
 
 def _training(training: TrainingRecord | None) -> list[RenderableType]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aiida_sis.report.collect import GenerationRecord, RunRecord
-from aiida_sis.report.tables import format_seconds
+from aiida_sis.report.tables import format_ratio, format_seconds
 
 __all__ = ('headline', 'key_figures', 'sentences', 'verdict_kind')
 
@@ -56,7 +56,7 @@ def key_figures(record: RunRecord) -> list[tuple[str, tuple[tuple[str, str], ...
     ]
     ratio = record.summary.get('acceleration_ratio')
     if ratio:
-        found.append(('acceleration ratio', ((f'{float(ratio):.3g}', '×'),)))
+        found.append(('acceleration ratio', ((format_ratio(ratio), '×'),)))
     number = len(record.generations)
     found.append(('generation' if number == 1 else 'generations', ((str(number), ''),)))
     error = _last_error(record)
@@ -108,7 +108,7 @@ def _data(record: RunRecord) -> Iterator[str]:
         yield 'No frame has been labelled yet.'
         return
     ratio = record.summary.get('acceleration_ratio')
-    gained = f' The acceleration ratio, stable MD over AIMD, is {float(ratio):.3g}.' if ratio else ''
+    gained = f' The acceleration ratio, stable MD over AIMD, is {format_ratio(ratio)}.' if ratio else ''
     verb = 'So far it has' if record.is_running else 'It learnt from'
     yield f'{verb} {frames} labelled frames, {record.aimd_ps:.3g} ps of AIMD.{gained}'
     error = _last_error(record)
