@@ -6,8 +6,8 @@ import pytest
 from plumpy import ProcessState
 from rich.console import Console, RenderableType
 
-from aiida_sis.report.collect import collect
-from aiida_sis.report.tables import format_seconds, generations_table, verdict_lines
+from aiida_sis.report.collect import LabelRecord, collect
+from aiida_sis.report.tables import format_label, format_ratio, format_seconds, generations_table, verdict_lines
 
 
 def render(renderable: RenderableType) -> str:
@@ -59,3 +59,15 @@ def test_narrow_terminal(make_run) -> None:
 def test_seconds(seconds: float, text: str) -> None:
     """A time reads as people say it."""
     assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(('ratio', 'text'), [(8.8888, '8.89'), (62.5, '62.5'), (999.4, '999'), (1000.0, '1,000')])
+def test_ratio_is_never_written_in_powers_of_ten(ratio: float, text: str) -> None:
+    assert format_ratio(ratio) == text
+
+
+@pytest.mark.parametrize(
+    ('route', 'aimd_fs', 'text'), [('direct', 150.0, '150'), ('fallback', 300.0, '300*'), ('replay', 0.0, 'replay')]
+)
+def test_what_a_label_cost(route: str, aimd_fs: float, text: str) -> None:
+    assert format_label(LabelRecord(1, 0, 0, 'finished', route=route, aimd_fs=aimd_fs)) == text
