@@ -33,7 +33,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     'burst, stride 5': {'label': {'dataset': {'choice': 'stride', 'stride': 5}}},
     'burst, farthest point, 30': {'label': {'dataset': {'choice': 'farthest_point', **FEW}}},
     'burst, entropy, 30': {'label': {'dataset': {'choice': 'entropy', **FEW}}},
-    'burst, half margin': {'md': {'t_next': {'margin_share': 0.5}}},
     'replay': {'sis': {'sampling': {'strategy': 'replay'}}},
     'burst and replay': {'sis': {'sampling': {'strategy': 'burst_and_replay'}}},
     'committee of 4': {'sis': {'sampling': {'strategy': 'committee'}}},

@@ -71,8 +71,8 @@ class LammpsMdCalculation(CalcJob):
             '(0 if the start lies inside the window, else five time constants), elapsed_ps (0), thermostat {style: '
             'csvr, nose_hoover or none; time_constant_fs: 100}, minimise {enabled: true, etol: 1e-4, ftol: 1e-6, '
             'maxiter: 1000}, t_next '
-            '{rule: band, mean or offset; margin_fs: 250; offset_fs: 100; margin_share: 1}. Velocities are drawn at '
-            'twice the temperature after a minimisation: half of the kinetic energy becomes potential energy at once. '
+            '{rule: band, mean or offset; margin_fs: 250; offset_fs: 100}. Velocities are drawn at twice the '
+            'temperature after a minimisation, because half of the kinetic energy becomes potential energy at once. '
             'fixed_atoms ([]): numbers of the atoms that never move, from 0; temperatures are those of the others. '
             'deviation {low_ev_per_angstrom, high_ev_per_angstrom, interval_fs: 50, max_candidates: 20}: trust levels '
             'of the largest force deviation, with `committee`.',

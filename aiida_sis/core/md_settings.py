@@ -93,8 +93,7 @@ class MdSettings:
     def from_dict(cls, parameters: Mapping[str, Any]) -> MdSettings:
         """Read and check the settings of an input node.
 
-        :param parameters: Keys as the fields of this class; ``t_next`` takes ``rule`` and the other fields
-            of :class:`~aiida_sis.core.stability.TNextRule`.
+        :param parameters: Keys as the fields of this class; ``t_next`` takes ``rule``, ``margin_fs`` and ``offset_fs``.
         :return: The settings.
         :raises SettingsError: If a key is unknown or missing, or a value cannot be used.
         """
@@ -334,18 +333,14 @@ def _t_next(given: dict[str, Any]) -> TNextRule:
     :return: The rule.
     :raises SettingsError: If it cannot be used.
     """
-    check_keys(given, ('rule', 'margin_fs', 'offset_fs', 'margin_share'), 't_next.')
+    check_keys(given, ('rule', 'margin_fs', 'offset_fs'), 't_next.')
     rule = given.get('rule', 'band')
     if rule not in T_NEXT_RULES:
         raise SettingsError(f'`t_next.rule` must be one of {", ".join(T_NEXT_RULES)}, but is {rule!r}.')
-    share = number(given.get('margin_share', TNextRule.margin_share), 't_next.margin_share', allow_zero=True)
-    if share > 1:
-        raise SettingsError(f'`t_next.margin_share` must be a share, from 0 to 1, but is {share:g}.')
     return TNextRule(
         rule,
         number(given.get('margin_fs', TNextRule.margin_fs), 't_next.margin_fs', allow_zero=True),
         number(given.get('offset_fs', TNextRule.offset_fs), 't_next.offset_fs'),
-        share,
     )
 
 

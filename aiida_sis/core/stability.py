@@ -108,14 +108,11 @@ class TNextRule:
         fixed time before the catastrophe.
     :param margin_fs: Margin of the first two rules. A potential was seen to be wrong 250 fs before its alarm.
     :param offset_fs: Time of the third rule.
-    :param margin_share: Largest share of the time before the excursion that the margin may take; below 1, an early
-        failure does not go back to the start.
     """
 
     name: str = 'band'
     margin_fs: float = 250.0
     offset_fs: float = 100.0
-    margin_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -327,7 +324,7 @@ def choose_t_next(
         healthy = values >= temperature if catastrophe.bound == 'low' else values <= temperature
     indices = np.flatnonzero(healthy)
     start = float(times[indices[-1]]) if indices.size else 0.0
-    return max(0.0, start - min(rule.margin_fs * 1e-3, rule.margin_share * start))
+    return max(0.0, start - rule.margin_fs * 1e-3)
 
 
 def judge_aimd(temperatures: ArrayLike, target: float, n_dof: int, sigmas: float = 5.0) -> AimdVerdict:

@@ -132,9 +132,7 @@ def _generations(record: RunRecord) -> list[dict[str, Any]]:
         training = generation.training
         first = {
             'generation': generation.generation,
-            'aimd': ' + '.join(
-                format_label(label) if label.aimd_fs is not None else '…' for label in generation.labels
-            ),
+            'aimd': ' + '.join(format_label(label) for label in generation.labels),
             'frames': (training.n_frames_total if training else None) or generation.n_frames or None,
             'force': training.force_rmse if training else None,
             'energy': 1000 * training.energy_rmse if training and training.energy_rmse is not None else None,

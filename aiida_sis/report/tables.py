@@ -123,13 +123,16 @@ def format_ratio(ratio: float) -> str:
 
 
 def format_label(label: LabelRecord) -> str:
-    """Return what a label that has ended cost: its AIMD in fs, with a star after a fallback, or that it was a replay.
+    """Return what a label cost: its AIMD in fs, with a star after a fallback, or that it was a replay.
 
     :param label: the label.
+    :returns: the text; an ellipsis where it has not ended.
     """
+    if label.aimd_fs is None:
+        return '…'
     if label.route == 'replay':
         return 'replay'
-    return f'{label.aimd_fs or 0.0:.0f}{"*" if label.route == "fallback" else ""}'
+    return f'{label.aimd_fs:.0f}{"*" if label.route == "fallback" else ""}'
 
 
 def _rows(generation: GenerationRecord) -> list[list[RenderableType]]:

@@ -97,14 +97,12 @@ Strategy = Callable[[Catastrophe, SamplingSettings], list[LabelTask]]
 
 
 def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTask]:
-    """Start a short AIMD from the snapshot at t_next: the paper's way; at last from the start structure.
+    """Start a short AIMD from the snapshot at t_next: the paper's way.
 
     :param catastrophe: the MD.
     :param _settings: unused.
     :returns: one label.
     """
-    if catastrophe.is_at_start_structure:
-        return [LabelTask(LabelWorkChain, catastrophe.replica, {'structure': catastrophe.start_structure})]
     index = latest_at(times_of(catastrophe.frames), catastrophe.start_ps()) or 0
     selected = select_snapshot(catastrophe.frames, orm.Int(index))
     inputs: dict[str, orm.Data] = {'structure': selected['structure']}
@@ -116,14 +114,10 @@ def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTa
 def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
     """Label frames of the MD itself, between t_next and t_cp, by single points; after a retreat those before them.
 
-    Where none of its frames can be labelled, an AIMD starts from the start structure as with :func:`burst`.
-
     :param catastrophe: the MD.
     :param settings: number and choice of the frames.
     :returns: one label.
     """
-    if catastrophe.is_at_start_structure:
-        return burst(catastrophe, settings)
     point = catastrophe.node.outputs.results['catastrophe']['time_ps']
     wanted = {
         'n_frames': settings.replay_frames,
@@ -142,8 +136,6 @@ def burst_and_replay(catastrophe: Catastrophe, settings: SamplingSettings) -> li
     :param settings: number and choice of the frames.
     :returns: two labels.
     """
-    if catastrophe.is_at_start_structure:
-        return burst(catastrophe, settings)
     return burst(catastrophe, settings) + replay(catastrophe, settings)
 
 
@@ -168,6 +160,20 @@ STRATEGIES: dict[str, Strategy] = {
     'burst_and_replay': burst_and_replay,
     'committee': committee,
 }
+
+
+def label_tasks(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
+    """Give the labels of a catastrophe by the strategy of the run.
+
+    Where even the first frame of the MD gave nothing, whatever the strategy, it is an AIMD from the start structure.
+
+    :param catastrophe: the MD.
+    :param settings: the sampling settings.
+    :returns: the labels.
+    """
+    if catastrophe.is_at_start_structure:
+        return [LabelTask(LabelWorkChain, catastrophe.replica, {'structure': catastrophe.start_structure})]
+    return STRATEGIES[settings.strategy](catastrophe, settings)
 
 
 def times_of(frames: orm.TrajectoryData) -> NDArray[np.float64]:

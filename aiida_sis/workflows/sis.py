@@ -18,7 +18,7 @@ from aiida_sis.core.summary import forgetting, in_kelvin
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.ports import define_inputs, define_outputs
-from aiida_sis.workflows.sampling import STRATEGIES, Catastrophe, LabelTask, deviation_parameters, is_in_doubt
+from aiida_sis.workflows.sampling import Catastrophe, LabelTask, deviation_parameters, is_in_doubt, label_tasks
 from aiida_sis.workflows.train import TrainWorkChain
 
 # Their types only take the methods of `WorkChain` itself as steps.
@@ -146,8 +146,7 @@ class SisWorkChain(WorkChain):
     def label_next_starts(self) -> None:
         """Label what the strategy takes from each catastrophe: an AIMD from t_next, frames of the MD, or both."""
         settings = self.settings
-        strategy = STRATEGIES[settings.sampling.strategy]
-        tasks = [task for point in self._catastrophes() for task in strategy(point, settings.sampling)]
+        tasks = [task for point in self._catastrophes() for task in label_tasks(point, settings.sampling)]
         for index, task in enumerate(tasks, self.ctx.n_merged):
             length = settings.system(task.replica.system).label_length_fs
             self._submit_label(index, task, {} if length is None else {'length_fs': length})

@@ -26,7 +26,6 @@ def test_defaults() -> None:
         ({'zzz': 1.0}, 'unknown key `zzz`; valid keys are '),
         ({'thermostat': {'tau': 1}}, 'unknown key `thermostat.tau`'),
         ({'t_next': {'margin': 1}}, r"unknown key `t_next.margin`; did you mean 'margin_fs'"),
-        ({'t_next': {'margin_share': 1.5}}, '`t_next.margin_share` must be a share, from 0 to 1, but is 1.5'),
         ({'minimise': {'etoll': 1}}, r"did you mean 'etol'"),
         ({'timestep_fs': 0}, '`timestep_fs` must be > 0, but is 0'),
         ({'length_ps': -1}, '`length_ps` must be > 0, but is -1'),

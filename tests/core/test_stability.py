@@ -169,10 +169,6 @@ def test_band_goes_back_to_the_last_healthy_sample() -> None:
     assert choose_t_next(watched, found, 300.0, 27, TNextRule(margin_fs=15)) == pytest.approx(0.025)
     assert choose_t_next(watched, found, 300.0, 27, TNextRule('mean', margin_fs=0)) == pytest.approx(0.0)
     assert choose_t_next(watched, found, 300.0, 27, TNextRule('offset', offset_fs=30)) == pytest.approx(0.04)
-    # The last healthy sample is at 0.04 ps; the margin is the smaller of the two.
-    assert choose_t_next(watched, found, 300.0, 27, TNextRule(margin_fs=15, margin_share=0.5)) == pytest.approx(0.025)
-    assert choose_t_next(watched, found, 300.0, 27, TNextRule(margin_fs=250, margin_share=0.5)) == pytest.approx(0.02)
-    assert choose_t_next(watched, found, 300.0, 27, TNextRule(margin_fs=250)) == 0.0
 
 
 def test_mean_looks_from_the_other_side_where_the_temperature_fell() -> None:
@@ -192,16 +188,15 @@ def test_unknown_rule() -> None:
     st.sampled_from(['band', 'mean', 'offset']),
     st.floats(0, 200),
     st.integers(2, 400),
-    st.floats(0, 1),
 )
 def test_t_next_lies_between_the_start_and_the_catastrophe(
-    temperatures: list[float], rule: str, margin_fs: float, n_atoms: int, share: float
+    temperatures: list[float], rule: str, margin_fs: float, n_atoms: int
 ) -> None:
     watched = series(*temperatures)
     found = find_catastrophe(watched, [100, 1000])
     if found is not None:
         chosen = choose_t_next(
-            watched, found, 300.0, degrees_of_freedom(n_atoms), TNextRule(rule, margin_fs, margin_fs, share)
+            watched, found, 300.0, degrees_of_freedom(n_atoms), TNextRule(rule, margin_fs, margin_fs)
         )
         assert 0.0 <= chosen <= found.time_ps
 

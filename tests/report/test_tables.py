@@ -63,11 +63,14 @@ def test_seconds(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize(('ratio', 'text'), [(8.8888, '8.89'), (62.5, '62.5'), (999.4, '999'), (1000.0, '1,000')])
 def test_ratio_is_never_written_in_powers_of_ten(ratio: float, text: str) -> None:
+    """A replay labels so little that a ratio can be a thousand."""
     assert format_ratio(ratio) == text
 
 
 @pytest.mark.parametrize(
-    ('route', 'aimd_fs', 'text'), [('direct', 150.0, '150'), ('fallback', 300.0, '300*'), ('replay', 0.0, 'replay')]
+    ('route', 'aimd_fs', 'text'),
+    [('direct', 150.0, '150'), ('fallback', 300.0, '300*'), ('replay', 0.0, 'replay'), (None, None, '…')],
 )
-def test_what_a_label_cost(route: str, aimd_fs: float, text: str) -> None:
+def test_what_a_label_cost(route: str | None, aimd_fs: float | None, text: str) -> None:
+    """Single points have no length in fs."""
     assert format_label(LabelRecord(1, 0, 0, 'finished', route=route, aimd_fs=aimd_fs)) == text
