@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from numpy.typing import NDArray
 
 from aiida_sis.calculations.label import read_text
 from aiida_sis.core.hybrid import Piece, make_hybrid_summary, place_pieces, read_restart
@@ -69,7 +72,7 @@ def join_pieces(parameters: orm.Dict, **pieces: orm.TrajectoryData) -> orm.Traje
             firsts.append(0)
         parts.append(Piece(np.asarray(times, dtype=np.float64), float(entry['duration_ps'])))
     placed = place_pieces(parts, given['interval_fs'] * 1e-3)
-    stacks: dict[str, list[np.ndarray]] = {name: [] for name in ('positions', 'cells', 'forces', 'cycle', 'is_aimd')}
+    stacks: dict[str, list[NDArray[Any]]] = {name: [] for name in ('positions', 'cells', 'forces', 'cycle', 'is_aimd')}
     for entry, node, first, (kept, _) in zip(given['pieces'], nodes, firsts, placed, strict=True):
         is_aimd = entry['kind'] == 'aimd'
         unit = HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM if is_aimd else 1.0

@@ -210,7 +210,8 @@ def _find_unphysical(
         marked[numbers[bad]] = True
         return marked
 
-    close = jump = too_much = np.zeros(len(numbers), dtype=bool)
+    close: NDArray[np.bool_] = np.zeros(len(numbers), dtype=bool)
+    jump = too_much = close
     if symbols is not None and len(numbers):
         close = plausibility.closest_approach(sound.coords, sound.cells, symbols) < settings.min_distance
     if symbols is not None and settings.timestep_fs is not None and len(numbers):

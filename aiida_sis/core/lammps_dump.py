@@ -123,7 +123,7 @@ def _parse_block(lines: Sequence[str], complete: bool) -> DumpFrame | None:
         rows = [line.split() for line in lines[8 : 8 + n_atoms]]
         if len(rows) < n_atoms or (len(lines) == 8 + n_atoms and not complete):
             return None
-        table = np.array(rows, dtype=np.float64).reshape(n_atoms, len(names))
+        table: FloatArray = np.array(rows, dtype=np.float64).reshape(n_atoms, len(names))
     except (IndexError, ValueError):
         return None
     table = table[np.argsort(table[:, names.index('id')], kind='stable')]

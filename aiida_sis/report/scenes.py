@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from aiida_sis.core.analysis.topology import find_molecules
 from aiida_sis.core.plausibility import nearest_image
@@ -31,7 +32,7 @@ def make_scenes(details: Details, observations: Sequence[Observation]) -> list[S
     return [_scene(title, note, atoms) for title, note, atoms in _structures(details, observations)]
 
 
-def whole_molecules(atoms: Atoms, bonds: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def whole_molecules(atoms: Atoms, bonds: NDArray[np.int64]) -> NDArray[np.float64]:
     """Put the atoms of each molecule side by side, its centre in the cell, where the cell cuts it.
 
     :param atoms: the structure, with its cell.
@@ -40,9 +41,9 @@ def whole_molecules(atoms: Atoms, bonds: np.ndarray[Any, np.dtype[np.int64]]) ->
     """
     positions, cell = atoms.positions.copy(), atoms.cell.array
     partners: dict[int, list[int]] = {}
-    for first, second in bonds:
-        partners.setdefault(int(first), []).append(int(second))
-        partners.setdefault(int(second), []).append(int(first))
+    for first, second in bonds.tolist():
+        partners.setdefault(first, []).append(second)
+        partners.setdefault(second, []).append(first)
     seen: set[int] = set()
     for start in range(len(atoms)):
         if start in seen:
