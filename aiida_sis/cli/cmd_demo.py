@@ -108,6 +108,7 @@ def export(node: orm.ProcessNode, folder: Path) -> dict[str, Path]:
         timing = {
             'wall_seconds': record.wall_seconds,
             'code_seconds': record.code_seconds,
+            'untimed_jobs': record.untimed_jobs,
             'framework_share': record.framework_share,
         }
         paths['Summary'].write_text(

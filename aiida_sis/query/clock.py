@@ -25,15 +25,17 @@ class WallTime:
     :param wall: from the submission of the run to its end.
     :param codes: during which at least one code ran.
     :param jobs: number of jobs that reported their clock.
+    :param untimed: number of jobs whose code ran and did not report its end, since it was killed or not waited for.
     """
 
     wall: float
     codes: float
     jobs: int
+    untimed: int = 0
 
     @property
     def framework_share(self) -> float:
-        """The part of the wall time during which no code ran, between 0 and 1."""
+        """The part of the wall time during which no code ran, between 0 and 1; at most that where a job is untimed."""
         return max(0.0, 1 - self.codes / self.wall) if self.wall > 0 else 0.0
 
 
@@ -44,20 +46,28 @@ def wall_time(node: orm.ProcessNode, wall_seconds: float) -> WallTime:
     :param wall_seconds: its wall time in s.
     :returns: both, from the clocks of all jobs it called.
     """
-    intervals = [interval for job in node.called_descendants if (interval := job_interval(job)) is not None]
-    return WallTime(wall=wall_seconds, codes=union_length(intervals), jobs=len(intervals))
+    jobs = [job for job in node.called_descendants if isinstance(job, orm.CalcJobNode) and not _is_cached(job)]
+    intervals = [interval for job in jobs if (interval := job_interval(job)) is not None]
+    untimed = len(jobs) - len(intervals)
+    return WallTime(wall=wall_seconds, codes=union_length(intervals), jobs=len(intervals), untimed=untimed)
 
 
 def job_interval(job: orm.Node) -> tuple[float, float] | None:
     """Read when the code of a job started and ended.
 
-    :param job: any called node; those that are no jobs, or whose output is not there, have no interval.
+    :param job: any called node; those that are no jobs, whose output is not there, or whose results were taken from an
+        earlier job (AiiDA's caching), have no interval.
     :returns: start and end in seconds since the epoch, or nothing.
     """
-    if not isinstance(job, orm.CalcJobNode):
+    if not isinstance(job, orm.CalcJobNode) or _is_cached(job):
         return None
     text = job.get_scheduler_stdout()
     return read_clock(text) if text else None
+
+
+def _is_cached(job: orm.CalcJobNode) -> bool:
+    """Return whether the results of a job are a copy of an earlier one's, clock and all, so that no code ran."""
+    return bool(job.base.caching.is_created_from_cache)
 
 
 def read_clock(text: str) -> tuple[float, float] | None:

@@ -131,7 +131,7 @@ class RunRecord:
     """The whole run.
 
     ``summary`` is the workchain's own output, empty until it has ended; ``code_seconds`` is the time in s during which
-    at least one of the codes ran, known at the end.
+    at least one of the codes ran, known at the end; it is a lower limit where ``untimed_jobs`` did not say their end.
     """
 
     pk: int
@@ -142,6 +142,7 @@ class RunRecord:
     summary: dict[str, Any] = field(default_factory=dict)
     stage_names: tuple[str, ...] = ()
     code_seconds: float | None = None
+    untimed_jobs: int = 0
     exit_status: int | None = None
     message: str | None = None
 
@@ -165,7 +166,10 @@ class RunRecord:
 
     @property
     def framework_share(self) -> float | None:
-        """The part of the wall time, 0 to 1, during which no code ran; ``None`` before the end."""
+        """The part of the wall time, 0 to 1, during which no code ran; ``None`` before the end.
+
+        With untimed jobs it is an upper limit.
+        """
         if self.code_seconds is None or self.wall_seconds <= 0:
             return None
         return max(0.0, 1.0 - self.code_seconds / self.wall_seconds)
@@ -211,7 +215,7 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
         for number in sorted({*labels, *trainings, *explorations})
     )
     stages = _dictionary(input_of(node, 'parameters')).get('stages', [])
-    wall = (node.mtime - node.ctime).total_seconds()
+    clock = wall_time(node, (node.mtime - node.ctime).total_seconds()) if node.is_terminated else None
     return RunRecord(
         pk=_pk(node),
         state=process_state(node),
@@ -220,7 +224,8 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
         last_change=node.mtime,
         summary=_dictionary(output_of(node, 'summary')),
         stage_names=tuple(str(stage.get('name', number)) for number, stage in enumerate(stages)),
-        code_seconds=wall_time(node, wall).codes if node.is_terminated else None,
+        code_seconds=clock.codes if clock else None,
+        untimed_jobs=clock.untimed if clock else 0,
         exit_status=node.exit_status,
         message=node.exit_message or (node.exception if node.is_excepted else None),
     )

@@ -96,8 +96,16 @@ def verdict_lines(record: RunRecord) -> list[str]:
         lines.append(f'Acceleration ratio (MD / AIMD): {format_ratio(ratio)}')
     lines.append(f'Wall time: {format_seconds(record.wall_seconds)}')
     if record.framework_share is not None:
-        lines.append(f'Of this the framework: {100 * record.framework_share:.1f} % (the codes ran for the rest)')
+        lines.append(_framework(record.framework_share, record.untimed_jobs))
     return lines
+
+
+def _framework(share: float, untimed: int) -> str:
+    if untimed:
+        jobs = 'one job' if untimed == 1 else f'{untimed} jobs'
+        return f'Of this the framework: at most {100 * share:.1f} % ({jobs} did not say how long the code ran)'
+    rest = 'no code ran' if share == 1 else 'the codes ran for the rest'
+    return f'Of this the framework: {100 * share:.1f} % ({rest})'
 
 
 def format_seconds(seconds: float) -> str:

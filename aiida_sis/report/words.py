@@ -133,7 +133,8 @@ def _catastrophes(record: RunRecord) -> Iterator[str]:
 
 def _time(record: RunRecord) -> Iterator[str]:
     share = record.framework_share
-    codes = f'; for {100 * (1 - share):.0f} % of it a code was running' if share is not None else ''
+    least = 'at least ' if record.untimed_jobs else ''
+    codes = f'; for {least}{100 * (1 - share):.0f} % of it a code was running' if share is not None else ''
     yield f'It took {format_seconds(record.wall_seconds)}{" so far" if record.is_running else ""}{codes}.'
 
 

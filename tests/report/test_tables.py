@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from plumpy import ProcessState
 from rich.console import Console, RenderableType
 
 from aiida_sis.report.collect import LabelRecord, collect
 from aiida_sis.report.tables import format_label, format_ratio, format_seconds, generations_table, verdict_lines
+from aiida_sis.report.words import sentences
 
 
 def render(renderable: RenderableType) -> str:
@@ -40,6 +44,24 @@ def test_verdict(make_run) -> None:
     assert 'Verdict: stable through the last stage' in text
     assert 'Acceleration ratio (MD / AIMD): 50' in text
     assert 'Stable MD: 10 ps from 0.2 ps of AIMD' in text
+
+
+@pytest.mark.parametrize(
+    ('codes', 'untimed', 'text'),
+    [
+        (0.9, 0, 'Of this the framework: 10.0 % (the codes ran for the rest)'),
+        (0.0, 0, 'Of this the framework: 100.0 % (no code ran)'),
+        (0.9, 1, 'Of this the framework: at most 10.0 % (one job did not say how long the code ran)'),
+        (0.0, 3, 'Of this the framework: at most 100.0 % (3 jobs did not say how long the code ran)'),
+    ],
+)
+def test_framework(make_run, codes: float, untimed: int, text: str) -> None:
+    """A share that rests on jobs without an end is an upper limit, and nothing is said of codes that did not run."""
+    record = collect(make_run(ProcessState.FINISHED, 401))
+    ended = replace(record, last_change=record.started + timedelta(seconds=100), code_seconds=100 * codes)
+    record = replace(ended, untimed_jobs=untimed)
+    assert verdict_lines(record)[-1] == text
+    assert f'for {"at least " if untimed else ""}{100 * codes:.0f} % of it a code was running' in sentences(record)[-1]
 
 
 def test_verdict_of_failure(make_run) -> None:
