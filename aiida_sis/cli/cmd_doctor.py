@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from aiida_sis.cli.codes import CODES, find_code
+from aiida_sis.cli.codes import CODES, find_code, problem_of_ps
 from aiida_sis.cli.options import PROFILE_DIR
 from aiida_sis.cli.profile import PROFILE_NAME, point_to
 
@@ -47,7 +48,7 @@ def doctor(profile_dir: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    findings = [*_python(), *_codes(), *_profile(profile_dir)]
+    findings = [*_python(), *_codes(), _ps(), *_profile(profile_dir)]
     table = Table('', 'Part', 'Version or state', 'Where', box=None, pad_edge=False)
     for finding in findings:
         mark = '[green]ok[/]' if finding.is_good else '[red]missing[/]' if finding.essential else '[yellow]note[/]'
@@ -56,7 +57,7 @@ def doctor(profile_dir: Path) -> None:
     console.print(table)
     for finding in findings:
         if not finding.is_good:
-            console.print(f'{finding.name}: {finding.remedy}', markup=False, highlight=False)
+            console.print(f'{finding.name}: {finding.remedy}', markup=False, highlight=False, soft_wrap=True)
     if any(finding.essential and not finding.is_good for finding in findings):
         sys.exit(1)
     console.print('Everything that a run needs is here.')
@@ -82,6 +83,11 @@ def _codes() -> list[Finding]:
         else:
             findings.append(Finding(spec.title, found.version, str(found.path), found.problem or ''))
     return findings
+
+
+def _ps() -> Finding:
+    problem = problem_of_ps()
+    return Finding('ps', 'not found' if problem else 'answers', shutil.which('ps') or '', problem or '')
 
 
 def _profile(folder: Path) -> list[Finding]:

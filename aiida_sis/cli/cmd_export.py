@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -100,8 +101,8 @@ def import_(file: Path, profile_dir: Path, profile: str | None) -> None:
 
 def _where(profile_dir: Path, profile: str | None) -> str:
     if profile is not None:
-        return f' -p {profile}'
-    return '' if profile_dir == Path('.sis') else f' --profile-dir {profile_dir}'
+        return f' -p {shlex.quote(profile)}'
+    return '' if profile_dir == Path('.sis') else f' --profile-dir {shlex.quote(str(profile_dir))}'
 
 
 def size_in_words(n_bytes: int) -> str:

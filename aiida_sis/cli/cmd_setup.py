@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from aiida_sis.cli.codes import CODES, FoundCode, find_code, find_mpirun
+from aiida_sis.cli.codes import CODES, FoundCode, find_code, find_mpirun, problem_of_ps
 from aiida_sis.cli.options import PROFILE_DIR
 from aiida_sis.cli.profile import ensure_codes, ensure_computer, ensure_daemon, ensure_profile
 
@@ -23,6 +24,8 @@ def prepare(folder: Path, start_daemon: bool = True) -> dict[str, orm.InstalledC
     :param folder: the folder of the isolated profile.
     :param start_daemon: also start the daemon.
     """
+    if (problem := problem_of_ps()) is not None:
+        raise click.ClickException(problem)
     found: list[FoundCode] = []
     for spec in CODES:
         item = find_code(spec)
@@ -53,4 +56,4 @@ def setup(profile_dir: Path, no_daemon: bool) -> None:
     Example: aiida-sis setup --profile-dir ~/sis
     """
     prepare(profile_dir, start_daemon=not no_daemon)
-    click.echo(f'Use it with verdi by: export AIIDA_PATH={profile_dir.resolve()}')
+    click.echo(f'Use it with verdi by: export AIIDA_PATH={shlex.quote(str(profile_dir.resolve()))}')

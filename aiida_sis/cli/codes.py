@@ -15,7 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ('CODES', 'CodeSpec', 'FoundCode', 'environment_of', 'find_code', 'find_mpirun', 'prepend_text')
+__all__ = (
+    'CODES',
+    'CodeSpec',
+    'FoundCode',
+    'environment_of',
+    'find_code',
+    'find_mpirun',
+    'prepend_text',
+    'problem_of_ps',
+)
 
 _MPI_ADVICE = 'Debian, Ubuntu: sudo apt-get install cp2k openmpi-bin.  Elsewhere: conda install -c conda-forge cp2k'
 _PIP_ADVICE = "pip install 'deepmd-kit[cpu,lmp]' (or: conda install -c conda-forge deepmd-kit lammps)"
@@ -179,6 +188,30 @@ def find_mpirun(cp2k: Path | None) -> str:
     if cp2k is not None and (beside := cp2k.parent / 'mpirun').exists():
         return str(beside)
     return shutil.which('mpirun') or 'mpirun'
+
+
+def problem_of_ps() -> str | None:
+    """Say in one sentence why AiiDA can't follow the jobs on this machine, or nothing where it can.
+
+    It asks ``ps`` for them and takes a job that the answer lacks for ended, so without ``ps`` every job ends at once.
+    """
+    advice = 'sudo apt-get install procps  (elsewhere: conda install -c conda-forge procps-ng)'
+    try:
+        answer = subprocess.run(
+            ['ps', '-xo', 'pid,stat,user,time', str(os.getpid())],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except FileNotFoundError:
+        return f'AiiDA follows its jobs by `ps`, which is missing: {advice}'
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f'AiiDA follows its jobs by `ps`, which does not work ({error}); install another: {advice}'
+    if any(line.split()[:1] == [str(os.getpid())] for line in answer.stdout.splitlines()):
+        return None
+    said = (answer.stderr.strip() or answer.stdout.strip() or 'no answer').splitlines()[0]
+    return f'AiiDA follows its jobs by `ps`, which does not show this process ({said}); install another: {advice}'
 
 
 def available_cores() -> int:

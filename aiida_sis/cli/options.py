@@ -14,6 +14,7 @@ PROFILE_DIR = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=Path('.sis'),
     show_default=True,
+    callback=lambda context, parameter, folder: folder.expanduser(),
     help='Folder of the isolated AiiDA profile; use it with verdi by `export AIIDA_PATH=$PWD/.sis`.',
 )
 PROFILE = click.option(

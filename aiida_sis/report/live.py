@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -159,7 +160,7 @@ def daemon_problem() -> str:
             return ''
     except AiidaException:  # the profile has no broker, so it has no daemon either
         return 'this profile has no daemon, so the run advances only while the process that began it is alive'
-    place = f'AIIDA_PATH={os.environ["AIIDA_PATH"]} ' if 'AIIDA_PATH' in os.environ else ''
+    place = f'AIIDA_PATH={shlex.quote(os.environ["AIIDA_PATH"])} ' if 'AIIDA_PATH' in os.environ else ''
     return f'the daemon is not running, so nothing advances; start it: {place}verdi -p {profile.name} daemon start'
 
 

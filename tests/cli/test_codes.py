@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aiida_sis.cli.codes import CODES, environment_of, find_code, find_mpirun, prepend_text
+from aiida_sis.cli.codes import CODES, environment_of, find_code, find_mpirun, prepend_text, problem_of_ps
 
 CP2K, DP, LMP = CODES
 
@@ -69,6 +69,48 @@ def test_broken(only_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found is not None
     assert found.version == 'unknown'
     assert 'cannot open shared object file' in str(found.problem)
+
+
+def test_jobs_are_seen() -> None:
+    """The `ps` of this machine shows its processes."""
+    assert problem_of_ps() is None
+
+
+def test_no_ps(only_path: Path) -> None:
+    """Without `ps` AiiDA takes every job for ended; the package that brings it is named."""
+    problem = problem_of_ps()
+    assert problem is not None
+    assert '`ps`, which is missing' in problem
+    assert 'apt-get install procps' in problem
+
+
+@pytest.mark.parametrize(
+    ('script', 'said'),
+    [
+        ("echo 'ps: unrecognized option: x' >&2; exit 1", 'ps: unrecognized option: x'),  # BusyBox
+        ("echo 'Error, do this: mount -t proc proc /proc'; exit 1", 'mount -t proc'),  # a bare chroot
+        ("echo 'PID STAT USER TIME'", 'PID STAT USER TIME'),
+        ('exit 0', 'no answer'),
+        ('kill -9 $$', 'no answer'),
+    ],
+)
+def test_blind_ps(only_path: Path, script: str, said: str) -> None:
+    """A `ps` that does not show a running process is as bad as none, and what it said is repeated."""
+    path = only_path / 'ps'
+    path.write_text(f'#!/bin/sh\n{script}\n')
+    path.chmod(0o755)
+    problem = problem_of_ps()
+    assert problem is not None
+    assert said in problem
+    assert 'procps' in problem
+
+
+def test_ps_that_does_not_start(only_path: Path) -> None:
+    """A `ps` that may not be executed is named with the reason."""
+    path = only_path / 'ps'
+    path.write_text('no program')
+    path.chmod(0o755)
+    assert 'does not work' in str(problem_of_ps())
 
 
 def test_environment() -> None:

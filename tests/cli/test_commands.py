@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from plumpy import ProcessState
 
 from aiida_sis import __version__
-from aiida_sis.cli import cmd_doctor, main
+from aiida_sis.cli import cmd_doctor, cmd_setup, main
 from aiida_sis.cli.cmd_demo import export
 from aiida_sis.cli.codes import CODES, FoundCode
 
@@ -107,6 +107,41 @@ def test_doctor_with_missing_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     result = CliRunner().invoke(main, ['doctor', '--profile-dir', str(tmp_path)])
     assert result.exit_code == 1
     assert 'apt-get install cp2k' in result.output
+
+
+@pytest.mark.parametrize('command', ['doctor', 'setup', 'demo', 'rehearse'])
+def test_without_ps(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where AiiDA could not follow its jobs nothing is set up, and the remedy is one sentence."""
+    found = {spec.label: FoundCode(spec, Path('/opt') / spec.label, '1.0') for spec in CODES}
+    monkeypatch.setattr(cmd_doctor, 'find_code', lambda spec: found[spec.label])
+    monkeypatch.setenv('PATH', str(tmp_path))
+    result = CliRunner().invoke(main, [command, '--profile-dir', str(tmp_path / 'sis')])
+    assert result.exit_code == 1
+    assert result.output.count('apt-get install procps') == 1
+    assert 'Everything' not in result.output
+    assert not (tmp_path / 'sis').exists()
+
+
+@pytest.mark.parametrize('name', ['plain', 'two words', "it's", 'a;b', '$HOME'])
+def test_setup_names_its_folder_for_the_shell(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The last line of the setup works in a shell, whatever the folder is called."""
+    monkeypatch.setattr(cmd_setup, 'prepare', lambda folder, start_daemon: {})
+    result = CliRunner().invoke(main, ['setup', '--profile-dir', str(tmp_path / name)])
+    script = result.output.strip().partition('by: ')[2] + '; printf %s "$AIIDA_PATH"'
+    answer = subprocess.run(['sh', '-c', script], capture_output=True, text=True, check=True)
+    assert answer.stdout == str(tmp_path / name)
+
+
+def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A `~` that the shell has left alone is the home for every command, and for what the setup prints."""
+    asked = []
+    monkeypatch.setattr(cmd_setup, 'prepare', lambda folder, start_daemon: asked.append(folder))
+    monkeypatch.setenv('HOME', str(tmp_path))
+    result = CliRunner().invoke(main, ['setup', '--profile-dir', '~/sis'])
+    assert asked == [tmp_path / 'sis']
+    assert result.output.endswith(f'AIIDA_PATH={tmp_path}/sis\n')
+    result = CliRunner().invoke(main, ['status', '1', '--profile-dir', '~/nothing'])
+    assert f'no profile in {tmp_path}/nothing' in result.output
 
 
 @pytest.mark.real
