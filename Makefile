@@ -16,7 +16,7 @@ define PIP_INSTALL
 @echo 'Installing the Python packages into $(VENV): a new one is 0.6 GB to download and 2.4 GB on the disk'
 @$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off -e '$(1)' | sed -un \
   -e 's/^ *\(Downloading\|Using cached\) \([^ ]*\) (\([0-9.]* MB\)).*/  \1 \2, \3/p' \
-  -e 's/^ *\(Building wheel\|Running setup.py install\) for \([^ ]*\).* started$$/  Compiling \2/p' \
+  -e 's/^ *\(Building wheel\|Running setup.py install\) for \([^ :]*\).* started$$/  Compiling \2/p' \
   -e 's/^Installing collected packages.*/  Unpacking, a few minutes/p'
 endef
 export OMP_NUM_THREADS := 1
