@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from aiida_sis.core.frames import SUBSETS, TEST, TRAIN, VALIDATION, Frames, chec
 if TYPE_CHECKING:
     import dpdata
 
+#: Å³; below it a cell spans no volume, and no side of it is the right one.
+MIN_VOLUME = 1.0e-6
 UNITS = {'coords': 'Å', 'cells': 'Å', 'energies': 'eV', 'forces': 'eV/Å'}
 
 
@@ -27,6 +30,10 @@ class DatasetData(orm.ArrayData):
     ``atom_types`` (n_atoms,) indices into the type map, ``split`` (n_frames,) 0 train, 1 validation, 2 test; and, where
     atoms were held in place, ``atom_weights`` (n_atoms,) 1 free, 0 fixed: the zero forces that a constrained MD prints
     for them are no physics, and must not be learnt.
+
+    Every cell is right-handed. For a left-handed one (negative determinant) DeePMD-kit 3.2 (TensorFlow) gives the right
+    energy and forces of the wrong sign, in training as in use; the lattice, positions and forces are the same whichever
+    order its vectors have.
     """
 
     def __init__(
@@ -46,7 +53,7 @@ class DatasetData(orm.ArrayData):
         """Check that the arrays belong together, and store them.
 
         :param coords: (n_frames, n_atoms, 3), Å.
-        :param cells: (n_frames, 3, 3), Å.
+        :param cells: (n_frames, 3, 3), Å; of a left-handed one the first two vectors change places.
         :param energies: (n_frames,), eV.
         :param forces: (n_frames, n_atoms, 3), eV/Å.
         :param atom_types: (n_atoms,) indices into ``type_map``.
@@ -66,6 +73,7 @@ class DatasetData(orm.ArrayData):
         types = np.asarray(atom_types, dtype=np.int64)
         subset = np.asarray(split, dtype=np.int8)
         _check(frames, types, list(type_map), subset)
+        frames = replace(frames, cells=right_handed(frames.cells))
         weights = _weights(atom_weights, len(types))
         for name in UNITS:
             self.set_array(name, getattr(frames, name))
@@ -167,7 +175,8 @@ class DatasetData(orm.ArrayData):
 
         :param subset: ``train``, ``validation``, ``test`` or ``all``.
         """
-        return Frames(*(self.get_array(name) for name in UNITS)).take(self.get_split(subset))
+        frames = Frames(*(self.get_array(name) for name in UNITS)).take(self.get_split(subset))
+        return replace(frames, cells=right_handed(frames.cells))  # earlier versions stored them as they came
 
     def to_dpdata(self, subset: str = 'all') -> dpdata.LabeledSystem:
         """The frames of a subset as dpdata's labelled system.
@@ -206,6 +215,15 @@ class DatasetData(orm.ArrayData):
         return folder
 
 
+def right_handed(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same lattices, each with its first two vectors in the order that makes the determinant positive.
+
+    :param cells: (n_frames, 3, 3), Å.
+    """
+    left = np.linalg.det(cells) < 0
+    return np.where(left[:, None, None], cells[:, [1, 0, 2]], cells)
+
+
 def _check(frames: Frames, types: NDArray[np.int64], type_map: list[str], subset: NDArray[np.int8]) -> None:
     """Raise a ValueError that names the first array that does not fit."""
     check_shapes(frames)
@@ -217,6 +235,9 @@ def _check(frames: Frames, types: NDArray[np.int64], type_map: list[str], subset
         raise ValueError(f'atom_types has shape {types.shape} but there are {n_atoms} atoms: give one type an atom.')
     if len(set(type_map)) != len(type_map) or types.min() < 0 or types.max() >= len(type_map):
         raise ValueError(f'atom_types {set(types.tolist())} do not index a type_map of unique names, {type_map}.')
+    flat = np.flatnonzero(np.abs(np.linalg.det(frames.cells)) < MIN_VOLUME)
+    if len(flat):
+        raise ValueError(f'the cell of frame {flat[0]} has no volume: give three vectors that span one, in Å.')
     if subset.shape != (n_frames,) or not np.isin(subset, [TRAIN, VALIDATION, TEST]).all():
         raise ValueError(f'split must give 0, 1 or 2 for each of the {n_frames} frames; its shape is {subset.shape}.')
 

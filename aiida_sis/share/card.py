@@ -132,6 +132,10 @@ def _use(facts: CardFacts) -> list[str]:
         '',
         '`units metal`. A complete input that runs is in `lammps/`: `cd lammps && lmp -in in.lammps`.',
         'It ends itself where the temperature leaves its window.',
+        '',
+        'From Python (`deepmd.infer.DeepPot`, the ASE calculator) and in `dp test`, give right-handed cells only: for',
+        'a left-handed one (negative determinant) DeePMD-kit 3.2 (TensorFlow) returns forces of the wrong sign.',
+        'Exchanging its first two vectors makes it right-handed, with the same lattice. LAMMPS has no others.',
     ]
     if facts.command:
         lines += ['', f'`training/` holds what trained it: `cd training && {facts.command}`.']

@@ -101,6 +101,44 @@ def test_deepmd_files_are_in_double_precision(aiida_profile: Any, tmp_path: Path
     assert np.load(folder / 'set.000/force.npy').shape == (3, 6)
 
 
+#: Cells of negative determinant: two vectors exchanged, one reversed, a triclinic one, and one of slight skew.
+LEFT_HANDED = {
+    'exchanged': np.eye(3)[[1, 0, 2]] * 9,
+    'reversed': np.diag([9.0, 9.0, -9.0]),
+    'all reversed': np.diag([-9.0, -8.0, -7.0]),
+    'triclinic': np.array([[0.5, 9.0, 1.0], [8.0, -0.3, 0.0], [-2.0, 1.0, 7.0]]),
+}
+
+
+@pytest.mark.parametrize('cell', LEFT_HANDED.values(), ids=LEFT_HANDED)
+def test_cells_are_right_handed(aiida_profile: Any, tmp_path: Path, cell: Any) -> None:
+    """In a left-handed one DeePMD-kit's forces have the wrong sign. Lattice, positions, forces and energies stay."""
+    assert np.linalg.det(cell) < 0
+    cells = np.array(ARRAYS['cells'])
+    cells[[1, 2]] = cell  # a file may change its mind half-way
+    node = DatasetData(**{**ARRAYS, 'cells': cells})
+    folder = node.write_npy(tmp_path / 'written')
+    stored, written = node.get_array('cells'), np.load(folder / 'set.000/box.npy').reshape(-1, 3, 3)
+    for turned in (stored, node.get_frames().cells, written, node.to_dpdata()['cells']):
+        assert (np.linalg.det(turned) > 0).all()
+        np.testing.assert_array_equal(turned[[0, 3, 4]], ARRAYS['cells'][[0, 3, 4]])
+        np.testing.assert_array_equal(turned[1], cell[[1, 0, 2]])
+    for name, file in (('coords', 'coord'), ('forces', 'force')):
+        np.testing.assert_array_equal(np.load(folder / f'set.000/{file}.npy'), ARRAYS[name].reshape(5, -1))
+    assert node.sha256 == DatasetData(**{**ARRAYS, 'cells': stored}).sha256, 'the same content'
+
+
+def test_left_handed_cells_of_an_earlier_version_are_turned_when_read(aiida_profile: Any, tmp_path: Path) -> None:
+    """Datasets that were stored before are not touched, but nobody gets their cells as they are."""
+    node = DatasetData(**ARRAYS)
+    node.set_array('cells', np.tile(LEFT_HANDED['triclinic'], (5, 1, 1)))
+    node = orm.load_node(node.store().pk)
+    assert (np.linalg.det(node.get_array('cells')) < 0).all()
+    written = np.load(node.write_npy(tmp_path / 'written', 'train') / 'set.000/box.npy').reshape(-1, 3, 3)
+    assert (np.linalg.det(written) > 0).all()
+    np.testing.assert_array_equal(written[0], LEFT_HANDED['triclinic'][[1, 0, 2]])
+
+
 def test_empty_subset_is_not_written(aiida_profile: Any, tmp_path: Path) -> None:
     node = DatasetData(**{**ARRAYS, 'split': [0] * 5}, label='no test')
     with pytest.raises(ValueError, match="'no test' has no frame in its test subset"):
@@ -112,6 +150,7 @@ def test_empty_subset_is_not_written(aiida_profile: Any, tmp_path: Path) -> None
     [
         ({'forces': np.zeros((5, 3, 3))}, 'forces'),
         ({'energies': np.zeros(4)}, 'energies has 4 frames'),
+        ({'cells': np.tile(np.diag([9.0, 9.0, 0.0]), (5, 1, 1))}, 'frame 0 has no volume'),
         ({'atom_types': [0]}, 'atom_types'),
         ({'atom_types': [0, 3]}, 'type_map'),
         ({'type_map': ['F', 'F', 'Li']}, 'type_map'),
@@ -125,3 +164,43 @@ def test_empty_subset_is_not_written(aiida_profile: Any, tmp_path: Path) -> None
 def test_arrays_that_do_not_fit_are_named(aiida_profile: Any, changed: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         DatasetData(**{**ARRAYS, **changed})
+
+
+def test_left_handed_frames_come_in_from_a_file(aiida_profile_clean: Any, tmp_path: Path) -> None:
+    """ASE, CP2K and VASP take left-handed cells without a word."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
+    from aiida_sis.calculations.import_data import import_datasets
+
+    rng, images = np.random.default_rng(4), []
+    for number in range(5):
+        atoms = Atoms('LiF', [[0, 0, 0], [1.6, 0.1 * number, 0]], cell=LEFT_HANDED['triclinic'], pbc=True)
+        atoms.calc = SinglePointCalculator(atoms, energy=-10.0 + 0.01 * number, forces=rng.normal(size=(2, 3)))
+        images.append(atoms)
+    write(tmp_path / 'left.extxyz', images)
+    (found,) = import_datasets(tmp_path / 'left.extxyz')
+    assert found.dataset is not None
+    kept = found.dataset.get_frames()
+    np.testing.assert_allclose(kept.cells[0], LEFT_HANDED['triclinic'][[1, 0, 2]], atol=1e-7)
+    for number, index in enumerate(found.report['kept_frames']):
+        np.testing.assert_allclose(kept.forces[number], images[index].get_forces(), atol=1e-7)
+        np.testing.assert_allclose(kept.coords[number], images[index].positions, atol=1e-7)
+
+
+def test_left_handed_frames_come_in_from_an_aimd(aiida_profile_clean: Any) -> None:
+    from aiida_sis.calculations.dataset import dataset_from_trajectory
+
+    trajectory = orm.TrajectoryData()
+    positions = np.tile([[0.0, 0.0, 0.0], [1.6, 0.0, 0.0]], (5, 1, 1))
+    positions[:, 1, 1] = 0.1 * np.arange(5)
+    cells = np.tile(LEFT_HANDED['exchanged'], (5, 1, 1))
+    trajectory.set_trajectory(['Li', 'F'], positions, stepids=np.arange(5), cells=cells, pbc=(True, True, True))
+    trajectory.set_array('energies', np.linspace(-30.0, -29.999, 5))
+    trajectory.set_array('forces', np.full((5, 2, 3), 0.01))
+    settings = orm.Dict({'fractions': [0.6, 0.2, 0.2]})
+    dataset = dataset_from_trajectory(trajectory, orm.List(['Li', 'F']), orm.Int(1), settings)['dataset']
+    assert dataset.n_frames == 5
+    assert (np.linalg.det(dataset.get_array('cells')) > 0).all()
+    np.testing.assert_array_equal(dataset.get_array('coords'), positions)

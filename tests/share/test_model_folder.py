@@ -65,6 +65,7 @@ def test_card(example_run: orm.WorkChainNode, tmp_path: Path) -> None:
         'doi:10.1021/acs.jpcc.3c05522',
         'which reached 600 K',
         'Elements other than F, Li, N, O, S',
+        'give right-handed cells only',
     ):
         assert words in card, words
     assert max(len(line) for line in card.splitlines() if not line.startswith('|')) <= 120
