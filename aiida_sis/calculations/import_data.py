@@ -12,12 +12,11 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_sis.calculations.dataset import atom_types
+from aiida_sis.calculations.import_potential import import_potential as import_potential
 from aiida_sis.core import frames as fr
 from aiida_sis.core import plausibility
-from aiida_sis.core.model_file import read_model
 from aiida_sis.core.read_frames import ReadError, System, digests, read_systems
 from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
 
 #: What may be done with atoms whose force is exactly zero in every frame.
 FIXED_ATOMS = ('refuse', 'mask', 'train')
@@ -220,35 +219,3 @@ def _check_dynamics(system: System, timestep: float | None) -> dict[str, Any]:
             'units of one of them are wrong, or they do not belong together.'
         )
     return {'timestep_fs': timestep or found, 'work_ratio': ratio, 'warnings': warnings}
-
-
-def import_potential(path: str | Path, *, type_map: Sequence[str] | None = None, label: str = '') -> PotentialData:
-    """Store a frozen model of DeePMD-kit (TensorFlow) as a potential to start from, with what it says about itself.
-
-    :param path: the frozen model, ``*.pb``.
-    :param type_map: element of each type; None: as the model has it.
-    :param label: name of the potential.
-    :return: the stored potential, of generation 0.
-    :raises ValueError: if the file is no such model, or its type map is another one.
-    """
-    path = Path(path).expanduser().resolve()
-    if path.suffix != '.pb':
-        raise ValueError(f"'{path}' is no frozen TensorFlow model (*.pb); freeze it by `dp --tf freeze` first.")
-    content = path.read_bytes()
-    facts = read_model(content)
-    if not facts.model and type_map is None:
-        raise ValueError(
-            f"'{path}' does not say what it was trained with (DeePMD-kit 2.1.5 and later does): give its type_map."
-        )
-    if facts.type_map and type_map is not None and list(type_map) != facts.type_map:
-        raise ValueError(f"'{path}' has the type_map {facts.type_map}, not {list(type_map)}: leave type_map out.")
-    potential = PotentialData(
-        files={'model.pb': content},
-        type_map=facts.type_map or list(type_map or ()),
-        descriptor=str(facts.model.get('descriptor', {}).get('type', '')),
-        rcut=float(facts.descriptor.get('rcut', 0.0)),
-        sel=facts.sel,
-        compressed=facts.compressed,
-    )
-    potential.label = label or path.name
-    return potential.store()

@@ -289,7 +289,7 @@ def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> s
         )
     if whole == 'hybrid':
         return None
-    descriptor = next(deepmd.descriptors(parameters), {})
+    descriptor = next(deepmd.descriptors(parameters['model']), {})
     sel, rcut = descriptor.get('sel'), descriptor.get('rcut')
     wanted = sel if isinstance(sel, list) else [sel]
     if parent.sel and sel is not None and parent.sel != wanted:

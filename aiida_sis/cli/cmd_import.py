@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,16 +176,21 @@ def ranges(numbers: Sequence[int]) -> str:
 def import_model(file: Path, profile_dir: Path, profile: str | None, type_map: list[str] | None, label: str) -> None:
     """Import a frozen model of DeePMD-kit (TensorFlow, FILE.pb) as a potential to start from.
 
-    Elements, cutoff and neighbour numbers are read off the model; a training may go on from it.
+    Elements, cutoff and neighbour numbers are read off the model, and it is tried: its forces must be the slope of its
+    energies. A training may go on from it.
 
     Example: aiida-sis import-model frozen_model.pb --label literature
     """
     open_profile(profile_dir, profile)
-    from aiida_sis.calculations.import_data import import_potential
+    from aiida_sis.calculations.import_potential import import_potential
 
+    click.echo('Loading the model and comparing its forces with its energies (some ten seconds) …', err=True)
     try:
-        potential = import_potential(file, type_map=type_map, label=label)
+        with warnings.catch_warnings(record=True) as said:
+            potential = import_potential(file, type_map=type_map, label=label)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    for warning in said:
+        click.echo(f'Warning: {warning.message}', err=True)
     facts = f'{potential.base.attributes.get("descriptor") or "unknown descriptor"}, {potential.rcut:g} Å'
     click.echo(f'PotentialData<{potential.pk}> {",".join(potential.type_map)}: {facts}, sel {potential.sel}')

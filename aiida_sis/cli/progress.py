@@ -167,6 +167,7 @@ def _events(record: RunRecord) -> list[str]:
         training = generation.training
         if training is not None and training.force_rmse is not None:
             events.append(f'generation {number}: trained, held-out force error {training.force_rmse:.3f} eV/Å')
+            events += [f'generation {number}: the training warns: {warning}' for warning in training.warnings]
         for md in generation.md:
             where = f'generation {number}, {record.stage_name(md.stage)}, replica {md.replica}'
             if md.stable:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from aiida_sis.core.deepmd_backend import check_other_backends, check_trainable, descriptors, lookup
 
 INPUT_FILENAME = 'input.json'
 LEARNING_CURVE_FILENAME = 'lcurve.out'
@@ -12,10 +14,11 @@ CHECKPOINT_PREFIX = 'model.ckpt'
 BLOCKS = ('model', 'learning_rate', 'loss', 'training')
 #: Keys of the training input that the calculation fills in, as paths.
 RESERVED = (
-    ('training', 'training_data', 'systems'),
-    ('training', 'training_data', 'auto_prob'),
-    ('training', 'training_data', 'sys_probs'),
-    ('training', 'validation_data', 'systems'),
+    *(
+        ('training', block, key)
+        for block in ('training_data', 'validation_data')
+        for key in ('systems', 'auto_prob', 'auto_prob_style', 'sys_probs', 'sys_weights')
+    ),
     ('training', 'seed'),
     ('training', 'disp_file'),
     ('training', 'save_ckpt'),
@@ -24,8 +27,8 @@ RESERVED = (
 )
 #: Descriptors that DeePMD-kit's TensorFlow backend trains on energies and forces; the others need another backend.
 TRAINED = (
-    *('se_e2_a', 'se_a', 'se_e2_r', 'se_r', 'se_e3', 'se_at', 'se_a_3be', 'se_a_tpe', 'se_a_ebd', 'se_a_tpe_v2'),
-    *('se_a_ebd_v2', 'se_atten', 'dpa1', 'se_atten_v2', 'loc_frame', 'hybrid'),
+    *('se_e2_a', 'se_a', 'se_e2_r', 'se_r', 'se_e3', 'se_at', 'se_t', 'se_a_3be', 'se_a_tpe_v2'),
+    *('se_a_ebd_v2', 'se_atten', 'dpa1', 'se_atten_v2', 'hybrid'),
 )
 #: Of these, the ones with attention.
 _ATTENTION = ('se_atten', 'dpa1', 'se_atten_v2')
@@ -34,29 +37,11 @@ FINETUNED = ('se_atten', 'se_atten_v2')
 _REMEDY = {
     'systems': 'give the data through the `datasets` namespace',
     'auto_prob': 'give the shares through `settings.weights`',
+    'auto_prob_style': 'give the shares through `settings.weights`',
     'sys_probs': 'give the shares through `settings.weights`',
+    'sys_weights': 'give the shares through `settings.weights`',
     'seed': 'give it through the `seed` input',
 }
-
-
-def _lookup(tree: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """The value at ``path`` in nested mappings, or None."""
-    value: Any = tree
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def descriptors(parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Every descriptor of the model, those of a hybrid one by one.
-
-    :param parameters: training input.
-    """
-    descriptor = _lookup(parameters, ('model', 'descriptor')) or {}
-    parts = descriptor.get('list') if descriptor.get('type') == 'hybrid' else [descriptor]
-    for part in parts or []:
-        if isinstance(part, Mapping):
-            yield part
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> str | None:
@@ -69,20 +54,19 @@ def check_parameters(parameters: Mapping[str, Any]) -> str | None:
         if not isinstance(parameters.get(block), Mapping):
             return f'`parameters` lacks the block `{block}`: DeePMD-kit needs {", ".join(BLOCKS)}.'
     for path in RESERVED:
-        if _lookup(parameters, path) is not None:
+        if lookup(parameters, path) is not None:
             remedy = _REMEDY.get(path[-1], 'leave it out: the calculation sets it')
-            return f'`parameters.{".".join(path)}` is {_lookup(parameters, path)!r}; {remedy}.'
-    type_map = _lookup(parameters, ('model', 'type_map'))
+            return f'`parameters.{".".join(path)}` is {lookup(parameters, path)!r}; {remedy}.'
+    type_map = lookup(parameters, ('model', 'type_map'))
     if not type_map or not isinstance(type_map, Sequence) or len(set(type_map)) != len(type_map):
         return f'`parameters.model.type_map` is {type_map!r}; list each element of the whole run once, in order.'
-    for part in descriptors(parameters):
-        message = _check_type(part) or _check_sel(part, len(type_map))
-        if message:
-            return message
-    steps = _lookup(parameters, ('training', 'numb_steps'))
+    steps = lookup(parameters, ('training', 'numb_steps'))
     if not isinstance(steps, int) or steps < 1:
         return f'`parameters.training.numb_steps` is {steps!r}; give the number of training steps, at least 1.'
-    return _ask_deepmd(parameters)
+    message = check_trainable(parameters)
+    for part in descriptors(parameters['model']):
+        message = message or _check_type(part) or _check_sel(part, len(type_map))
+    return message or _ask_deepmd(parameters)
 
 
 def _check_type(descriptor: Mapping[str, Any]) -> str | None:
@@ -102,7 +86,7 @@ def check_compressible(parameters: Mapping[str, Any]) -> str | None:
     :param parameters: training input.
     :return: one sentence that names the input, its value and the remedy; None if all is well.
     """
-    for part in descriptors(parameters):
+    for part in descriptors(parameters['model']):
         if part.get('type') not in _ATTENTION:
             continue
         if part.get('attn_layer', 2) != 0:
@@ -134,7 +118,7 @@ def _check_sel(descriptor: Mapping[str, Any], n_types: int) -> str | None:
 
 
 def _ask_deepmd(parameters: Mapping[str, Any]) -> str | None:
-    """DeePMD-kit's own check of the input, where it is installed beside AiiDA (it needs no TensorFlow)."""
+    """DeePMD-kit's own check of the input, and what it documents, where it is installed beside AiiDA."""
     try:
         from dargs.dargs import ArgumentError
         from deepmd.utils.argcheck import normalize
@@ -142,10 +126,10 @@ def _ask_deepmd(parameters: Mapping[str, Any]) -> str | None:
         return None
     complete = complete_input(parameters, ['data'], ['data'], seed=1)
     try:
-        normalize(complete)
+        complete = normalize(complete)
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         return f'DeePMD-kit refuses `parameters`: {error}'
-    return None
+    return check_other_backends(complete)
 
 
 def complete_input(
@@ -181,9 +165,22 @@ def complete_input(
     training['seed'] = seed
     training['disp_file'] = LEARNING_CURVE_FILENAME
     training['save_ckpt'] = CHECKPOINT_PREFIX
-    for part in (*descriptors(complete), complete['model'].get('fitting_net', {})):
+    training['save_freq'] = save_freq(training)
+    for part in (*descriptors(complete['model']), complete['model'].get('fitting_net', {})):
         part['seed'] = seed
     return complete
+
+
+def save_freq(training: Mapping[str, Any]) -> int:
+    """Steps from checkpoint to checkpoint: the asked ones, made up to a multiple of those from display to display.
+
+    DeePMD-kit (TensorFlow) saves on the way only at steps that it displays, and at the end only if the last step is no
+    multiple of ``save_freq``. With a multiple, the last step is saved either way, and it is what is frozen.
+
+    :param training: the block ``training`` of the training input.
+    """
+    shown, wanted = int(training.get('disp_freq', 1000)), int(training.get('save_freq', 1000))
+    return shown * -(-wanted // shown)
 
 
 #: What DeePMD-kit takes where the loss does not name a force prefactor.
@@ -215,12 +212,7 @@ def check_maskable(loss: Mapping[str, Any]) -> str | None:
     kind = loss.get('type', 'ener')
     if kind != 'ener':
         return f"`parameters.loss.type` is '{kind}', which can't leave out fixed atoms; use 'ener' {remedy}."
-    for key in ('start_pref_pf', 'limit_pref_pf'):
-        if loss.get(key):
-            return (
-                f'`parameters.loss.{key}` is {loss[key]!r}; leave it out: fixed atoms are masked through it {remedy}.'
-            )
-    for key in ('use_huber', 'relative_f', 'start_pref_gf', 'limit_pref_gf'):
+    for key in ('use_huber', 'relative_f'):
         if loss.get(key):
             return (
                 f'`parameters.loss.{key}` is {loss[key]!r}, and DeePMD-kit has no such loss with fixed atoms masked; '

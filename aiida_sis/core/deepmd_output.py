@@ -48,6 +48,9 @@ class LearningCurve:
 def parse_learning_curve(text: str) -> LearningCurve:
     """Read ``lcurve.out``; a last line cut short by a kill is dropped.
 
+    A training that goes on from a checkpoint appends to the file, also the steps that were done after that checkpoint
+    before it was killed. The later row of a step is that of the potential which went on, so it holds.
+
     Where fixed atoms are masked, DeePMD-kit calls the force error ``rmse_pf``; it is ``rmse_f`` here too, so that
     nobody need ask. It is a mean over all atoms in which a fixed one counts as without error.
 
@@ -62,9 +65,12 @@ def parse_learning_curve(text: str) -> LearningCurve:
             names = words if words[:1] == ['step'] else names
         elif names and len(words) == len(names):
             try:
-                rows.append([float(word) for word in words])
+                row = [float(word) for word in words]
             except ValueError:
                 break
+            while rows and rows[-1][0] >= row[0]:
+                rows.pop()
+            rows.append(row)
     if not names:
         raise DeepmdOutputError("the learning curve has no header line that starts with '# step'")
     if not rows:
@@ -83,6 +89,7 @@ class TrainLog:
     :param finished: whether the training reached its last step.
     :param version: version of DeePMD-kit, empty if not printed yet.
     :param n_steps: last step reported, 0 if none.
+    :param checkpoint_step: step of the last checkpoint, as far as steps are reported; None if there is no checkpoint.
     :param wall_seconds: time of the training loop, s; None if it did not finish.
     :param seconds_per_step: s; None if not reported.
     :param error: last line of a Python traceback, None if there was none.
@@ -93,6 +100,7 @@ class TrainLog:
     finished: bool
     version: str = ''
     n_steps: int = 0
+    checkpoint_step: int | None = None
     wall_seconds: float | None = None
     seconds_per_step: float | None = None
     error: str | None = None
@@ -112,6 +120,8 @@ def parse_train_log(text: str) -> TrainLog:
     wall = re.search(r'^\S+ \S+ DEEPMD INFO\s+wall time: ([\d.]+) s', text, re.MULTILINE)
     per_step = re.search(r'average training time: ([\d.]+) s/batch', text)
     steps = re.findall(r'DEEPMD INFO\s+Batch\s+(\d+):', text)
+    saved = text.rfind('DEEPMD INFO    saved checkpoint')
+    steps_saved = re.findall(r'DEEPMD INFO\s+Batch\s+(\d+):', text[:saved]) if saved >= 0 else []
     nan = re.search(r'NaN detected at batch\s+(\d+)', text)
     found = re.findall(r'DEEPMD WARNING\s+(.+)', text)
     warnings = [w.strip() for w in dict.fromkeys(found) if not any(word in w for word in _IGNORED_WARNINGS)]
@@ -119,12 +129,27 @@ def parse_train_log(text: str) -> TrainLog:
         finished='finished training' in text,
         version=version.group(1) if version else '',
         n_steps=int(steps[-1]) if steps else 0,
+        checkpoint_step=int(steps_saved[-1]) if steps_saved else None,
         wall_seconds=float(wall.group(1)) if wall else None,
         seconds_per_step=float(per_step.group(1)) if per_step else None,
         error=find_error(text),
         nan_step=int(nan.group(1)) if nan else None,
         warnings=warnings,
     )
+
+
+def name_types(warning: str, type_map: Sequence[str]) -> str:
+    """Put the element behind the number of a type, which is all that DeePMD-kit's warnings say of it.
+
+    :param warning: a warning of DeePMD-kit.
+    :param type_map: element of each type.
+    """
+
+    def with_element(match: re.Match[str]) -> str:
+        number = int(match.group(1))
+        return f'{match.group(0)} ({type_map[number]})' if number < len(type_map) else match.group(0)
+
+    return re.sub(r'\bof type (\d+)', with_element, warning)
 
 
 def find_error(text: str) -> str | None:

@@ -70,13 +70,15 @@ class DeepmdTrainParser(Parser):
         if text is None:
             return self._failure('ERROR_NO_TRAIN_OUTPUT')
         log = output.parse_train_log(text)
-        wanted = self.node.inputs.parameters.get_dict()['training']['numb_steps']
+        parameters = self.node.inputs.parameters.get_dict()
+        wanted, type_map = parameters['training']['numb_steps'], parameters['model']['type_map']
         self.results.update(
             n_steps=log.n_steps,
+            checkpoint_step=log.checkpoint_step,
             wall_seconds=log.wall_seconds,
             seconds_per_step=log.seconds_per_step,
             deepmd_version=log.version,
-            warnings=log.warnings,
+            warnings=[output.name_types(warning, type_map) for warning in log.warnings],
         )
         curve_failure = self._learning_curve()
         if log.nan_step is not None:
@@ -132,7 +134,7 @@ class DeepmdTrainParser(Parser):
         if wants_compression and compressed.is_file():
             files = {MODEL_FILENAME: compressed, FROZEN_FILENAME: frozen}
         model = self.node.inputs.parameters.get_dict()['model']
-        descriptor = next(deepmd.descriptors({'model': model}), {})
+        descriptor = next(deepmd.descriptors(model), {})
         sel = descriptor.get('sel', [])
         potential = PotentialData(
             files=files,

@@ -69,6 +69,7 @@ class TrainingRecord:
     n_steps: int | None = None
     seconds: float | None = None
     n_frames_total: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -338,6 +339,7 @@ def _training_record(node: orm.ProcessNode, call: Call) -> TrainingRecord:
         n_steps=results.get('n_steps'),
         seconds=_number(results.get('wall_seconds')),
         n_frames_total=sum(n_frames) if n_frames else None,
+        warnings=tuple(str(warning) for warning in results.get('warnings') or ()),
     )
 
 

@@ -129,6 +129,8 @@ class TrainingStatus(_Keys):
     """Training steps."""
     seconds: float | None
     """Wall time in s."""
+    warnings: tuple[str, ...]
+    """What DeePMD-kit and the reading of its output warned of, such as a ``sel`` that is too small."""
 
 
 class MdStatus(_Keys):
@@ -323,6 +325,7 @@ def _training(record: TrainingRecord) -> TrainingStatus:
         energy_rmse_ev_per_atom=record.energy_rmse,
         n_steps=record.n_steps,
         seconds=record.seconds,
+        warnings=record.warnings,
     )
 
 

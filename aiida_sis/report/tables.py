@@ -9,7 +9,7 @@ from rich.text import Text
 
 from aiida_sis.report.collect import GenerationRecord, LabelRecord, MdRecord, RunRecord, TrainingRecord
 
-__all__ = ('format_seconds', 'generations_table', 'stage_lines', 'verdict_lines')
+__all__ = ('format_seconds', 'generations_table', 'stage_lines', 'verdict_lines', 'warning_lines')
 
 _BOUNDS = {'crash': 'crash', 'lost_atoms': 'atoms lost', 'non_finite': 'not a number'}
 
@@ -81,13 +81,25 @@ def stage_lines(record: RunRecord) -> list[str]:
     return lines
 
 
+def warning_lines(record: RunRecord) -> list[str]:
+    """Say what the last training that ended warned of; a later one has seen all that an earlier one had.
+
+    :param record: the run.
+    """
+    trained = [one for one in record.generations if one.training and one.training.state in ('finished', 'failed')]
+    last = trained[-1] if trained else None
+    if last is None or last.training is None:
+        return []
+    return [f'The training of generation {last.generation} warns: {warning}' for warning in last.training.warnings]
+
+
 def verdict_lines(record: RunRecord) -> list[str]:
     """Say in a few lines how the run ended, what it cost and what it gained.
 
     :param record: the run.
     """
     summary = record.summary
-    lines = [*stage_lines(record), _LEGEND, f'Verdict: {_verdict(record)}']
+    lines = [*stage_lines(record), _LEGEND, *warning_lines(record), f'Verdict: {_verdict(record)}']
     ratio = summary.get('acceleration_ratio')
     md_ps = summary.get('md_ps')
     if md_ps is not None:

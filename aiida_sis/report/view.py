@@ -14,7 +14,7 @@ from rich.text import Text
 from aiida_sis.report.collect import RunRecord
 from aiida_sis.report.readings import short
 from aiida_sis.report.status import JobStatus, RunStatus
-from aiida_sis.report.tables import format_seconds, generations_table, verdict_lines
+from aiida_sis.report.tables import format_seconds, generations_table, verdict_lines, warning_lines
 
 __all__ = ('EndView', 'RunView', 'sparkline')
 
@@ -39,6 +39,7 @@ class RunView:
         width = options.max_width
         top: list[RenderableType] = [*_head(self._status), '', _jobs(self._status, width)]
         top += [Text(f'Waits: {sentence}', style='yellow', overflow='fold') for sentence in self._status.waits_for]
+        top += [Text(line, style='yellow', overflow='fold') for line in warning_lines(self._record)]
         rows = None
         if self._height is not None:
             used = sum(len(console.render_lines(part, options)) for part in top)

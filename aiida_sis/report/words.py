@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aiida_sis.report.collect import GenerationRecord, RunRecord
-from aiida_sis.report.tables import format_ratio, format_seconds
+from aiida_sis.report.tables import format_ratio, format_seconds, warning_lines
 
 __all__ = ('headline', 'key_figures', 'sentences', 'verdict_kind')
 
@@ -42,7 +42,7 @@ def sentences(record: RunRecord) -> list[str]:
 
     :param record: of the run.
     """
-    return [*_outcome(record), *_data(record), *_catastrophes(record), *_time(record)]
+    return [*_outcome(record), *_data(record), *_catastrophes(record), *warning_lines(record), *_time(record)]
 
 
 def key_figures(record: RunRecord) -> list[tuple[str, tuple[tuple[str, str], ...]]]:

@@ -104,14 +104,16 @@ class TrainWorkChain(BaseRestartWorkChain):
         """Go on from the last checkpoint of a training that was killed (walltime, node failure).
 
         :param calculation: the training that was cut short.
-        :returns: a report that restarts it, or nothing where it left no step behind to go on from.
+        :returns: a report that restarts it, or nothing where there is no checkpoint to go on from, neither its own
+            nor the one that it started from.
         """
-        steps = calculation.outputs.results.get('n_steps') if 'results' in calculation.outputs else None
-        if not steps or steps < self.ctx.inputs.parameters['training'].get('save_freq', 1000):
+        results = calculation.outputs.results.get_dict() if 'results' in calculation.outputs else {}
+        if results.get('checkpoint_step') is not None:
+            self.ctx.inputs.pop('parent', None)
+            self.ctx.inputs.restart_folder = calculation.outputs.remote_folder
+        elif 'restart_folder' not in self.ctx.inputs:
             return None
-        self.ctx.inputs.pop('parent', None)
-        self.ctx.inputs.restart_folder = calculation.outputs.remote_folder
-        self.report(f'{calculation.pk} was killed after {steps} steps: going on from its checkpoint')
+        self.report(f'{calculation.pk} was killed after {results.get("n_steps", 0)} steps: going on from a checkpoint')
         return ProcessHandlerReport(True)
 
     def inspect_process(self) -> ExitCode | None:

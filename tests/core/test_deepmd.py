@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiida_sis.core import deepmd
 from aiida_sis.core import deepmd_output as output
@@ -63,6 +65,19 @@ def test_good_parameters_pass(deepmd_parameters: dict[str, Any]) -> None:
         ('model.descriptor.sel', None, ['sel']),
         ('model.descriptor.sel', [4, 6], ['2 numbers', '5 elements']),
         ('training.numb_steps', 0, ['numb_steps']),
+        ('training.training_data.sys_weights', [1.0], ['settings.weights']),
+        ('training.validation_data.auto_prob', 'prob_uniform', ['settings.weights']),
+        ('training.training_data.batch_size', [4, 4], ['[4, 4]', 'max:N']),
+        ('training.training_data.batch_size', 0, ['batch_size', '0']),
+        ('training.validation_data.batch_size', 'filter:200', ['validation_data.batch_size', 'filter:200']),
+        ('training.disp_freq', 0, ['disp_freq', 'at least 1']),
+        ('training.disp_freq', '100', ["'100'"]),
+        ('training.save_freq', -1, ['save_freq', 'at least 0']),
+        ('training.disp_training', False, ['disp_training', 'leave it out']),
+        ('learning_rate.start_lr', 0.0, ['start_lr', 'above 0']),
+        ('learning_rate.stop_lr', 1.0, ['stop_lr', 'at most start_lr', '0.002']),
+        ('learning_rate.warmup_steps', 500, ['warmup_steps', '500 steps', 'warmup_ratio']),
+        ('learning_rate.warmup_ratio', 1.0, ['warmup_ratio', 'below 1']),
         ('learning_rate.type', 'nonesuch', ['DeePMD-kit', 'nonesuch']),
         ('learning_rate.start_rl', 0.1, ['DeePMD-kit', 'start_rl']),
     ],
@@ -79,6 +94,105 @@ def test_bad_parameters_are_named(deepmd_parameters: dict[str, Any], path: str, 
         assert word in message
 
 
+def change(parameters: dict[str, Any], path: str, value: Any) -> None:
+    """Set a value, and the blocks on the way to it."""
+    *folders, last = path.split('.')
+    for folder in folders:
+        parameters = parameters.setdefault(folder, {})
+    parameters[last] = value
+
+
+@pytest.mark.parametrize(
+    ('path', 'value'),
+    [
+        # What DeePMD-kit 3.2 documents for other backends: TensorFlow stops at the first ones, and ignores the last.
+        ('loss.loss_func', 'mae'),
+        ('loss.f_use_norm', True),
+        ('loss.use_default_pf', True),
+        ('optimizer.type', 'AdamW'),
+        ('optimizer.type', 'HybridMuon'),
+        ('optimizer.type', 'LKF'),
+        ('optimizer.weight_decay', 0.1),
+        ('model.descriptor.env_protection', 1e-6),
+        ('model.fitting_net.dim_case_embd', 2),
+        ('model.atom_exclude_types', [0]),
+        ('training.gradient_max_norm', 5.0),
+        ('training.enable_ema', True),
+        ('training.zero_stage', 1),
+        ('training.training_data.min_pair_dist', 0.5),
+    ],
+)
+def test_settings_of_other_backends_are_named(deepmd_parameters: dict[str, Any], path: str, value: Any) -> None:
+    change(deepmd_parameters, path, value)
+    if path == 'optimizer.weight_decay':
+        deepmd_parameters['optimizer']['type'] = 'Adam'
+    message = deepmd.check_parameters(deepmd_parameters) or ''
+    assert message.startswith(f'`parameters.{path}` is {value!r}, which DeePMD-kit has for other backends only'), (
+        message
+    )
+    assert 'PyTorch' in message
+    assert message.endswith('leave it out.')
+
+
+@pytest.mark.parametrize(
+    ('path', 'value'),
+    [
+        ('loss.loss_func', 'mse'),
+        ('optimizer', {'type': 'Adam', 'adam_beta2': 0.99}),
+        ('training.gradient_max_norm', 0.0),
+        ('training.enable_ema', False),
+        ('training.change_bias_after_training', True),
+        ('training.training_data.batch_size', 'max:32'),
+        ('training.save_freq', 0),
+        ('learning_rate', {'type': 'cosine', 'start_lr': 1e-3, 'stop_lr': 0.0, 'warmup_ratio': 0.1}),
+        ('loss.start_pref_v', 0.0),
+        ('model.fitting_net.trainable', [True, False, True, True]),
+        ('model.descriptor.exclude_types', [[0, 1]]),
+    ],
+)
+def test_settings_that_tensorflow_has_pass(deepmd_parameters: dict[str, Any], path: str, value: Any) -> None:
+    change(deepmd_parameters, path, value)
+    assert deepmd.check_parameters(deepmd_parameters) is None
+
+
+def test_a_block_of_other_backends_is_named(deepmd_parameters: dict[str, Any]) -> None:
+    deepmd_parameters['validating'] = {'full_validation': True, 'validation_freq': 10}
+    message = deepmd.check_parameters(deepmd_parameters) or ''
+    assert message.startswith('`parameters.validating` is given, which DeePMD-kit has for other backends only'), message
+
+
+THREE_BODY = {'type': 'se_e3', 'rcut': 4.0, 'rcut_smth': 0.5, 'sel': [4, 6, 12, 6, 4], 'neuron': [2, 4]}
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'words'),
+    [
+        ('model.type', 'pairtab', "'pairtab'; only 'standard'"),
+        ('model.fitting_net.type', 'dipole', "'dipole'; only 'ener'"),
+        ('loss.type', 'ener_spin', "'ener_spin'; only 'ener'"),
+        ('model.fitting_net.numb_fparam', 1, 'no parameters of the frames'),
+        ('model.spin', {'use_spin': [True]}, 'no spins'),
+        ('loss.start_pref_v', 0.02, 'no virials'),
+        ('loss.limit_pref_ae', 1.0, 'no energies of single atoms'),
+        ('loss.start_pref_pf', 1.0, 'mask_fixed_atoms'),
+        ('training.mixed_precision', {'compute_prec': 'float64'}, "'bfloat16'"),
+        ('model.fitting_net.trainable', [True, False], 'has 2 entries, but 4'),
+        ('model.fitting_net.atom_ener', [1.0], 'has 1 entries, but 5'),
+        ('model.descriptor.neuron', [], 'neuron` is empty'),
+        ('loss', {'type': 'ener', 'use_huber': True, 'relative_f': 1.0}, 'leave one out'),
+        ('model.descriptor', THREE_BODY | {'exclude_types': [[0, 1]]}, "'se_e3' does not have"),
+    ],
+)
+def test_what_cannot_be_trained_here_is_named(
+    deepmd_parameters: dict[str, Any], path: str, value: Any, words: str
+) -> None:
+    """Each passes DeePMD-kit's own check, and `dp train` stops at it or passes over it."""
+    change(deepmd_parameters, path, value)
+    message = deepmd.check_parameters(deepmd_parameters) or ''
+    assert words in message, message
+    assert path.rpartition('.')[0] in message
+
+
 ATTENTION = {'rcut': 6.0, 'rcut_smth': 0.5, 'sel': 30, 'neuron': [10, 20, 40], 'attn': 16}
 
 
@@ -88,6 +202,7 @@ ATTENTION = {'rcut': 6.0, 'rcut_smth': 0.5, 'sel': 30, 'neuron': [10, 20, 40], '
         ({'type': 'se_atten', **ATTENTION}, None),
         ({'type': 'dpa1', **ATTENTION}, None),
         ({'type': 'se_atten_v2', **ATTENTION}, None),
+        ({'type': 'se_t', 'rcut': 4.0, 'rcut_smth': 0.5, 'sel': [4, 6, 12, 6, 4]}, None),
         ({'type': 'se_atten', **ATTENTION, 'sel': 'auto'}, 'auto'),
         ({'type': 'se_atten', **ATTENTION, 'attention': 16}, 'attention'),
         ({'type': 'se_atten_v2', **ATTENTION, 'tebd_input_mode': 'concat'}, 'tebd_input_mode'),
@@ -137,7 +252,59 @@ def test_learning_curve_with_nan(deepmd_files: Path) -> None:
 
 def test_learning_curve_of_a_restart_repeats_its_header(deepmd_files: Path) -> None:
     text = (deepmd_files / 'finished/lcurve.out').read_text()
-    assert len(output.parse_learning_curve(text + text).columns['step']) == 22
+    curve = output.parse_learning_curve(text + text)
+    assert curve.columns['step'].tolist() == list(range(0, 501, 50))
+
+
+def test_learning_curve_of_a_restart_does_not_go_back() -> None:
+    """Killed at 120, gone on from the checkpoint of 100: the rows of the training that went on hold."""
+    rows = [(0, 9.0), (100, 3.0), (110, 2.9), (120, 2.8)]
+    again = [(100, 3.1), (130, 2.5)]
+    text = '# step rmse_trn lr\n' + ''.join(f'{step} {error} 1e-3\n' for step, error in rows + again)
+    curve = output.parse_learning_curve(text)
+    assert curve.columns['step'].tolist() == [0, 100, 130]
+    assert curve.columns['rmse_trn'].tolist() == [9.0, 3.1, 2.5]
+
+
+def test_a_nan_that_a_restart_left_behind_is_forgotten() -> None:
+    text = '# step rmse_trn lr\n0 9.0 1e-3\n10 nan 1e-3\n5 8.0 1e-3\n10 7.0 1e-3\n'
+    assert output.parse_learning_curve(text).first_bad_step is None
+
+
+def saved_steps(training: dict[str, Any]) -> list[int]:
+    """The steps that DeePMD-kit 3.2 (TensorFlow) saves, as its training loop has it."""
+    shown, every, last = training['disp_freq'], training['save_freq'], training['numb_steps']
+    steps = [step for step in range(1, last + 1) if step % shown == 0 and every > 0 and step % every == 0]
+    return [*steps, last] if every == 0 or last % every else steps
+
+
+@given(st.integers(1, 300), st.integers(1, 200), st.integers(0, 200))
+def test_the_last_step_is_saved(last: int, shown: int, every: int) -> None:
+    """With 100 steps, 1000 and 100, DeePMD-kit saves nothing; with 50, 30 and 10 it saves step 30."""
+    training = {'numb_steps': last, 'disp_freq': shown, 'save_freq': every}
+    parameters = {'model': {}, 'loss': {}, 'training': {**training, 'training_data': {}}}
+    complete = deepmd.complete_input(parameters, ['x'], [], 1)['training']
+    steps = saved_steps(complete)
+    assert steps[-1] == last
+    assert (complete['numb_steps'], complete['disp_freq']) == (last, shown)
+    if every:
+        assert max(np.diff([0, *steps])) <= every + shown
+
+
+def test_the_checkpoints_of_the_defaults_are_those_of_deepmd() -> None:
+    assert deepmd.save_freq({}) == 1000
+    assert deepmd.save_freq({'disp_freq': 200}) == 1000
+    assert deepmd.save_freq({'disp_freq': 2000}) == 2000
+    assert deepmd.save_freq({'disp_freq': 300, 'save_freq': 1000}) == 1200
+
+
+def test_the_step_of_the_last_checkpoint(deepmd_files: Path) -> None:
+    finished, killed = (deepmd_files / name / 'train.out' for name in ('finished', 'killed'))
+    assert output.parse_train_log(finished.read_text()).checkpoint_step == 500
+    assert output.parse_train_log(killed.read_text()).checkpoint_step is None, 'killed before the first'
+    lines = '[x] DEEPMD INFO    Batch {}: trn\n[x] DEEPMD INFO    saved checkpoint model.ckpt\n'
+    text = lines.format(100) + lines.format(200) + '[x] DEEPMD INFO    Batch     300: trn\n'
+    assert (output.parse_train_log(text).checkpoint_step, output.parse_train_log(text).n_steps) == (200, 300)
 
 
 def test_learning_curve_without_validation_names_its_columns_alike() -> None:
@@ -297,9 +464,7 @@ def test_masking_hands_the_force_prefactors_over(deepmd_parameters: dict[str, An
     assert deepmd.mask_loss({}) == {'start_pref_pf': 1000, 'limit_pref_pf': 1.0, 'start_pref_f': 0, 'limit_pref_f': 0}
 
 
-@pytest.mark.parametrize(
-    'loss', [{'type': 'tensor'}, {'start_pref_pf': 1.0}, {'use_huber': True}, {'relative_f': 0.1}, {'start_pref_gf': 1}]
-)
+@pytest.mark.parametrize('loss', [{'type': 'tensor'}, {'use_huber': True}, {'relative_f': 0.1}])
 def test_a_loss_that_cannot_be_masked_is_named(loss: dict[str, Any]) -> None:
     message = deepmd.check_maskable(loss)
     assert message is not None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_sis.core.learning import derive_seed, training_parameters
 from aiida_sis.core.settings import LearningSchedule
 
-BASE = {
+BASE: dict[str, Any] = {
     'learning_rate': {'start_lr': 1e-3, 'stop_lr': 1e-5, 'decay_steps': 100},
     'loss': {'start_pref_f': 1000, 'limit_pref_f': 1},
     'training': {'numb_steps': 9000},
@@ -32,6 +34,25 @@ def test_later_generations_learn_more_slowly() -> None:
     assert second['learning_rate']['decay_steps'] == 20
     assert second['loss'] == {'start_pref_f': 100, 'limit_pref_f': 1}
     assert before == BASE
+
+
+def test_a_warm_up_keeps_its_share_of_a_shorter_training() -> None:
+    """DeePMD-kit stops where it is as long as the training, and generation 1 would be the first to meet that."""
+    base = copy.deepcopy(BASE)
+    base['learning_rate']['warmup_steps'] = 4500
+    assert training_parameters(base, 1, LearningSchedule(fine_tune_steps=4000))['learning_rate']['warmup_steps'] == 2000
+    assert training_parameters(base, 1, LearningSchedule(fine_tune_steps=1))['learning_rate']['warmup_steps'] == 0
+    longer = training_parameters(base, 1, LearningSchedule(fine_tune_steps=18000))
+    assert longer['learning_rate']['warmup_steps'] == 4500
+    assert 'warmup_steps' not in training_parameters(BASE, 1, LearningSchedule())['learning_rate']
+
+
+def test_a_given_decay_rate_keeps_its_steps() -> None:
+    """0.95 every 1000 steps is 0.95 every 1000 steps in a shorter training too: 8.1e-4 after 4000, not 5.9e-6."""
+    base = copy.deepcopy(BASE)
+    base['learning_rate'] |= {'decay_steps': 1000, 'decay_rate': 0.95}
+    rate = training_parameters(base, 1, LearningSchedule(lr_decay=1.0, fine_tune_steps=4000))['learning_rate']
+    assert rate['start_lr'] * rate['decay_rate'] ** (4000 / rate['decay_steps']) == pytest.approx(1e-3 * 0.95**4)
 
 
 @given(st.integers(0, 200))

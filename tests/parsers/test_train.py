@@ -97,6 +97,18 @@ def test_finished(parse: Callable[..., Parsed]) -> None:
     assert curve.get_array('step')[-1] == 500
 
 
+def test_warnings_name_the_element(parse: Callable[..., Parsed]) -> None:
+    """DeePMD-kit counts the types; a chemist has elements."""
+    warning = (
+        '[2026-11-24 17:17:29,615] DEEPMD WARNING sel of type 4 is not enough! The expected value is not less than 13, '
+        'but you set it to 4. The accuracy of your model may get worse.\n'
+    )
+    outputs, node = parse('finished', replace={'train.out': lambda text: warning + text})
+    assert node.is_finished_ok, node.exit_message
+    (found,) = outputs['results']['warnings']
+    assert found.startswith('sel of type 4 (Li) is not enough! The expected value is not less than 13')
+
+
 def test_predictions_stand_beside_the_labels(
     parse: Callable[..., Parsed], deepmd_datasets: dict[str, DatasetData]
 ) -> None:

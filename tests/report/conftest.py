@@ -95,7 +95,9 @@ def make_run(aiida_profile_clean: Any) -> MakeRun:
             returned(label, 'results', orm.Dict({'route': 'direct', 'aimd_fs': 100.0, 'max_temperature_k': 512.0}))
             training = process(ProcessState.FINISHED, 0, run, f'train_g{generation}')
             errors = {'force_rmse_ev_per_angstrom': 0.2 - 0.1 * generation, 'energy_rmse_ev_per_atom': 0.004}
-            returned(training, 'results', orm.Dict({**errors, 'n_steps': 3000, 'wall_seconds': 21.0}))
+            warnings = [f'sel of type 4 (Li) is not enough! {12 + generation} are needed']
+            results = {**errors, 'n_steps': 3000, 'wall_seconds': 21.0, 'warnings': warnings}
+            returned(training, 'results', orm.Dict(results))
         add_md(run, 'explore_g0_s0_r0', 0, 0.12, 0.12)
         add_md(run, 'explore_g0_s0_r1', 0, None, 2.0)
         add_md(run, 'explore_g1_s0_r0', 0, None, 2.0)

@@ -124,6 +124,7 @@ def test_every_state(make_run, state: ProcessState, words: str) -> None:
     """A run that goes on or has failed gives what it has; for each missing figure there is a sentence."""
     page = Page(make_page(read_details(make_run(state, None))))
     assert words in page.text.replace('\u00a0', ' ')
+    assert 'The training of generation 1 warns: sel of type 4 (Li) is not enough!' in page.text.replace('\u00a0', ' ')
     assert 'No training of this run has kept its predictions of single frames.' in page.text
     drawn = [tag for tag, _ in page.elements if tag == 'svg']
     missing = [a for _, a in page.elements if a.get('class') == 'missing' and a.get('id') != 'viewer-fallback']

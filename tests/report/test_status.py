@@ -34,6 +34,7 @@ def test_finished(make_run) -> None:
     assert status.stage.name == 'fine'
     assert status.generations[0].training.force_rmse_ev_per_angstrom == 0.2
     assert status.generations[0].md[0].t_cp_ps == 0.12
+    assert content['generations'][1]['training']['warnings'] == ['sel of type 4 (Li) is not enough! 13 are needed']
 
 
 def test_failed(make_run) -> None:

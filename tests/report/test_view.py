@@ -9,6 +9,7 @@ import pytest
 from plumpy import ProcessState
 from rich.console import Console
 
+from aiida_sis.cli.progress import _events
 from aiida_sis.report.collect import collect
 from aiida_sis.report.readings import JobReading
 from aiida_sis.report.status import run_status
@@ -38,6 +39,17 @@ def test_running(make_run, width: int) -> None:
     assert 'MD, replica 0, box' in text
     assert 'in the queue of cluster' in text.replace('\n', ' ')
     assert 'daemon start' in text
+
+
+def test_what_the_last_training_warns_of(make_run) -> None:
+    """An MD that heats up because `sel` is too small is not understood where nobody says so; the newest word holds."""
+    node = make_run(ProcessState.WAITING, None)
+    record = collect(node)
+    for view in (RunView(run_status(node, record), record), EndView(record)):
+        text = ' '.join(' '.join(lines_of(view, 80)).split())
+        assert 'The training of generation 1 warns: sel of type 4 (Li) is not enough! 13 are needed' in text
+        assert 'generation 0 warns' not in text
+    assert 'generation 0: the training warns: sel of type 4 (Li) is not enough! 12 are needed' in _events(record)
 
 
 def test_low_terminal(make_run) -> None:

@@ -176,12 +176,17 @@ def test_killed_training_goes_on_from_its_checkpoint(train: TrainWorkChain, aiid
     """If there is one: a training killed before its first checkpoint is not restarted."""
     code = DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED
     remote = orm.RemoteData(remote_path='/tmp/nowhere', computer=aiida_localhost)
-    early = ended(code, {'results': orm.Dict({'n_steps': 0})}, aiida_localhost)
-    assert train.restart_interrupted(early) is None
-    job = ended(code, {'results': orm.Dict({'n_steps': 10**6}), 'remote_folder': remote}, aiida_localhost)
+    for results in ({'n_steps': 0}, {'n_steps': 10**6, 'checkpoint_step': None}):
+        early = ended(code, {'results': orm.Dict(results)}, aiida_localhost)
+        assert train.restart_interrupted(early) is None
+    results = {'n_steps': 150, 'checkpoint_step': 100}
+    job = ended(code, {'results': orm.Dict(results), 'remote_folder': remote}, aiida_localhost)
     assert train.restart_interrupted(job) is not None
     assert train.ctx.inputs.restart_folder.uuid == remote.uuid
     assert 'parent' not in train.ctx.inputs
+    # Killed again before a checkpoint of its own: the one that it started from is still there.
+    assert train.restart_interrupted(early) is not None
+    assert train.ctx.inputs.restart_folder.uuid == remote.uuid
 
 
 def test_nan_after_an_interruption_keeps_the_parent(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
@@ -191,7 +196,7 @@ def test_nan_after_an_interruption_keeps_the_parent(train: TrainWorkChain, aiida
     remote = orm.RemoteData(remote_path='/tmp/nowhere', computer=aiida_localhost)
     code = DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED
     train.restart_interrupted(
-        ended(code, {'results': orm.Dict({'n_steps': 10**6}), 'remote_folder': remote}, aiida_localhost)
+        ended(code, {'results': orm.Dict({'checkpoint_step': 1000}), 'remote_folder': remote}, aiida_localhost)
     )
     train.lower_learning_rate(ended(DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE, {}, aiida_localhost))
     assert train.ctx.inputs.parent.uuid == parent.uuid
