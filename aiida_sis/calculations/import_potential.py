@@ -91,8 +91,12 @@ def _check_type_map(path: Path, given: list[str], known: list[str], trial: model
         raise ValueError(f"'{path}' does not say which elements it has: give its type_map.")
     if known and given and given != known:
         raise ValueError(f"'{path}' has the type_map {known}, not {given}: leave type_map out.")
+    if len(set(given)) != len(given):
+        raise ValueError(
+            f'The type_map {given} names an element twice: give each type once, in the order of the model.'
+        )
     if trial is not None and len(known or given) != trial.n_types:
         raise ValueError(
-            f"'{path}' has {trial.n_types} types, but the type_map {known or given} has {len(known or given)}: give the "
-            'elements that it was trained with, in their order.'
+            f"'{path}' has {trial.n_types} types, but the type_map {known or given} has {len(known or given)}: give "
+            'the elements that it was trained with, in their order.'
         )

@@ -13,6 +13,7 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
 from aiida_sis.core import deepmd
+from aiida_sis.core.deepmd_backend import descriptors
 from aiida_sis.core.model_file import read_model
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
@@ -256,7 +257,10 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
             )
     for subset, use in (('train', 'trained on'), ('test', 'tested on')):
         if not any(len(dataset.get_split(subset)) for dataset in datasets.values()):
-            return f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: offer at least 3 frames.'
+            return (
+                f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: give one of at least 2 frames, with '
+                'a share of them for that.'
+            )
     return (
         _validate_parent(inputs, parameters)
         or _validate_settings(inputs, datasets)
@@ -289,7 +293,7 @@ def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> s
         )
     if whole == 'hybrid':
         return None
-    descriptor = next(deepmd.descriptors(parameters['model']), {})
+    descriptor = next(descriptors(parameters['model']), {})
     sel, rcut = descriptor.get('sel'), descriptor.get('rcut')
     wanted = sel if isinstance(sel, list) else [sel]
     if parent.sel and sel is not None and parent.sel != wanted:
@@ -328,8 +332,9 @@ def _validate_settings(inputs: Mapping[str, Any], datasets: Mapping[str, Dataset
     unknown = sorted(set(settings) - set(SETTINGS_KEYS))
     if unknown:
         return f'`settings` has unknown keys {unknown}; known are {list(SETTINGS_KEYS)}.'
-    if not isinstance(settings.get('mask_fixed_atoms', True), bool):
-        return f'`settings.mask_fixed_atoms` is {settings["mask_fixed_atoms"]!r}; give true or false.'
+    for key in ('mask_fixed_atoms', 'compress'):
+        if not isinstance(settings.get(key, True), bool):
+            return f'`settings.{key}` is {settings[key]!r}; give true or false.'
     if settings.get('start', 'continue') not in STARTS:
         return f"`settings.start` is '{settings['start']}'; use one of {list(STARTS)}."
     if settings.get('start') == 'finetune' and 'parent' not in inputs:
@@ -338,6 +343,8 @@ def _validate_settings(inputs: Mapping[str, Any], datasets: Mapping[str, Dataset
     if not weights:
         return None
     training = {key for key, dataset in datasets.items() if dataset.n_train}
+    if not isinstance(weights, Mapping) or not all(isinstance(share, int | float) for share in weights.values()):
+        return f'`settings.weights` is {weights!r}; give a share for each dataset, for example {{"aimd_0": 1.0}}.'
     if set(weights) != training:
         return f'`settings.weights` names {list(weights)}; name each dataset with training frames: {sorted(training)}.'
     if min(weights.values()) < 0 or abs(sum(weights.values()) - 1) > 1e-6:

@@ -88,7 +88,7 @@ def _codes(
 ) -> dict[str, orm.AbstractCode]:
     """Load the codes that were named; the others are those that the setup makes on the isolated profile."""
     from aiida import orm
-    from aiida.common.exceptions import NotExistent
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
     missing = [key for key, name in names.items() if name is None]
     if missing and profile is not None:
@@ -100,6 +100,8 @@ def _codes(
                 codes[key] = orm.load_code(name)
             except NotExistent as error:
                 raise click.BadParameter(f'there is no code {name}; see `verdi code list`.') from error
+            except MultipleObjectsError as error:
+                raise click.BadParameter(f'several codes are called {name}: give it as {name}@COMPUTER.') from error
     return codes
 
 

@@ -32,6 +32,8 @@ TRAINED = (
 )
 #: Of these, the ones with attention.
 _ATTENTION = ('se_atten', 'dpa1', 'se_atten_v2')
+#: Activation functions that `dp compress` tabulates.
+_TABULATED = ('tanh', 'gelu', 'gelu_tf', 'relu', 'relu6', 'softplus', 'sigmoid')
 #: Descriptors of the models that the TensorFlow backend fine-tunes (`dp train --finetune`).
 FINETUNED = ('se_atten', 'se_atten_v2')
 _REMEDY = {
@@ -87,6 +89,17 @@ def check_compressible(parameters: Mapping[str, Any]) -> str | None:
     :return: one sentence that names the input, its value and the remedy; None if all is well.
     """
     for part in descriptors(parameters['model']):
+        if part.get('resnet_dt'):
+            return (
+                '`parameters.model.descriptor.resnet_dt` is true, and DeePMD-kit does not compress that: leave it out, '
+                'or leave `settings.compress` out.'
+            )
+        function = part.get('activation_function', 'tanh')
+        if function not in _TABULATED:
+            return (
+                f"`parameters.model.descriptor.activation_function` is '{function}', and DeePMD-kit compresses "
+                f'{", ".join(_TABULATED)} only: use one of these, or leave `settings.compress` out.'
+            )
         if part.get('type') not in _ATTENTION:
             continue
         if part.get('attn_layer', 2) != 0:

@@ -131,7 +131,7 @@ def _check_network(model: Mapping[str, Any]) -> str | None:
 def _check_schedule(rate: Mapping[str, Any], steps: int) -> str | None:
     """The learning rate against the number of steps, which DeePMD-kit does when the training begins."""
     start, warm, ratio = rate.get('start_lr'), rate.get('warmup_steps') or 0, rate.get('warmup_ratio') or 0
-    if not _is_number(start) or start <= 0:
+    if not _is_number(start) or not start > 0:
         return f'`parameters.learning_rate.start_lr` is {start!r}; give a learning rate above 0.'
     stop = rate.get('stop_lr')
     if stop is not None and (not _is_number(stop) or not 0 <= stop <= start):

@@ -15,6 +15,7 @@ from aiida_sis.calculations.train import DeepmdTrainCalculation as Train
 from aiida_sis.calculations.train import masks_fixed_atoms
 from aiida_sis.core import deepmd
 from aiida_sis.core import deepmd_output as output
+from aiida_sis.core.deepmd_backend import descriptors
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import FROZEN_FILENAME, PotentialData
 
@@ -134,7 +135,7 @@ class DeepmdTrainParser(Parser):
         if wants_compression and compressed.is_file():
             files = {MODEL_FILENAME: compressed, FROZEN_FILENAME: frozen}
         model = self.node.inputs.parameters.get_dict()['model']
-        descriptor = next(deepmd.descriptors(model), {})
+        descriptor = next(descriptors(model), {})
         sel = descriptor.get('sel', [])
         potential = PotentialData(
             files=files,

@@ -45,7 +45,7 @@ def import_run(path: Path) -> ImportedArchive:
     :raises ValueError: in one sentence, if it is no archive or can't be read.
     """
     if not zipfile.is_zipfile(path):
-        raise ValueError(f'{path} is no AiiDA archive: it is not even a zip file.')
+        raise ValueError(f'{path} is no AiiDA archive: it is not even a zip file. Copy it again, whole.')
     before = orm.QueryBuilder().append(orm.Node).count()
     with tempfile.TemporaryDirectory() as folder, quiet_archives():
         try:

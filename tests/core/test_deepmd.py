@@ -219,6 +219,16 @@ def test_descriptors(deepmd_parameters: dict[str, Any], descriptor: dict[str, An
         assert re.search(words, message or ''), message
 
 
+@pytest.mark.parametrize(('key', 'value'), [('resnet_dt', True), ('activation_function', 'silut:3.0')])
+def test_what_is_not_compressed_is_named(deepmd_parameters: dict[str, Any], key: str, value: Any) -> None:
+    """`dp compress` stops there, when the model has been trained."""
+    deepmd_parameters['model']['descriptor'][key] = value
+    message = deepmd.check_compressible(deepmd_parameters) or ''
+    assert f'descriptor.{key}` is' in message
+    assert 'settings.compress' in message
+    assert deepmd.check_parameters(deepmd_parameters) is None
+
+
 def test_attention_is_not_compressed(deepmd_parameters: dict[str, Any]) -> None:
     assert deepmd.check_compressible(deepmd_parameters) is None
     deepmd_parameters['model']['descriptor'] = {'type': 'se_atten', **ATTENTION}
