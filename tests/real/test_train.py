@@ -21,21 +21,26 @@ pytestmark = pytest.mark.real
 def test_three_trainings(
     real_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[str, DatasetData], deepmd_parameters: dict[str, Any]
 ) -> None:
-    """Each training starts where the one before it ended, whichever way it is told."""
+    """Each training starts where the one before it ended, whichever way it is told.
+
+    With these frequencies DeePMD-kit alone would save no step at all, so that there would be nothing to freeze.
+    """
     parameters = copy.deepcopy(deepmd_parameters)
-    parameters['training'].update(numb_steps=200, disp_freq=100, save_freq=100)
+    parameters['training'].update(numb_steps=200, disp_freq=150, save_freq=100)
     inputs = {'code': real_codes['dp'], 'seed': orm.Int(1), 'datasets': deepmd_datasets}
     first, node = run_get_node(DeepmdTrainCalculation, parameters=orm.Dict(parameters), **inputs)
     assert node.is_finished_ok, node.exit_message
     assert first['results']['force_rmse_ev_per_angstrom'] < first['results']['test_force_rms_ev_per_angstrom']
     assert sorted(first['results']['per_element']) == ['F', 'Li', 'N', 'O', 'S']
+    checkpoints = [name for name in first['remote_folder'].listdir() if name.endswith('.index') and '-' in name]
+    assert sorted(checkpoints) == ['model.ckpt-150.index', 'model.ckpt-200.index']
 
     parameters['training']['numb_steps'] = 300
     longer, node = run_get_node(
         DeepmdTrainCalculation, parameters=orm.Dict(parameters), restart_folder=first['remote_folder'], **inputs
     )
     assert node.is_finished_ok, node.exit_message
-    assert longer['learning_curve'].get_array('step')[-1] == 300
+    assert longer['learning_curve'].get_array('step').tolist() == [0, 150, 200, 300]
     assert '--restart' in node.base.repository.get_object_content('_aiidasubmit.sh')
 
     parameters['learning_rate']['start_lr'] = 1e-4
