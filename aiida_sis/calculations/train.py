@@ -242,7 +242,12 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if 'parameters' not in inputs:
         return None
     parameters = inputs['parameters'].get_dict()
-    message = deepmd.check_parameters(parameters)
+    message = (
+        deepmd.check_parameters(parameters)
+        or _validate_settings(inputs)
+        or _validate_parent(inputs, parameters)
+        or _validate_compression(inputs, parameters)
+    )
     if message or 'datasets' not in inputs:
         return message  # a workchain that exposes the inputs may fill in the datasets later
     datasets: Mapping[str, DatasetData] = inputs['datasets']
@@ -261,12 +266,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
                 f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: give one of at least 2 frames, '
                 'with a share of them for that.'
             )
-    return (
-        _validate_parent(inputs, parameters)
-        or _validate_settings(inputs, datasets)
-        or _validate_mask(inputs, parameters, datasets)
-        or _validate_compression(inputs, parameters)
-    )
+    return _validate_weights(inputs, datasets) or _validate_mask(inputs, parameters, datasets)
 
 
 def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
@@ -324,8 +324,8 @@ def _validate_start(inputs: Mapping[str, Any], parent: PotentialData) -> str | N
     return None
 
 
-def _validate_settings(inputs: Mapping[str, Any], datasets: Mapping[str, DatasetData]) -> str | None:
-    """Known keys, and shares that are shares."""
+def _validate_settings(inputs: Mapping[str, Any]) -> str | None:
+    """Known keys with values that they can have."""
     if 'settings' not in inputs:
         return None
     settings = inputs['settings'].get_dict()
@@ -337,6 +337,12 @@ def _validate_settings(inputs: Mapping[str, Any], datasets: Mapping[str, Dataset
             return f'`settings.{key}` is {settings[key]!r}; give true or false.'
     if settings.get('start', 'continue') not in STARTS:
         return f"`settings.start` is '{settings['start']}'; use one of {list(STARTS)}."
+    return None
+
+
+def _validate_weights(inputs: Mapping[str, Any], datasets: Mapping[str, DatasetData]) -> str | None:
+    """Shares that are shares, of the datasets that are there; and a fine-tuning of something."""
+    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
     if settings.get('start') == 'finetune' and 'parent' not in inputs:
         return "`settings.start` is 'finetune' but no `parent` is given: give the pretrained potential."
     weights = settings.get('weights')

@@ -137,13 +137,11 @@ def evaluate(path: Path) -> ModelTrial:
 
 def _scale(path: Path) -> float:
     """The factor on the energies that only a converted model has; TensorFlow applies it, the other backends do not."""
-    from deepmd.tf.utils.errors import GraphWithoutTensorError
-    from deepmd.tf.utils.graph import get_tensor_by_name
+    from deepmd.tf.env import tf
 
-    try:
-        factors = np.asarray(get_tensor_by_name(str(path), 'model_attr/t_out_std')).ravel()
-    except GraphWithoutTensorError:
-        return 1.0
+    graph = tf.GraphDef.FromString(path.read_bytes())
+    nodes = [node for node in graph.node if node.name.endswith('/t_out_std') and node.op == 'Const']
+    factors = np.concatenate([[1.0], *(tf.make_ndarray(node.attr['value'].tensor).ravel() for node in nodes)])
     return float(factors[np.abs(factors - 1).argmax()])
 
 

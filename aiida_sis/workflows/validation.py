@@ -7,9 +7,9 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_sis.calculations import md
+from aiida_sis.calculations import md, train
 from aiida_sis.core.cp2k import check_elements, merge
-from aiida_sis.core.deepmd import check_parameters
+from aiida_sis.core.deepmd import check_maskable, check_parameters
 from aiida_sis.core.learning import training_parameters
 from aiida_sis.core.settings import SisSettings, check_systems, plan_replicas, read_settings
 from aiida_sis.workflows.sampling import deviation_parameters
@@ -139,8 +139,9 @@ def _check_elements(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
 
 
 def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:
-    """Check the training input of the first generation and of a later one."""
-    node = inputs.get('train', {}).get('train', {}).get('parameters')
+    """Check the training of the first generation as its job would, and the input of each later one that differs."""
+    job = inputs.get('train', {}).get('train', {})
+    node = job.get('parameters')
     if node is None:
         return None
     parameters = node.get_dict()
@@ -151,10 +152,20 @@ def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
             f'The type_map {given} at train.train.parameters.model differs from the type_map {type_map} of the run: '
             'give the same elements in the same order.'
         )
-    problem = check_parameters(parameters)
+    learning, potential = settings.learning, inputs.get('potential')
+    options = job['settings'].get_dict() if 'settings' in job else {}
+    first: dict[str, Any] = {'parameters': node, 'settings': orm.Dict(options)}
+    if potential is not None and settings.max_generations > 0:
+        first |= {'parent': potential, 'settings': orm.Dict({**options, 'start': learning.pretrained})}
+    problem = train.validate_inputs(first, None)
     if problem is None and 'stop_lr' not in parameters['learning_rate']:
         problem = '`parameters.learning_rate` lacks stop_lr, which each generation needs: give it, not stop_lr_ratio.'
-    problem = problem or check_parameters(training_parameters(parameters, 1, settings.learning))
+    for generation in (1, *learning.loss_by_generation):
+        problem = problem or check_parameters(training_parameters(parameters, generation, learning))
+    fixed = [settings.system(name).fixed_atoms for name in (*inputs['systems'], *(inputs.get('supporting') or {}))]
+    fixed += [dataset.fixed_atoms for dataset in (inputs.get('datasets') or {}).values()]
+    if learning.mask_fixed_atoms and any(fixed):
+        problem = problem or check_maskable(parameters['loss'])
     return f'The training cannot be run: {problem}' if problem else None
 
 

@@ -32,7 +32,7 @@ def rescaled(model: bytes, factor: float) -> bytes:
     from deepmd.tf.env import tf
 
     graph = tf.GraphDef.FromString(model)
-    (node,) = [node for node in graph.node if node.name == 'model_attr/t_out_std']
+    (node,) = [node for node in graph.node if node.name == 'model_attr/model_attr/t_out_std']
     old = tf.make_ndarray(node.attr['value'].tensor)
     assert (old == 1).all()
     node.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(np.full_like(old, factor)))

@@ -141,6 +141,18 @@ def test_no_archive(aiida_profile_clean, tmp_path: Path) -> None:
         import_run(path)
 
 
+def test_damaged_archive(aiida_profile_clean, example_archive: Path, tmp_path: Path) -> None:
+    """A file of which a part was lost on the way, and nothing of it stays in the profile."""
+    content = bytearray(example_archive.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 2000] = bytes(2000)
+    path = tmp_path / 'damaged.aiida'
+    path.write_bytes(content)
+    before = orm.QueryBuilder().append(orm.Node).count()
+    with pytest.raises(ValueError, match=r'is damaged .*copy it again'):
+        import_run(path)
+    assert orm.QueryBuilder().append(orm.Node).count() == before
+
+
 READ_BARE = """
 import io, json
 import numpy

@@ -9,6 +9,7 @@ import pytest
 from aiida import orm
 from ase.build import molecule
 
+from aiida_sis.data.potential import PotentialData
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
 from aiida_sis.workflows.protocols import _keep_systems, list_protocols, load_protocol
 from aiida_sis.workflows.sis import SisWorkChain
@@ -57,6 +58,14 @@ def test_every_protocol_has_a_description() -> None:
         ({'train': {'max_extension': 3}}, ('train.max_extension', 'max_extensions')),
         ({'dp': {'training': {'numb_steps': 0}}}, ('numb_steps', '0')),
         ({'dp': {'trainingg': {}}}, ('trainingg',)),
+        ({'dp': {'loss': {'loss_func': 'mae'}}}, ('loss_func', "'mae'")),
+        ({'dp': {'learning_rate': {'warmup_steps': 8000}}}, ('warmup_steps', '8000')),
+        ({'train': {'settings': {'compres': True}}}, ('compres', 'compress')),
+        (
+            {'train': {'settings': {'compress': True}}, 'dp': {'model': {'descriptor': {'resnet_dt': True}}}},
+            ('resnet',),
+        ),
+        ({'sis': {'learning': {'loss_by_generation': {5: {'start_pref_v': 1.0}}}}}, ('start_pref_v', 'virials')),
         ({'sis': {'learning': {'fine_tune_loss': {'start_pref_ff': 1.0}}}}, ('start_pref_ff',)),
     ],
 )
@@ -163,6 +172,27 @@ def test_roles_and_shares(
     message = refusal(stand_in_codes, overrides={'sis': settings}, supporting={'bulk': lifsi_ion_pair()})
     for word in words:
         assert word in message, message
+
+
+def test_potential_of_another_network(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """The training would refuse it, after the first AIMD."""
+    type_map = ['F', 'Li', 'N', 'O', 'S']
+    facts = {'files': {'model.pb': b'graph'}, 'type_map': type_map, 'descriptor': 'se_e2_a'}
+    other = PotentialData(**facts, rcut=4.5)
+    assert 'trained with rcut 4.5' in refusal(stand_in_codes, potential=other)
+    compressed = PotentialData(**facts, compressed=True)
+    assert 'give the frozen one' in refusal(stand_in_codes, potential=compressed)
+    finetune = {'sis': {'learning': {'pretrained': 'finetune'}}}
+    fitting = PotentialData(**facts)
+    assert "use 'continue'" in refusal(stand_in_codes, potential=fitting, overrides=finetune)
+
+
+def test_a_loss_that_cannot_leave_fixed_atoms_out(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    overrides = {'sis': {'systems': {'system': {'fixed_atoms': [0]}}}, 'dp': {'loss': {'use_huber': True}}}
+    assert 'use_huber' in refusal(stand_in_codes, overrides=overrides)
+    overrides['sis']['learning'] = {'mask_fixed_atoms': False}
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, {'system': lifsi_ion_pair()}, overrides=overrides)
+    assert SisWorkChain.spec().inputs.validate(dict(builder)) is None
 
 
 def test_roles_that_leave_nothing_to_explore(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
