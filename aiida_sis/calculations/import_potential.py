@@ -34,12 +34,15 @@ def import_potential(path: str | Path, *, type_map: Sequence[str] | None = None,
     _check_name(path)
     content = path.read_bytes()
     facts = read_model(content)
+    given = list(type_map or ())
+    _check_order(path, given, facts.type_map)
     trial = _try(path)
     known = facts.type_map or (trial.type_map if trial is not None else [])
-    _check_type_map(path, list(type_map or ()), known, trial)
+    _check_order(path, given, known)
+    _check_number(path, known or given, trial)
     potential = PotentialData(
         files={'model.pb': content},
-        type_map=known or list(type_map or ()),
+        type_map=known or given,
         descriptor=str(facts.model.get('descriptor', {}).get('type', '')),
         rcut=float(facts.descriptor.get('rcut', 0.0)),
         sel=facts.sel,
@@ -85,18 +88,22 @@ def _try(path: Path) -> model_trial.ModelTrial | None:
     return trial
 
 
-def _check_type_map(path: Path, given: list[str], known: list[str], trial: model_trial.ModelTrial | None) -> None:
-    """Raise a ValueError unless it is clear which element each type is."""
-    if not known and not given:
-        raise ValueError(f"'{path}' does not say which elements it has: give its type_map.")
-    if known and given and given != known:
-        raise ValueError(f"'{path}' has the type_map {known}, not {given}: leave type_map out.")
+def _check_order(path: Path, given: list[str], known: list[str]) -> None:
+    """Raise a ValueError if the elements that were given are not those of the model, in its order."""
     if len(set(given)) != len(given):
         raise ValueError(
             f'The type_map {given} names an element twice: give each type once, in the order of the model.'
         )
-    if trial is not None and len(known or given) != trial.n_types:
+    if known and given and given != known:
+        raise ValueError(f"'{path}' has the type_map {known}, not {given}: leave type_map out.")
+
+
+def _check_number(path: Path, elements: list[str], trial: model_trial.ModelTrial | None) -> None:
+    """Raise a ValueError unless each type has its element."""
+    if not elements:
+        raise ValueError(f"'{path}' does not say which elements it has: give its type_map.")
+    if trial is not None and len(elements) != trial.n_types:
         raise ValueError(
-            f"'{path}' has {trial.n_types} types, but the type_map {known or given} has {len(known or given)}: give "
-            'the elements that it was trained with, in their order.'
+            f"'{path}' has {trial.n_types} types, but the type_map {elements} has {len(elements)}: give the elements "
+            'that it was trained with, in their order.'
         )

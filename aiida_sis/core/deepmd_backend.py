@@ -97,11 +97,11 @@ def _check_batch_size(block: str, size: Any) -> str | None:
     """The datasets of a run become more, so their sizes cannot be listed; and each is one composition."""
     if size is None or (isinstance(size, int) and size >= 1):
         return None
-    if isinstance(size, str) and re.fullmatch(r'auto(:[1-9]\d*)?|max:[1-9]\d*', size):
+    if isinstance(size, str) and re.fullmatch(r'auto(:[1-9]\d*)?|(max|mixed):[1-9]\d*', size):
         return None
     return (
         f'`parameters.training.{block}.batch_size` is {size!r}; give a whole number of frames, or one of "auto", '
-        '"auto:N" and "max:N" with a number of atoms N.'
+        '"auto:N" and "max:N" with a number of atoms N ("mixed:N" with a number of frames for attention descriptors).'
     )
 
 

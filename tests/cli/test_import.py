@@ -68,14 +68,18 @@ def test_zero_forces_are_refused_in_the_words_of_the_command_line(folder: Path) 
     assert '2 atoms without any force (2-3): left out of the loss' in masked.output
 
 
-def test_model(aiida_profile: Any, tmp_path: Path) -> None:
+def test_model(aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored of a model, where there is no DeePMD-kit to try it with; and that this is said."""
+    monkeypatch.setattr('aiida_sis.core.model_trial.can_try', lambda: False)
     script = {'model': {'type_map': ['O', 'Li'], 'descriptor': {'type': 'se_e2_a', 'rcut': 6.0, 'sel': [20, 40]}}}
     path = tmp_path / 'old.pb'
     path.write_bytes(b'train_attr/training_script\x12\x05Const' + json.dumps(script).encode())
     result = call('import-model', path)
     assert result.exit_code == 0, result.output
     assert 'O,Li: se_e2_a, 6 Å, sel [20, 40]' in result.output
-    node = orm.load_node(int(result.output.split('<')[1].split('>')[0]))
+    assert 'Warning: ' in result.output
+    assert 'nor were its forces compared with its energies' in result.output
+    node = orm.load_node(int(result.output.split('PotentialData<')[1].split('>')[0]))
     assert (node.type_map, node.descriptor, node.rcut, node.sel) == (['O', 'Li'], 'se_e2_a', 6.0, [20, 40])
     assert (node.label, node.generation, node.compressed) == ('old.pb', 0, False)
     other = call('import-model', path, '--type-map', 'Li,O')
@@ -85,7 +89,7 @@ def test_model(aiida_profile: Any, tmp_path: Path) -> None:
     assert 'give its type_map' in call('import-model', path).output
     assert call('import-model', path, '--type-map', 'O,Li').exit_code == 0
     path.rename(tmp_path / 'old.pth')
-    assert 'no frozen TensorFlow model' in call('import-model', tmp_path / 'old.pth').output
+    assert 'another backend of DeePMD-kit' in call('import-model', tmp_path / 'old.pth').output
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
