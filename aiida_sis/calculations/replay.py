@@ -35,13 +35,18 @@ def prepare_replay(frames: orm.TrajectoryData) -> dict[str, orm.Data]:
 
 @calcfunction
 def make_replay_input(
-    level_of_theory: orm.Dict, frames: orm.TrajectoryData, first_frame: orm.Int, max_seconds: orm.Int | None = None
+    level_of_theory: orm.Dict,
+    frames: orm.TrajectoryData,
+    first_frame: orm.Int,
+    careful: orm.Bool,
+    max_seconds: orm.Int | None = None,
 ) -> orm.Dict:
     """Lay the single points over the level of theory.
 
     :param level_of_theory: CP2K input tree of the user.
     :param frames: the frames to label.
     :param first_frame: number of the first one to compute, from 0.
+    :param careful: whether the SCF begins with short steps.
     :param max_seconds: time of the job in s; CP2K ends in good order when a tenth of it is left.
     :returns: CP2K input tree.
     """
@@ -51,6 +56,7 @@ def make_replay_input(
         n_frames=frames.numsteps,
         first_frame=first_frame.value,
         variable_cell=bool(np.abs(cells - cells[0]).max() > SAME_CELL),
+        careful=careful.value,
         walltime_s=None if max_seconds is None else 0.9 * max_seconds.value,
     )
     return orm.Dict(tree)

@@ -24,6 +24,8 @@ Tree = dict[str, Any]
 GFN1_XTB_ELEMENTS = frozenset(chemical_symbols[1:87])
 # aiida-cp2k writes the frames of its input `trajectory` under these names.
 REPLAY_POSITION_FILE, REPLAY_CELL_FILE = 'aiida-reftraj.xyz', 'aiida-reftraj.cell'
+# First step of the orbital transformation in a second try. CP2K's own is 0.15 (0.08 with some preconditioners).
+CAREFUL_STEP = 0.03
 BASIS_METHODS = ('GPW', 'GAPW', 'GAPW_XC', 'LRIGPW', 'RIGPW')
 
 
@@ -136,18 +138,19 @@ def replay_input(
     n_frames: int,
     first_frame: int = 0,
     variable_cell: bool = False,
+    careful: bool = False,
     walltime_s: float | None = None,
 ) -> Tree:
     """Make the single points that label frames which exist already (CP2K's REFTRAJ), with every force on disk.
 
     CP2K numbers the frames as the trajectory file does, from 1, wherever it starts. The user's motion is left out, its
-    constraints above all: a single point knows the true force on every atom. Frames may lie far apart, so an SCF starts
-    from the last wavefunction instead of one extrapolated from several, unless the user says otherwise.
+    constraints above all: a single point knows the true force on every atom. Every SCF starts afresh.
 
     :param level_of_theory: CP2K input tree with at least `FORCE_EVAL`.
     :param n_frames: number of frames in the trajectory file.
     :param first_frame: number of the first one to compute, from 0.
     :param variable_cell: whether the cell is read with each frame.
+    :param careful: whether the SCF begins with short steps, because one has gone astray.
     :param walltime_s: time in s after which CP2K stops by itself, in good order.
     :returns: the whole input tree, without the trajectory.
     """
@@ -161,9 +164,6 @@ def replay_input(
     if variable_cell:
         frames |= {'VARIABLE_VOLUME': True, 'CELL_FILE_NAME': REPLAY_CELL_FILE}
     base = _quiet({key: value for key, value in level_of_theory.items() if key != 'MOTION'})
-    dft = _section(level_of_theory, 'FORCE_EVAL', 'DFT')
-    if dft and 'KPOINTS' not in dft:  # beside k-points CP2K has extrapolations of its own
-        base = merge({'FORCE_EVAL': {'DFT': {'QS': {'EXTRAPOLATION': 'USE_PREV_WF'}}}}, base)
     added: Tree = {
         'GLOBAL': {'RUN_TYPE': 'MD'},
         'MOTION': {
@@ -173,7 +173,32 @@ def replay_input(
     }
     if walltime_s is not None:
         added['GLOBAL']['WALLTIME'] = round(walltime_s)
-    return merge(base, added)
+    return _start_afresh(merge(base, added), careful=careful)
+
+
+def _start_afresh(tree: Tree, *, careful: bool) -> Tree:
+    """Let each SCF start from the guess and not from the frame before, whatever an AIMD does at this level of theory.
+
+    From the wavefunction of a frame that lies far away in time the SCF of xTB falls into states of impossible charges.
+    The limits that CP2K takes once it has a history (`*_HISTORY`) would hold from the first frame on, and the restart
+    file of the frame before is a history too.
+
+    :param tree: CP2K input tree.
+    :param careful: whether the orbital transformation begins with a short step, so that it does not overshoot.
+    """
+    if not _section(tree, 'FORCE_EVAL', 'DFT'):
+        return tree
+    tree = merge(tree, {'FORCE_EVAL': {'DFT': {'QS': {'EXTRAPOLATION': 'USE_GUESS'}, 'SCF': {}}}})
+    dft = tree['FORCE_EVAL']['DFT']
+    scf = {key: value for key, value in dft['SCF'].items() if key not in ('MAX_SCF_HISTORY', 'EPS_SCF_HISTORY')}
+    if 'RESTART' in str(scf.get('SCF_GUESS', '')).upper() and 'WFN_RESTART_FILE_NAME' not in dft:
+        del scf['SCF_GUESS']
+    if careful and isinstance(scf.get('OT'), Mapping):
+        own = scf['OT'].get('STEPSIZE')
+        shorter = isinstance(own, (int, float)) and 0 < own < CAREFUL_STEP
+        scf['OT'] = {**scf['OT'], 'STEPSIZE': own if shorter else CAREFUL_STEP}
+    dft['SCF'] = scf
+    return tree
 
 
 def _every_frame() -> Tree:

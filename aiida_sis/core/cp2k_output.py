@@ -183,7 +183,10 @@ def abort_reason(text: str) -> str | None:
     place = re.search(r'(\S+\.F:\d+)', ' '.join(words))
     message = re.sub(r'\s*\S+\.F:\d+', '', ' '.join(word for word in words if word)).strip()
     if message == 'xTB Charges':
-        return 'The atomic charges of xTB left the chemical range, the sign of an unphysical geometry.'
+        return (
+            'The SCF went astray: in it the atomic charges of xTB left their range. Shorter first steps may help: '
+            'set STEPSIZE 0.03 in FORCE_EVAL/DFT/SCF/OT.'
+        )
     if message:
         return f'CP2K aborted: {message.rstrip(".")}' + (f' ({place.group(1)}).' if place else '.')
     if 'exceeded requested execution time' in text:

@@ -49,6 +49,20 @@ def closest_approach(coords: FloatArray, cells: FloatArray, symbols: Sequence[st
     return closest
 
 
+def pressed_atoms(coords: FloatArray, cell: FloatArray, symbols: Sequence[str]) -> str:
+    """Say so where the geometry itself explains why a frame could not be computed.
+
+    :param coords: (n_atoms, 3), Å.
+    :param cell: (3, 3), Å.
+    :param symbols: element of each atom, (n_atoms,).
+    :return: one sentence, empty where no two atoms are nearer than any bond.
+    """
+    closest = closest_approach(coords[None], cell[None], symbols)[0]
+    if closest >= MIN_DISTANCE:
+        return ''
+    return f'The geometry is at fault: two atoms are at {closest:.2f} of the sum of their covalent radii.'
+
+
 def nearest_image(vectors: FloatArray, cell: FloatArray) -> FloatArray:
     """Vectors moved by lattice vectors to where their fractional coordinates are within half a cell.
 

@@ -15,6 +15,7 @@ from aiida_sis.calculations.replay import (
     prepare_replay,
     summarise_replay,
 )
+from aiida_sis.core.plausibility import pressed_atoms
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
 
 #: After so many jobs the frames that are left stay without a label.
@@ -33,9 +34,10 @@ while_: Any = engine.while_  # its type only takes the methods of `WorkChain` it
 class ReplayWorkChain(LabellingWorkChain):
     """Label frames by single points (CP2K's REFTRAJ), in one job where none of them fails.
 
-    CP2K aborts at a frame that it can't treat. That frame is left out, and the next job goes on with the one after it.
-    Frames whose SCF did not converge are left out too. All are counted. Velocities of the frames are of no account, and
-    the forces on fixed atoms are true forces here.
+    Every SCF starts afresh. CP2K aborts at a frame that it can't treat: the next job tries it once more, with shorter
+    first steps for it and all that follow. The frame that it aborts at then is left out, and the next job goes on with
+    the one after it. Frames whose SCF did not converge are left out too. All are counted. Velocities of the frames are
+    of no account, and the forces on fixed atoms are true forces here.
     """
 
     @classmethod
@@ -75,6 +77,7 @@ class ReplayWorkChain(LabellingWorkChain):
         self.ctx.next_frame = 0
         self.ctx.runs = []
         self.ctx.without_frame = 0
+        self.ctx.careful = False
         self.ctx.failed = {}
         self.ctx.reason = ''
 
@@ -97,6 +100,7 @@ class ReplayWorkChain(LabellingWorkChain):
             self.inputs.cp2k.cp2k.parameters,
             self.ctx.frames,
             orm.Int(self.ctx.next_frame),
+            orm.Bool(self.ctx.careful),
             **self.time_limit(),
         )
         self.submit_cp2k(name, parameters, self.ctx.structure, self.ctx.frames)
@@ -108,7 +112,6 @@ class ReplayWorkChain(LabellingWorkChain):
         node = self.ctx[f'{name}_node']
         folders = self.folders_of(name)
         numbers = labelled_frames(self.ctx.frames, folders)[1].tolist() if folders else []
-        self.ctx.without_frame = 0 if numbers else self.ctx.without_frame + 1
         if node.is_finished_ok:
             self.ctx.next_frame = self.ctx.frames.numsteps
             return
@@ -116,10 +119,20 @@ class ReplayWorkChain(LabellingWorkChain):
         self.ctx.reason = self.stop_reason(node, jobs[-1] if jobs else None)
         stopped_at = numbers[-1] + 1 if numbers else self.ctx.next_frame
         self.report(f'{name}<{node.pk}> stopped at frame {stopped_at}: {self.ctx.reason}')
-        if jobs and jobs[-1].exit_status in INTERRUPTED:
+        interrupted = bool(jobs) and jobs[-1].exit_status in INTERRUPTED
+        if jobs and not interrupted and not self.ctx.careful:
+            self.ctx.careful, self.ctx.reason, self.ctx.next_frame = True, '', stopped_at
+            return
+        self.ctx.without_frame = 0 if numbers else self.ctx.without_frame + 1
+        if interrupted:
             self.ctx.next_frame = stopped_at
             return
         if stopped_at < self.ctx.frames.numsteps:
+            frames = self.ctx.frames
+            geometry = pressed_atoms(
+                frames.get_positions()[stopped_at], frames.get_cells()[stopped_at], list(frames.symbols)
+            )
+            self.ctx.reason = ' '.join(filter(None, [self.ctx.reason, geometry]))
             self.ctx.failed[str(stopped_at)] = self.ctx.reason
         self.ctx.next_frame = stopped_at + 1
 

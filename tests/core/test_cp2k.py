@@ -90,7 +90,7 @@ def test_fixed_atoms():
 
 
 def test_replay_input():
-    """Each frame is a single point: the user's motion is left out, and the SCF starts from the frame before."""
+    """Each frame is a single point: the user's motion is left out, and every SCF starts afresh."""
     fixed = {**XTB, 'MOTION': {'CONSTRAINT': {'FIXED_ATOMS': {'LIST': '1'}}}}
     tree = cp2k.replay_input(fixed, n_frames=12, first_frame=4, walltime_s=99.6)
     assert 'CONSTRAINT' not in tree['MOTION']
@@ -98,13 +98,41 @@ def test_replay_input():
     frames = tree['MOTION']['MD']['REFTRAJ']
     assert (frames['FIRST_SNAPSHOT'], frames['LAST_SNAPSHOT']) == (5, 12)
     assert 'CELL_FILE_NAME' not in frames
-    assert tree['FORCE_EVAL']['DFT']['QS'] == {'METHOD': 'XTB', 'EXTRAPOLATION': 'USE_PREV_WF'}
+    assert tree['FORCE_EVAL']['DFT']['QS'] == {'METHOD': 'XTB', 'EXTRAPOLATION': 'USE_GUESS'}
     assert tree['GLOBAL']['WALLTIME'] == 100
-    with_kpoints = {'FORCE_EVAL': {'DFT': {'KPOINTS': {'SCHEME': 'GAMMA'}}}}
-    assert 'QS' not in cp2k.replay_input(with_kpoints, n_frames=2)['FORCE_EVAL']['DFT']
     variable = cp2k.replay_input({'FORCE_EVAL': {'METHOD': 'FIST'}}, n_frames=2, variable_cell=True)
     assert variable['MOTION']['MD']['REFTRAJ']['CELL_FILE_NAME'] == 'aiida-reftraj.cell'
     assert 'DFT' not in variable['FORCE_EVAL']
+
+
+@pytest.mark.parametrize(
+    ('dft', 'scf'),
+    [
+        ({'QS': {'EXTRAPOLATION': 'ASPC', 'EXTRAPOLATION_ORDER': 3}}, {}),
+        ({'KPOINTS': {'SCHEME': 'GAMMA'}, 'QS': {'EXTRAPOLATION': 'USE_PREV_P'}}, {}),
+        (
+            {'SCF': {'SCF_GUESS': 'RESTART', 'MAX_SCF': 9, 'MAX_SCF_HISTORY': 2, 'EPS_SCF_HISTORY': 1e-3}},
+            {'MAX_SCF': 9},
+        ),
+        ({'SCF': {'SCF_GUESS': 'history_restart'}}, {}),
+        ({'SCF': {'SCF_GUESS': 'MOPAC'}}, {'SCF_GUESS': 'MOPAC'}),
+        ({'SCF': {'SCF_GUESS': 'RESTART'}, 'WFN_RESTART_FILE_NAME': 'my.wfn'}, {'SCF_GUESS': 'RESTART'}),
+    ],
+)
+def test_no_frame_of_a_replay_knows_the_frame_before(dft, scf):
+    """What makes an AIMD fast is wrong for frames far apart: extrapolation, restart file, limits of a history."""
+    made = cp2k.replay_input({'FORCE_EVAL': {'DFT': dft}}, n_frames=2)['FORCE_EVAL']['DFT']
+    assert made['QS']['EXTRAPOLATION'] == 'USE_GUESS'
+    assert {key: value for key, value in made['SCF'].items() if key != 'PRINT'} == scf
+
+
+def test_careful_replay():
+    """The second try takes shorter first steps, where the SCF has any."""
+    scf = {'OT': {'MINIMIZER': 'DIIS'}, 'EPS_SCF': 1e-6}
+    level = {'FORCE_EVAL': {'DFT': {'SCF': scf}}}
+    made = [cp2k.replay_input(level, n_frames=2, careful=careful)['FORCE_EVAL']['DFT']['SCF'] for careful in (0, 1)]
+    assert [one['OT'] for one in made] == [{'MINIMIZER': 'DIIS'}, {'MINIMIZER': 'DIIS', 'STEPSIZE': 0.03}]
+    assert 'OT' not in cp2k.replay_input(XTB, n_frames=2, careful=True)['FORCE_EVAL']['DFT']['SCF']
 
 
 def test_cost():
@@ -246,7 +274,7 @@ SCF = """
         (BOX, 'CP2K aborted: found an unknown keyword FOO in section SCF at line 20 of the input'),
         (SCF, 'The SCF did not converge.'),
         ('exceeded requested execution time\n PROGRAM STOPPED IN /tmp', 'CP2K ran out of its wall time.'),
-        (text('abort_charges', 'aiida.out'), 'The atomic charges of xTB left the chemical range'),
+        (text('abort_charges', 'aiida.out'), 'The SCF went astray: in it the atomic charges of xTB'),
     ],
 )
 def test_abort_reason(output, reason):

@@ -10,7 +10,12 @@ from aiida import engine, orm
 
 from aiida_sis.workflows.replay import MAX_JOBS_WITHOUT_FRAME, ReplayWorkChain
 
-LEVEL = {'FORCE_EVAL': {'METHOD': 'QUICKSTEP', 'DFT': {'QS': {'METHOD': 'XTB'}}}}
+LEVEL = {
+    'FORCE_EVAL': {
+        'METHOD': 'QUICKSTEP',
+        'DFT': {'QS': {'METHOD': 'XTB'}, 'SCF': {'OT': {'MINIMIZER': 'DIIS'}}},
+    }
+}
 DONE = ' PROGRAM STOPPED IN /tmp\n'
 KILLED = ' SCF WAVEFUNCTION OPTIMIZATION\n'
 ABORT = """
@@ -23,6 +28,7 @@ WARNING = ' *** WARNING in qs_scf.F:601 :: SCF run NOT converged ***\n'
 PLAYER = """#!/bin/bash
 # Plays CP2K: leaves the files of the next prepared run, and remembers the frame it was asked to start from.
 grep FIRST_SNAPSHOT aiida.inp >> {folder}/asked
+grep -c STEPSIZE aiida.inp >> {folder}/careful
 number=$(wc -l < {folder}/asked)
 cp {folder}/run_$number/aiida-* . 2>/dev/null
 cat {folder}/run_$number/output
@@ -76,6 +82,10 @@ class Stage:
         """The frames that the runs were asked to start from, from 1 as CP2K counts."""
         return [int(line.split()[-1]) for line in (self.folder / 'asked').read_text().splitlines()]
 
+    def careful(self) -> list[bool]:
+        """Whether the runs were asked for short first steps."""
+        return [line != '0' for line in (self.folder / 'careful').read_text().splitlines()]
+
 
 @pytest.fixture
 def stage(tmp_path) -> Stage:
@@ -83,10 +93,10 @@ def stage(tmp_path) -> Stage:
     return Stage(tmp_path)
 
 
-def frames(n_frames: int = 6, step: int = 10) -> orm.TrajectoryData:
-    """Frames of an MD with its own step ids and velocities."""
+def frames(n_frames: int = 6, step: int = 10, nearest: float = length(0)) -> orm.TrajectoryData:
+    """Frames of an MD with its own step ids and velocities; the bond of the first has the length `nearest` in Å."""
     positions = np.zeros((n_frames, 2, 3))
-    positions[:, 1, 0] = [length(number) for number in range(n_frames)]
+    positions[:, 1, 0] = [nearest, *(length(number) for number in range(1, n_frames))]
     node = orm.TrajectoryData()
     node.set_trajectory(
         symbols=['Li', 'F'],
@@ -162,23 +172,55 @@ def test_frames_that_are_numbered_already_are_not_copied(stage, inputs):
 
 
 def test_spoilt_unconverged_and_interrupted(stage, inputs):
-    """The frame that CP2K aborts at is left out, a job that was killed is taken up where it was."""
+    """The frame that CP2K aborts at twice is left out, a job that was killed is taken up where it was."""
     stage.run([0, 1], ABORT, unconverged=(1,))
+    stage.run([], ABORT)
     stage.run([3], KILLED)
     stage.run([4, 5])
     outputs, results, node = run(inputs)
     assert node.is_finished_ok, node.exit_message
-    assert stage.starts() == [1, 4, 5]
+    assert stage.starts() == [1, 3, 4, 5]
     assert list(results['failed_frames']) == ['2']
     assert 'atomic charges' in results['failed_frames']['2']
+    assert 'geometry' not in results['failed_frames']['2']
     assert (results['unconverged_frames'], results['frames_not_computed']) == ([1], [])
     assert outputs['trajectory'].get_stepids().tolist() == [0, 3, 4, 5]
     assert (results['n_offered'], results['kept_frames'], results['n_single_points']) == (6, 4, 5)
 
 
+def test_a_frame_has_a_second_try(stage, inputs):
+    """Where the SCF went astray it begins with shorter steps, for that frame and those after it: nothing is lost."""
+    stage.run([0, 1], ABORT)
+    stage.run([2, 3, 4, 5])
+    _, results, node = run(inputs)
+    assert node.is_finished_ok, node.exit_message
+    assert (stage.starts(), stage.careful()) == ([1, 3], [False, True])
+    assert (results['failed_frames'], results['kept_frames'], results['reason']) == ({}, 6, '')
+
+
+def test_a_second_try_that_is_interrupted(stage, inputs):
+    """A job that ran out of time before its frame says nothing of the frame: it is tried again, as carefully."""
+    stage.run([0, 1], ABORT)
+    stage.run([], KILLED)
+    stage.run([2], ABORT)
+    stage.run([4, 5])
+    _, results, _ = run(inputs)
+    assert (stage.starts(), stage.careful()) == ([1, 3, 3, 5], [False, True, True, True])
+    assert list(results['failed_frames']) == ['3']
+
+
+def test_geometry_is_named_where_it_is_at_fault(stage, inputs):
+    """Only distances that no bond has make an SCF that failed the fault of the frame."""
+    inputs['frames'] = frames(3, nearest=0.7)
+    for numbers in ([], [], [1, 2]):
+        stage.run(numbers, DONE if numbers else ABORT)
+    _, results, _ = run(inputs)
+    assert 'The geometry is at fault: two atoms are at 0.38 of' in results['failed_frames']['0']
+
+
 def test_exit_403(stage, inputs):
     """Where nothing can be labelled, jobs are not tried for ever."""
-    for _ in range(MAX_JOBS_WITHOUT_FRAME):
+    for _ in range(MAX_JOBS_WITHOUT_FRAME + 1):
         stage.run([], ABORT)
     outputs, results, node = run(inputs)
     assert node.exit_status == ReplayWorkChain.exit_codes.ERROR_NO_GOOD_FRAMES.status
