@@ -222,11 +222,19 @@ def _restart_every_step(run_type: str) -> Tree:
 
 
 def _quiet(level_of_theory: Mapping[str, Any]) -> Tree:
-    """Lay the user's input over a print level that leaves out the SCF tables: they are nine tenths of the output."""
+    """Lay the user's input over a print level that leaves out the SCF tables: they are nine tenths of the output.
+
+    Every energy is printed, in hartree, whatever the user says: by it an SCF that did not converge is known.
+    """
     defaults: Tree = {'GLOBAL': {'PRINT_LEVEL': 'LOW', 'TIMINGS': {'THRESHOLD': 0.1}}}
     if _section(level_of_theory, 'FORCE_EVAL', 'DFT'):
         defaults['FORCE_EVAL'] = {'DFT': {'SCF': {'PRINT': {'PROGRAM_RUN_INFO': {'_': 'OFF'}}}}}
-    return merge(defaults, level_of_theory)
+    tree = merge(defaults, level_of_theory)
+    if str(tree['GLOBAL']['PRINT_LEVEL']).upper() == 'SILENT':
+        tree['GLOBAL']['PRINT_LEVEL'] = 'LOW'
+    if isinstance(tree['FORCE_EVAL'].get('PRINT'), Mapping):
+        tree['FORCE_EVAL']['PRINT'].pop('PROGRAM_RUN_INFO', None)
+    return tree
 
 
 def velocity_lines(velocities: Floats) -> list[str]:

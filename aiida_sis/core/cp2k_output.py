@@ -130,16 +130,35 @@ def read_cells(text: str) -> tuple[NDArray[np.int64], Floats]:
     return np.array([int(words[0]) for words in rows], dtype=np.int64), cells.reshape(len(rows), 3, 3)
 
 
-def unconverged_energies(text: str) -> Floats:
-    """Find the steps whose SCF did not converge: CP2K up to 2023.1 only warns of them and goes on.
+_EVALUATION = re.compile(
+    r'(?P<failed>SCF (?:run NOT|not) converged(?!\. To continue))'
+    # up to 2024.3 with a colon; a metal has a line with its `free energy` below it, and there may be one with a `gap`
+    r'|^ *ENERGY\| Total FORCE_EVAL \([^)\n]*\) energy \[[^\]\n]*\]:?[ ]+(?P<energy>\S+)\n',
+    flags=re.M,
+)
+
+
+def read_evaluations(text: str) -> tuple[Floats, NDArray[np.bool_]]:
+    """Find every energy that CP2K computed and whether its SCF converged.
+
+    CP2K only warns of one that did not: up to 2023.2 always, from 2024.1 on where `IGNORE_CONVERGENCE_FAILURE` is set
+    or where its time was up. Otherwise it aborts then.
 
     :param text: CP2K's main output.
-    :returns: their energies in hartree, which tell them among the frames whatever the step is called.
+    :returns: energies in hartree, which tell them among the frames whatever the step is called, and whether the SCF
+        converged, each (n_evaluations,).
     """
-    found = re.findall(
-        r'SCF run NOT converged(?:(?!SCF run NOT converged).)*?ENERGY\|[^\n]*:\s+(\S+)', text, flags=re.S
-    )
-    return np.array([_number(word) for word in found], dtype=float)
+    energies: list[float] = []
+    converged: list[bool] = []
+    failed = False
+    for found in _EVALUATION.finditer(text):
+        if found['failed']:
+            failed = True
+            continue
+        energies.append(_number(found['energy']))
+        converged.append(not failed)
+        failed = False
+    return np.array(energies, dtype=float), np.array(converged, dtype=np.bool_)
 
 
 def count_evaluations(text: str) -> int:
@@ -147,7 +166,20 @@ def count_evaluations(text: str) -> int:
 
     :param text: CP2K's main output.
     """
-    return text.count('ENERGY| Total FORCE_EVAL')
+    return len(read_evaluations(text)[0])
+
+
+_VERSION = re.compile(r'CP2K\| version string:\s+CP2K version (\S+)')
+
+
+def read_version(text: str) -> str | None:
+    """Find CP2K's version.
+
+    :param text: CP2K's main output.
+    :returns: such as `2025.1`, None where it stopped before it wrote it.
+    """
+    found = _VERSION.search(text)
+    return found.group(1) if found else None
 
 
 _CLOCK = re.compile(r'PROGRAM (STARTED|ENDED) AT\s+(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)')
@@ -163,6 +195,11 @@ def wall_seconds(text: str) -> float | None:
     return (found['ENDED'] - found['STARTED']).total_seconds() if len(found) == 2 else None
 
 
+#: What helps an SCF, in the words of CP2K's input.
+SCF_REMEDY = (
+    'give FORCE_EVAL/DFT/SCF an OUTER_SCF or a larger MAX_SCF, a metal SMEAR and ADDED_MOS instead of OT, or let CP2K '
+    'from 2024.1 on leave single frames out by IGNORE_CONVERGENCE_FAILURE.'
+)
 _ABORT_ART = re.compile(r'^\s*(\[ABORT\]|\\___/|/ +\\|___|O/\||/\| \||\|)')
 
 
@@ -173,7 +210,7 @@ def abort_reason(text: str) -> str | None:
     :returns: one sentence, or None where the run came to its regular end.
     """
     if 'SCF run NOT converged. To continue the calculation regardless' in text:
-        return 'The SCF did not converge.'
+        return f'The SCF did not converge: {SCF_REMEDY}'
     words: list[str] = []
     _, found, box = text.partition('[ABORT]')
     for line in box.splitlines() if found else []:
@@ -206,7 +243,8 @@ class AimdFrames:
     :param cells: Å (n_frames, 3, 3).
     :param energies: hartree (n_frames,).
     :param forces: hartree/bohr (n_frames, n_atoms, 3).
-    :param converged: whether the SCF converged (n_frames,).
+    :param converged: whether the SCF is known to have converged (n_frames,).
+    :param known: whether the output tells of the SCF (n_frames,); it ends before the other files where a job was killed.
     """
 
     steps: NDArray[np.int64]
@@ -216,6 +254,7 @@ class AimdFrames:
     energies: Floats
     forces: Floats
     converged: NDArray[np.bool_]
+    known: NDArray[np.bool_]
 
     def take(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> AimdFrames:
         """Keep the frames that `mask` (n_frames,) is true for, or those with the numbers in it, in that order."""
@@ -227,16 +266,17 @@ class AimdFrames:
             self.energies[mask],
             self.forces[mask],
             self.converged[mask],
+            self.known[mask],
         )
 
 
-def read_frames(positions: str, forces: str, cells: str, output: str = '') -> AimdFrames:
+def read_frames(positions: str, forces: str, cells: str, output: str) -> AimdFrames:
     """Bring the files of one CP2K job together: a job that was killed leaves them at different lengths.
 
     :param positions: content of `PROJECT-pos-1.xyz`.
     :param forces: content of `PROJECT-frc-1.xyz`.
     :param cells: content of `PROJECT-1.cell`.
-    :param output: main output, which alone knows the frames whose SCF did not converge.
+    :param output: main output, which alone knows whether an SCF converged: a frame that it does not mention did not.
     :returns: the frames whose step is in all of them.
     """
     coordinates, gradients = read_xyz(positions), read_xyz(forces)
@@ -247,6 +287,8 @@ def read_frames(positions: str, forces: str, cells: str, output: str = '') -> Ai
         return np.array([int(np.flatnonzero(steps == step)[-1]) for step in common], dtype=np.int64)
 
     here = rows(coordinates.steps)
+    energies, converged = read_evaluations(output)
+    known = _close_to_any(coordinates.energies[here], energies)
     return AimdFrames(
         common,
         tuple(re.sub(r'\d+$', '', name) for name in coordinates.symbols),
@@ -254,7 +296,8 @@ def read_frames(positions: str, forces: str, cells: str, output: str = '') -> Ai
         cell_values[rows(cell_steps)],
         coordinates.energies[here],
         gradients.values[rows(gradients.steps)],
-        ~_close_to_any(coordinates.energies[here], unconverged_energies(output)),
+        known & ~_close_to_any(coordinates.energies[here], energies[~converged]),
+        known,
     )
 
 
@@ -318,6 +361,7 @@ def concatenate(parts: list[AimdFrames]) -> AimdFrames:
         np.concatenate([part.energies for part in parts]),
         np.concatenate([part.forces for part in parts]),
         np.concatenate([part.converged for part in parts]),
+        np.concatenate([part.known for part in parts]),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_sis.core.cp2k_output import EnergySeries
+from aiida_sis.core.cp2k_output import SCF_REMEDY, EnergySeries
 from aiida_sis.core.label import LabelSettings
 from aiida_sis.core.stability import judge_aimd
 
@@ -39,9 +39,12 @@ class AimdVerdict:
     :param name: which AIMD.
     :param verdict: `normal`, `hot` (left its ensemble upwards), `slow` (over budget) or `failed`.
     :param reason: one sentence for everything but `normal`, empty otherwise.
+    :param asked_fs: AIMD time asked for in fs.
     :param aimd_fs: AIMD time computed in fs, whether its frames are kept or not.
+    :param cut_short: whether the time of the job was up before the AIMD had the length asked for.
     :param n_frames: frames computed, the initial one included.
     :param n_unconverged: frames whose SCF did not converge; they are never learnt.
+    :param n_unknown: frames of whose SCF CP2K's output says nothing; they are never learnt either.
     :param n_good_frames: leading frames inside the ensemble, the unconverged ones among them included.
     :param last_good_step: CP2K's number of the last of them, -1 where there is none.
     :param max_temperature_k: highest temperature in K, None without a frame.
@@ -53,9 +56,12 @@ class AimdVerdict:
     name: str
     verdict: str
     reason: str
+    asked_fs: float
     aimd_fs: float
+    cut_short: bool
     n_frames: int
     n_unconverged: int
+    n_unknown: int
     n_good_frames: int
     last_good_step: int
     max_temperature_k: float | None
@@ -80,6 +86,7 @@ def judge(
     n_atoms: int,
     *,
     n_unconverged: int = 0,
+    n_unknown: int = 0,
     failure: str | None = None,
     ran_out_of_time: bool = False,
     from_optimised: bool = False,
@@ -91,6 +98,7 @@ def judge(
     :param settings: what was asked for.
     :param n_atoms: number of atoms.
     :param n_unconverged: number of frames whose SCF did not converge.
+    :param n_unknown: number of frames of whose SCF the output says nothing.
     :param failure: why CP2K stopped early, None where it did not.
     :param ran_out_of_time: whether CP2K stopped early because its time was up; without a budget that is the queue's
         limit, which says nothing of the structure: the frames are as good as any.
@@ -104,10 +112,14 @@ def judge(
     if budget is not None and (ran_out_of_time or (pace is not None and pace > budget)):
         verdict = SLOW
         reason = f'The AIMD took {pace if pace is not None else float("nan"):.3g} s a step, its budget is {budget:g} s.'
-    if n_unconverged > max(1, MAX_UNCONVERGED_SHARE * n_good):
-        verdict, reason = FAILED, f'The SCF of {n_unconverged} of {n_good} frames did not converge.'
+    few = max(1, MAX_UNCONVERGED_SHARE * n_good)
+    if n_unknown > few:
+        verdict, reason = FAILED, f"CP2K's output says nothing of the SCF of {n_unknown} of {n_good} frames."
+    if n_unconverged > few:
+        verdict, reason = FAILED, f'The SCF of {n_unconverged} of {n_good} frames did not converge: {SCF_REMEDY}'
+    asked, got = (float(steps * settings.timestep_fs) for steps in (settings.n_steps, _n_steps(series)))
     if ran_out_of_time and budget is None and verdict == NORMAL:
-        reason = f'The time of the job was up after {n_good} of {settings.n_steps + 1} frames.'
+        reason = f'The AIMD was cut short: the time of the job was up after {got:g} of {asked:g} fs.'
     elif failure and verdict != SLOW:
         verdict, reason = FAILED, failure
     if n_good:
@@ -124,9 +136,12 @@ def judge(
         name=name,
         verdict=verdict,
         reason=reason,
-        aimd_fs=float(np.count_nonzero(series.steps > 0) * settings.timestep_fs),
+        asked_fs=asked,
+        aimd_fs=got,
+        cut_short=ran_out_of_time and got < asked,
         n_frames=len(series.steps),
         n_unconverged=n_unconverged,
+        n_unknown=n_unknown,
         n_good_frames=n_good,
         last_good_step=int(series.steps[n_good - 1]) if n_good else -1,
         max_temperature_k=None if maximum is None else float(maximum),
@@ -134,6 +149,11 @@ def judge(
         seconds_per_step=pace,
         from_optimised=from_optimised,
     )
+
+
+def _n_steps(series: EnergySeries) -> int:
+    """Number of MD steps; the initial frame is none."""
+    return int(np.count_nonzero(series.steps > 0))
 
 
 def judge_heating(verdicts: Sequence[AimdVerdict]) -> str:
@@ -170,6 +190,8 @@ def describe(
         'aimds': [verdict.as_dict() for verdict in verdicts],
         'optimisation': None if optimisation is None else dict(optimisation),
         'aimd_fs': sum(verdict.aimd_fs for verdict in verdicts),
+        'asked_fs': None if last is None else last.asked_fs,
+        'cut_short': last is not None and last.cut_short,
         'max_temperature_k': max(
             (v.max_temperature_k for v in verdicts if v.max_temperature_k is not None), default=None
         ),

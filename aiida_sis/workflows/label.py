@@ -74,7 +74,7 @@ class LabelWorkChain(LabellingWorkChain):
         spec.exit_code(
             302,
             'ERROR_NO_ENERGIES',
-            message='CP2K left no energy file, so nothing tells whether its frames are good. {problem}',
+            message='Nothing tells whether the frames that CP2K left are good: {problem}',
         )
         spec.exit_code(
             401, 'ERROR_OPTIMISATION_FAILED', message='The geometry optimisation gave no structure: {problem}'
@@ -166,21 +166,24 @@ class LabelWorkChain(LabellingWorkChain):
         if series is None or not jobs:
             self.ctx.failure = ['ERROR_NO_OUTPUT', reason]
             return
-        if node.is_finished_ok and len(series.steps) == 0:
-            self.ctx.failure = ['ERROR_NO_ENERGIES', '']
+        frames = frames_by_aimd(self.folders_of(name))[name]
+        if node.is_finished_ok and (len(series.steps) == 0 or not frames.known.any()):
+            missing = 'the energies of its frames in aiida.out' if len(series.steps) else 'the file aiida-1.ener'
+            self.ctx.failure = ['ERROR_NO_ENERGIES', f'the job <{jobs[-1].pk}> lacks {missing}.']
             return
         verdict = judge(
             name,
             series,
             self.settings,
             len(self.inputs.structure.sites),
-            n_unconverged=int((~frames_by_aimd(self.folders_of(name))[name].converged).sum()),
+            n_unconverged=int((frames.known & ~frames.converged).sum()),
+            n_unknown=int((~frames.known).sum()),
             failure=reason,
             ran_out_of_time=jobs[-1].exit_status == OUT_OF_WALLTIME,
             from_optimised=self.ctx.optimisation is not None,
         )
         self.ctx.verdicts.append(verdict.as_dict())
-        if verdict.verdict != NORMAL:
+        if verdict.reason:
             self.report(f'{name}<{node.pk}> is {verdict.verdict}: {verdict.reason}')
         if verdict.verdict == FAILED and verdict.from_optimised:
             self.ctx.failure = ['ERROR_AIMD_FAILED', verdict.reason]
@@ -201,7 +204,7 @@ class LabelWorkChain(LabellingWorkChain):
     def _good_frames(self) -> orm.TrajectoryData | None:
         """The trajectory of a run that went well as it is, otherwise what is good in all runs together."""
         first = self.verdicts[0] if len(self.verdicts) == 1 else None
-        if first is not None and first.verdict in (NORMAL, SLOW) and not first.n_unconverged:
+        if first is not None and first.verdict in (NORMAL, SLOW) and not first.n_unconverged + first.n_unknown:
             outputs = self.ctx[f'{first.name}_node'].outputs
             if 'output_trajectory' in outputs and _is_whole(outputs.output_trajectory, first.n_frames):
                 trajectory: orm.TrajectoryData = outputs.output_trajectory

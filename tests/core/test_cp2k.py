@@ -272,7 +272,7 @@ SCF = """
     ('output', 'reason'),
     [
         (BOX, 'CP2K aborted: found an unknown keyword FOO in section SCF at line 20 of the input'),
-        (SCF, 'The SCF did not converge.'),
+        (SCF, 'The SCF did not converge: give FORCE_EVAL'),
         ('exceeded requested execution time\n PROGRAM STOPPED IN /tmp', 'CP2K ran out of its wall time.'),
         (text('abort_charges', 'aiida.out'), 'The SCF went astray: in it the atomic charges of xTB'),
     ],

@@ -139,7 +139,9 @@ def test_queue_limit_says_nothing_of_the_structure():
     )
     assert found.verdict == 'normal'
     assert found.n_good_frames == 8
-    assert '8 of' in found.reason
+    assert 'cut short: the time of the job was up after 7 of 9 fs' in found.reason
+    assert (found.asked_fs, found.aimd_fs, found.cut_short) == (9.0, 7.0, True)
+    assert not verdict.judge('aimd_1', series([300.0] * 10), SETTINGS, 10).cut_short
 
 
 def test_fixed_atoms_widen_the_band():
