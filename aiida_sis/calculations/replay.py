@@ -38,7 +38,7 @@ def make_replay_input(
     level_of_theory: orm.Dict,
     frames: orm.TrajectoryData,
     first_frame: orm.Int,
-    careful: orm.Bool,
+    manner: orm.Dict,
     max_seconds: orm.Int | None = None,
 ) -> orm.Dict:
     """Lay the single points over the level of theory.
@@ -46,7 +46,7 @@ def make_replay_input(
     :param level_of_theory: CP2K input tree of the user.
     :param frames: the frames to label.
     :param first_frame: number of the first one to compute, from 0.
-    :param careful: whether the SCF begins with short steps.
+    :param manner: `careful` and `eval_keyword` of :func:`aiida_sis.core.cp2k.replay_input`.
     :param max_seconds: time of the job in s; CP2K ends in good order when a tenth of it is left.
     :returns: CP2K input tree.
     """
@@ -56,7 +56,8 @@ def make_replay_input(
         n_frames=frames.numsteps,
         first_frame=first_frame.value,
         variable_cell=bool(np.abs(cells - cells[0]).max() > SAME_CELL),
-        careful=careful.value,
+        careful=manner['careful'],
+        eval_keyword=manner['eval_keyword'],
         walltime_s=None if max_seconds is None else 0.9 * max_seconds.value,
     )
     return orm.Dict(tree)

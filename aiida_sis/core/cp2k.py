@@ -139,6 +139,7 @@ def replay_input(
     first_frame: int = 0,
     variable_cell: bool = False,
     careful: bool = False,
+    eval_keyword: bool = False,
     walltime_s: float | None = None,
 ) -> Tree:
     """Make the single points that label frames which exist already (CP2K's REFTRAJ), with every force on disk.
@@ -151,13 +152,13 @@ def replay_input(
     :param first_frame: number of the first one to compute, from 0.
     :param variable_cell: whether the cell is read with each frame.
     :param careful: whether the SCF begins with short steps, because one has gone astray.
+    :param eval_keyword: whether this CP2K has the keyword `EVAL`, see :func:`knows_eval`.
     :param walltime_s: time in s after which CP2K stops by itself, in good order.
     :returns: the whole input tree, without the trajectory.
     """
     frames: Tree = {
         'TRAJ_FILE_NAME': REPLAY_POSITION_FILE,
-        'EVAL_ENERGY_FORCES': True,
-        'EVAL_FORCES': True,
+        **({'EVAL': 'ENERGY_FORCES'} if eval_keyword else {'EVAL_ENERGY_FORCES': True, 'EVAL_FORCES': True}),
         'FIRST_SNAPSHOT': first_frame + 1,
         'LAST_SNAPSHOT': n_frames,
     }
@@ -174,6 +175,15 @@ def replay_input(
     if walltime_s is not None:
         added['GLOBAL']['WALLTIME'] = round(walltime_s)
     return _start_afresh(merge(base, added), careful=careful)
+
+
+def knows_eval(version: str | None) -> bool:
+    """Whether REFTRAJ has the keyword `EVAL`: from 2024.1 on, beside those that it replaces, from 2026.2 on alone.
+
+    :param version: of CP2K, such as `2025.1`; None where it isn't known.
+    """
+    numbers = re.match(r'(\d+)\.(\d+)', version or '')
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (2024, 1)
 
 
 def _start_afresh(tree: Tree, *, careful: bool) -> Tree:

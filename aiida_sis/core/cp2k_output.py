@@ -244,7 +244,7 @@ class AimdFrames:
     :param energies: hartree (n_frames,).
     :param forces: hartree/bohr (n_frames, n_atoms, 3).
     :param converged: whether the SCF is known to have converged (n_frames,).
-    :param known: whether the output tells of the SCF (n_frames,); it ends before the other files where a job was killed.
+    :param known: whether the output tells of the SCF (n_frames,); after a kill it ends before the other files.
     """
 
     steps: NDArray[np.int64]

@@ -15,9 +15,13 @@ from aiida_cp2k.workchains import Cp2kBaseWorkChain
 from aiida_sis.calculations.dataset import dataset_from_trajectory
 from aiida_sis.calculations.label import read_text
 from aiida_sis.core.cp2k import check_elements, check_level_of_theory
-from aiida_sis.core.cp2k_output import ENERGY_FILE, OUTPUT_FILE, abort_reason
+from aiida_sis.core.cp2k_output import ENERGY_FILE, OUTPUT_FILE, abort_reason, read_version
+from aiida_sis.core.electrons import check_electrons
 from aiida_sis.core.label import LabelSettings, check_label_parameters, check_start, read_label_settings
 from aiida_sis.data.dataset import DatasetData
+
+#: So many jobs of a code are asked for its version; one that stopped at its input does not tell it.
+_JOBS_ASKED = 5
 
 
 class SingleTrajectoryWorkChain(Cp2kBaseWorkChain):
@@ -98,12 +102,16 @@ class LabellingWorkChain(WorkChain):
         if problem:
             return self.exit_with('ERROR_START', problem)
         parameters = cp2k.parameters.get_dict()
+        with_potential = {
+            re.sub(r'\d+$', '', name) for name in (*cp2k.get('pseudos', {}), *cp2k.get('pseudos_upf', {}))
+        }
         problem = check_level_of_theory(parameters) or check_elements(
             parameters,
             set(symbols),
             with_basis={re.sub(r'\d+$', '', name) for name in cp2k.get('basissets', {})},
-            with_potential={re.sub(r'\d+$', '', name) for name in cp2k.get('pseudos', {})},
+            with_potential=with_potential,
         )
+        problem = problem or check_electrons(parameters, symbols, with_potential)
         return self.exit_with('ERROR_LEVEL_OF_THEORY', problem) if problem else None
 
     def exit_with(self, name: str, problem: str) -> ExitCode:
@@ -193,3 +201,21 @@ class LabellingWorkChain(WorkChain):
 def call(function: Any, label: str, *args: orm.Data, **kwargs: orm.Data) -> Any:
     """Call a calcfunction under a link label, so that the graph tells the steps of a label apart."""
     return function(*args, **kwargs, metadata={'call_link_label': label})
+
+
+def version_of(code: orm.AbstractCode) -> str | None:
+    """Ask the newest jobs of a code which CP2K they were: clusters renew it behind the same path.
+
+    :param code: a code that runs CP2K.
+    :returns: such as `2025.1`, None where no job has said so yet.
+    """
+    query = orm.QueryBuilder()
+    query.append(orm.AbstractCode, filters={'id': code.pk}, tag='code')
+    query.append(orm.CalcJobNode, with_incoming='code', tag='job')
+    query.append(orm.FolderData, with_incoming='job', edge_filters={'label': 'retrieved'}, project='*')
+    query.order_by({'job': {'ctime': 'desc'}})
+    for (folder,) in query.limit(_JOBS_ASKED).all():
+        version = read_version(read_text(folder, OUTPUT_FILE))
+        if version:
+            return version
+    return None

@@ -15,8 +15,9 @@ from aiida_sis.calculations.replay import (
     prepare_replay,
     summarise_replay,
 )
+from aiida_sis.core.cp2k import knows_eval
 from aiida_sis.core.plausibility import pressed_atoms
-from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
+from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call, version_of
 
 #: After so many jobs the frames that are left stay without a label.
 MAX_JOBS = 8
@@ -78,6 +79,8 @@ class ReplayWorkChain(LabellingWorkChain):
         self.ctx.runs = []
         self.ctx.without_frame = 0
         self.ctx.careful = False
+        self.ctx.eval_keyword = knows_eval(version_of(self.inputs.cp2k.cp2k.code))
+        self.ctx.other_keyword_tried = False
         self.ctx.failed = {}
         self.ctx.reason = ''
 
@@ -100,7 +103,7 @@ class ReplayWorkChain(LabellingWorkChain):
             self.inputs.cp2k.cp2k.parameters,
             self.ctx.frames,
             orm.Int(self.ctx.next_frame),
-            orm.Bool(self.ctx.careful),
+            orm.Dict({'careful': self.ctx.careful, 'eval_keyword': self.ctx.eval_keyword}),
             **self.time_limit(),
         )
         self.submit_cp2k(name, parameters, self.ctx.structure, self.ctx.frames)
@@ -119,6 +122,9 @@ class ReplayWorkChain(LabellingWorkChain):
         self.ctx.reason = self.stop_reason(node, jobs[-1] if jobs else None)
         stopped_at = numbers[-1] + 1 if numbers else self.ctx.next_frame
         self.report(f'{name}<{node.pk}> stopped at frame {stopped_at}: {self.ctx.reason}')
+        if 'unknown keyword EVAL' in self.ctx.reason and not self.ctx.other_keyword_tried:
+            self.ctx.eval_keyword, self.ctx.other_keyword_tried = not self.ctx.eval_keyword, True
+            return
         interrupted = bool(jobs) and jobs[-1].exit_status in INTERRUPTED
         if jobs and not interrupted and not self.ctx.careful:
             self.ctx.careful, self.ctx.reason, self.ctx.next_frame = True, '', stopped_at

@@ -10,6 +10,7 @@ from aiida import orm
 from aiida_sis.calculations import md, train
 from aiida_sis.core.cp2k import check_elements, merge
 from aiida_sis.core.deepmd import check_maskable, check_parameters
+from aiida_sis.core.electrons import check_electrons
 from aiida_sis.core.learning import training_parameters
 from aiida_sis.core.settings import SisSettings, check_systems, plan_replicas, read_settings
 from aiida_sis.workflows.sampling import deviation_parameters
@@ -133,6 +134,7 @@ def _check_elements(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
             continue
         level = merge(parameters.get_dict(), settings.system(name).cp2k)
         problem = check_elements(level, elements, with_basis=with_basis, with_potential=with_potential)
+        problem = problem or check_electrons(level, structure.get_ase().get_chemical_symbols(), with_potential)
         if problem:
             return f"The system '{name}' cannot be labelled: {problem}"
     return None

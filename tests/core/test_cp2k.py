@@ -280,3 +280,17 @@ SCF = """
 def test_abort_reason(output, reason):
     """One sentence for a chemist."""
     assert cp2k_output.abort_reason(output).startswith(reason)
+
+
+def test_eval_keyword():
+    """CP2K from 2024.1 on has one keyword, from 2026.2 on only that; older ones have two others."""
+    known = {version: cp2k.knows_eval(version) for version in ('9.1', '2023.2', '2024.1', '2025.1', '2026.2', None)}
+    assert list(known.values()) == [False, False, True, True, True, False]
+    old, new = (
+        cp2k.replay_input(XTB, n_frames=2, eval_keyword=flag)['MOTION']['MD']['REFTRAJ'] for flag in (False, True)
+    )
+    assert {key: value for key, value in old.items() if 'EVAL' in key} == {
+        'EVAL_ENERGY_FORCES': True,
+        'EVAL_FORCES': True,
+    }
+    assert {key: value for key, value in new.items() if 'EVAL' in key} == {'EVAL': 'ENERGY_FORCES'}

@@ -57,7 +57,8 @@ def test_jobs_of_both_versions(job, evaluations, first, known, converged):
     assert cp2k_output.count_evaluations(text(job, 'aiida.out')) == evaluations
     assert (found.steps[0] if len(found.steps) else None) == first
     assert (int(found.known.sum()), int(found.converged.sum())) == (known, converged)
-    assert np.isfinite(found.energies).all() and np.isfinite(found.forces).all()
+    assert np.isfinite(found.energies).all()
+    assert np.isfinite(found.forces).all()
     assert found.forces.shape == found.positions.shape
     series = cp2k_output.read_ener(text(job, 'aiida-1.ener'))
     shared = np.isin(series.steps, found.steps)
@@ -151,4 +152,5 @@ def test_what_the_output_does_not_tell_is_not_learnt(change):
     output = change(text('2025.1/unconverged-ignored', 'aiida.out'))
     found = cp2k_output.read_frames(*(text('2025.1/unconverged-ignored', name) for name in names), output)
     assert len(found.steps) == 7
-    assert not found.known.any() and not found.converged.any()
+    assert not found.known.any()
+    assert not found.converged.any()

@@ -24,11 +24,14 @@ ABORT = """
  *  \\___/                          xTB Charges                                 *
  *******************************************************************************
 """
+UNKNOWN = ABORT.replace('xTB Charges', 'found an unknown keyword {} in section REFTRAJ')
+HEADER = ' CP2K| version string:                                       CP2K version {}\n'
 WARNING = ' *** WARNING in qs_scf.F:601 :: SCF run NOT converged ***\n'
 PLAYER = """#!/bin/bash
 # Plays CP2K: leaves the files of the next prepared run, and remembers the frame it was asked to start from.
 grep FIRST_SNAPSHOT aiida.inp >> {folder}/asked
 grep -c STEPSIZE aiida.inp >> {folder}/careful
+grep -o 'EVAL[A-Z_]*' aiida.inp | head -1 >> {folder}/keywords
 number=$(wc -l < {folder}/asked)
 cp {folder}/run_$number/aiida-* . 2>/dev/null
 cat {folder}/run_$number/output
@@ -81,6 +84,10 @@ class Stage:
     def starts(self) -> list[int]:
         """The frames that the runs were asked to start from, from 1 as CP2K counts."""
         return [int(line.split()[-1]) for line in (self.folder / 'asked').read_text().splitlines()]
+
+    def keywords(self) -> list[str]:
+        """The keywords by which the runs were asked for energies and forces."""
+        return (self.folder / 'keywords').read_text().split()
 
     def careful(self) -> list[bool]:
         """Whether the runs were asked for short first steps."""
@@ -216,6 +223,30 @@ def test_geometry_is_named_where_it_is_at_fault(stage, inputs):
         stage.run(numbers, DONE if numbers else ABORT)
     _, results, _ = run(inputs)
     assert 'The geometry is at fault: two atoms are at 0.38 of' in results['failed_frames']['0']
+
+
+@pytest.mark.parametrize(
+    ('version', 'keyword'), [('2023.1', 'EVAL_ENERGY_FORCES'), ('2025.1', 'EVAL'), ('2026.2', 'EVAL')]
+)
+def test_the_keyword_follows_the_version(stage, inputs, version, keyword):
+    """The newest job of the code tells it; a code that has not run yet takes the keyword that most versions know."""
+    for _ in range(2):
+        stage.run([0, 1, 2, 3, 4, 5], HEADER.format(version) + DONE)
+    for _ in range(2):
+        node = run(inputs)[2]
+        assert node.is_finished_ok, node.exit_message
+    assert stage.keywords() == ['EVAL_ENERGY_FORCES', keyword]
+
+
+def test_the_other_keyword_where_the_first_is_unknown(stage, inputs):
+    """One short job finds out; a second refusal is none of the keyword, and no try of a frame is lost by the first."""
+    stage.run([], UNKNOWN.format('EVAL_ENERGY_FORCES'))
+    stage.run([0, 1], HEADER.format('2026.2') + ABORT)
+    stage.run([2, 3, 4, 5])
+    _, results, node = run(inputs)
+    assert node.is_finished_ok, node.exit_message
+    assert stage.keywords() == ['EVAL_ENERGY_FORCES', 'EVAL', 'EVAL']
+    assert (stage.careful(), results['kept_frames']) == ([False, False, True], 6)
 
 
 def test_exit_403(stage, inputs):
