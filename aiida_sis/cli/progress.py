@@ -162,7 +162,8 @@ def _events(record: RunRecord) -> list[str]:
         for label in generation.labels:
             if label.aimd_fs is not None:
                 replay = label.route == 'replay'
-                what, amount = ('replay', '') if replay else ('AIMD', f' from {label.aimd_fs:.0f} fs')
+                asked = f' of {label.asked_fs:.0f}' if label.cut_short and label.asked_fs is not None else ''
+                what, amount = ('replay', '') if replay else ('AIMD', f' from {label.aimd_fs:.0f}{asked} fs')
                 events.append(f'generation {number}: {what} {label.index} gave {label.n_frames or 0} frames{amount}')
         training = generation.training
         if training is not None and training.force_rmse is not None:

@@ -53,6 +53,8 @@ class LabelRecord:
     state: State
     route: str | None = None
     aimd_fs: float | None = None
+    asked_fs: float | None = None
+    cut_short: bool = False
     n_frames: int | None = None
     max_temperature_k: float | None = None
 
@@ -318,6 +320,8 @@ def _label_record(node: orm.ProcessNode, call: Call) -> LabelRecord:
         state=process_state(node),
         route=results.get('route'),
         aimd_fs=_number(results.get('aimd_fs')),
+        asked_fs=_number(results.get('asked_fs')),
+        cut_short=results.get('cut_short', False),
         n_frames=n_frames,
         max_temperature_k=_number(results.get('max_temperature_k')),
     )

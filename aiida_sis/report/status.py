@@ -106,6 +106,10 @@ class LabelStatus(_Keys):
     """``direct``, or ``fallback`` where the snapshot had to be optimised first."""
     aimd_fs: float | None
     """Length of the AIMD in fs."""
+    asked_fs: float | None
+    """Length that was asked for in fs; ``null`` for a replay."""
+    cut_short: bool
+    """Whether the time of the job was up before the AIMD had that length."""
     n_frames: int | None
     """Frames that were kept."""
     max_temperature_k: float | None

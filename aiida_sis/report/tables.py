@@ -78,6 +78,11 @@ def stage_lines(record: RunRecord) -> list[str]:
         lines.append(f'stage {number}: {record.stage_name(number)}{window}{length}')
     if any(label.route == 'fallback' for generation in record.generations for label in generation.labels):
         lines.append('*: AIMD from the optimised snapshot, because the one from the snapshot itself went wrong')
+    if any(label.cut_short for generation in record.generations for label in generation.labels):
+        lines.append(
+            'of: AIMD cut short by the time of its job: give it a longer max_wallclock_seconds or more cores, or ask for '
+            'a shorter one'
+        )
     return lines
 
 
@@ -145,6 +150,8 @@ def format_ratio(ratio: float) -> str:
 def format_label(label: LabelRecord) -> str:
     """Return what a label cost: its AIMD in fs, with a star after a fallback, or that it was a replay.
 
+    Where the time of the job was up, what was asked for stands beside what was got.
+
     :param label: the label.
     :returns: the text; an ellipsis where it has not ended.
     """
@@ -152,7 +159,8 @@ def format_label(label: LabelRecord) -> str:
         return '…'
     if label.route == 'replay':
         return 'replay'
-    return f'{label.aimd_fs:.0f}{"*" if label.route == "fallback" else ""}'
+    asked = f' of {label.asked_fs:.0f}' if label.cut_short and label.asked_fs is not None else ''
+    return f'{label.aimd_fs:.0f}{asked}{"*" if label.route == "fallback" else ""}'
 
 
 def _rows(generation: GenerationRecord) -> list[list[RenderableType]]:

@@ -18,6 +18,7 @@ from ase.build import bulk
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.calculations.train import DeepmdTrainCalculation
 from aiida_sis.core import cp2k
+from aiida_sis.core.cp2k_output import read_evaluations
 from aiida_sis.core.label import read_label_settings
 from aiida_sis.core.settings import read_settings
 from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
@@ -72,6 +73,8 @@ def test_cp2k_reads_every_input(
     monkeypatch.chdir(tmp_path)
     label = read_label_settings(load_protocol(protocol)['label'])
     theory = level_of_theory(protocol, system)
+    header = subprocess.run([str(real_codes['cp2k'].filepath_executable), '--version'], capture_output=True, text=True)
+    version = header.stdout.split()[2]
     inputs = {
         'aimd': cp2k.aimd_input(
             theory,
@@ -84,7 +87,7 @@ def test_cp2k_reads_every_input(
         'optimisation': cp2k.optimisation_input(
             theory, max_steps=label.optimisation.max_steps, max_force=label.optimisation.max_force
         ),
-        'replay': cp2k.replay_input(theory, n_frames=2),
+        'replay': cp2k.replay_input(theory, n_frames=2, careful=True, eval_keyword=cp2k.knows_eval(version)),
     }
     atoms = bulk('Li', cubic=True)
     for name, tree in inputs.items():
@@ -134,7 +137,7 @@ def test_scf_of_every_level_of_theory(
         tree['FORCE_EVAL']['DFT']['MGRID']['CUTOFF'] = 120
     printed = call(real_codes['cp2k'], write_job(real_codes['cp2k'], tree, small, tmp_path), '-i')
     assert re.search(r'SCF run converged in +\d+ steps', printed), printed[-3000:]
-    energy = float(re.findall(r'Total FORCE_EVAL \( QS \) energy \[a\.u\.\]: +(-?\d+\.\d+)', printed)[-1])
+    energy = read_evaluations(printed)[0][-1]
     expected = {'moderate': -7.49, 'fast': -0.40}[protocol]
     if system != 'electrolyte':
         assert energy / len(small) == pytest.approx(expected, rel=0.05), 'hartree an atom of lithium'
@@ -157,7 +160,12 @@ def test_grid_is_fine_enough_for_fluorine(
             del tree['FORCE_EVAL']['DFT']['XC']['XC_GRID']
             tree['FORCE_EVAL']['DFT']['MGRID'] = {'CUTOFF': 800, 'REL_CUTOFF': 80}
         folder = write_job(real_codes['cp2k'], tree, lif_dimer().get_ase(), tmp_path / name)
-        rows = re.findall(r'^ +\d+ +\d+ +[FLi]+ +(\S+) +(\S+) +(\S+)$', call(real_codes['cp2k'], folder, '-i'), re.M)
+        # 2023.1 prints atom, kind, element and the force; 2025.1 `FORCES|`, atom, the force and its length
+        printed = call(real_codes['cp2k'], folder, '-i')
+        number = r'(-?\d+\.\d+(?:E[+-]\d+)?)'
+        old = re.findall(rf'^ +\d+ +\d+ +[FLi]+ +{number} +{number} +{number}$', printed, re.M)
+        rows = old or re.findall(rf'^ FORCES\| +\d+ +{number} +{number} +{number} +{number}$', printed, re.M)
+        rows = [row[:3] for row in rows]
         assert len(rows) == 4
         forces[name] = np.array(rows, dtype=float) * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
     assert np.abs(forces['protocol'] - forces['fine']).max() < 0.1

@@ -63,14 +63,14 @@ class Stage:
         seconds: float = 0.1,
         energies: bool = True,
         unconverged: int = 0,
+        line: str = ' ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]: {:.12f}\n',
     ) -> None:
         """Prepare an AIMD with one frame for each temperature in K."""
         numbers = range(len(temperatures))
         values = [-1.0 - 0.001 * number - 0.1 * self.runs['aimd'] for number in numbers]
         lengths = [1.6 + 0.01 * number + 0.001 * self.runs['aimd'] for number in numbers]
         lines = [
-            (WARNING if number < unconverged else '')
-            + f' ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]: {value:.12f}\n'
+            (WARNING if number < unconverged else '') + line.format(value)
             for number, value in zip(numbers, values, strict=True)
         ]
         run = self._next('aimd', ''.join(lines) + output)
@@ -221,6 +221,17 @@ def test_hot_again_may_be_an_exotherm(stage, inputs):
     assert any('exotherm' in log.message for log in orm.Log.collection.get_logs_for(node))
 
 
+def test_out_of_time_is_said(stage, inputs):
+    """The frames of an AIMD that its queue ended are good, but half of what was asked for is not all of it."""
+    stage.aimd(NORMAL[:4], LATE)
+    _, results, node = run(inputs)
+    assert node.is_finished_ok, node.exit_message
+    assert (results['route'], results['kept_frames'], results['cut_short']) == ('direct', 4, True)
+    assert (results['aimd_fs'], results['asked_fs']) == (3.0, 9.0)
+    logged = ' '.join(log.message for log in orm.Log.collection.get_logs_for(node))
+    assert 'cut short: the time of the job was up after 3 of 9 fs' in logged
+
+
 def test_slow(stage, inputs):
     """A run that CP2K stopped at its budget is optimised; the second run is taken as it is."""
     stage.aimd(NORMAL[:4], LATE, seconds=9.0)
@@ -305,6 +316,32 @@ def test_exit_302(stage, inputs):
     stage.aimd(NORMAL, energies=False)
     _, _, node = run(inputs)
     assert node.exit_status == LabelWorkChain.exit_codes.ERROR_NO_ENERGIES.status
+    assert 'lacks the file aiida-1.ener' in node.exit_message
+
+
+def test_exit_302_where_the_output_is_of_another_kind(stage, inputs):
+    """Nothing is learnt on trust where an unconverged SCF would not be seen."""
+    stage.aimd(NORMAL, line=' ENERGIES: total {:.12f}\n')
+    outputs, results, node = run(inputs)
+    assert node.exit_status == LabelWorkChain.exit_codes.ERROR_NO_ENERGIES.status
+    assert 'lacks the energies of its frames in aiida.out' in node.exit_message
+    assert 'dataset' not in outputs
+
+
+@pytest.mark.parametrize(
+    'changes', [{'DFT': {'QS': {'METHOD': 'XTB'}, 'CHARGE': 1}}, {'DFT': {'QS': {'METHOD': 'XTB'}}}]
+)
+def test_exit_202_odd_number_of_electrons(inputs, changes):
+    """CP2K is not asked for what it refuses, and UKS is named."""
+    inputs['cp2k']['cp2k']['parameters'] = orm.Dict({'FORCE_EVAL': changes})
+    if 'CHARGE' not in changes['DFT']:
+        inputs['structure'] = orm.StructureData(
+            ase=Atoms('LiF2', [[0, 0, 0], [1.6, 0, 0], [-1.6, 0, 0]], cell=[6, 6, 6], pbc=True)
+        )
+    _, _, node = run(inputs)
+    assert node.exit_status == LabelWorkChain.exit_codes.ERROR_LEVEL_OF_THEORY.status
+    assert 'set UKS true' in node.exit_message
+    assert not node.called
 
 
 def test_exit_401(stage, inputs):

@@ -31,7 +31,7 @@ PLAYER = """#!/bin/bash
 # Plays CP2K: leaves the files of the next prepared run, and remembers the frame it was asked to start from.
 grep FIRST_SNAPSHOT aiida.inp >> {folder}/asked
 grep -c STEPSIZE aiida.inp >> {folder}/careful
-grep -o 'EVAL[A-Z_]*' aiida.inp | head -1 >> {folder}/keywords
+grep -o '^ *EVAL[A-Z_]*' aiida.inp | head -1 >> {folder}/keywords
 number=$(wc -l < {folder}/asked)
 cp {folder}/run_$number/aiida-* . 2>/dev/null
 cat {folder}/run_$number/output
