@@ -80,8 +80,8 @@ def stage_lines(record: RunRecord) -> list[str]:
         lines.append('*: AIMD from the optimised snapshot, because the one from the snapshot itself went wrong')
     if any(label.cut_short for generation in record.generations for label in generation.labels):
         lines.append(
-            'of: AIMD cut short by the time of its job: give it a longer max_wallclock_seconds or more cores, or ask for '
-            'a shorter one'
+            'of: AIMD cut short by the time of its job: give it a longer max_wallclock_seconds or more cores, '
+            'or ask for a shorter one'
         )
     return lines
 

@@ -14,6 +14,7 @@ from ase.io import read
 from aiida_sis.calculations.select import take_frames
 from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
 from aiida_sis.workflows.label import LabelWorkChain
+from aiida_sis.workflows.protocols import load_protocol
 from aiida_sis.workflows.replay import ReplayWorkChain
 
 pytestmark = pytest.mark.real
@@ -153,8 +154,35 @@ def test_variable_cells(real_codes):
     )
 
 
+def test_frames_far_apart(real_codes):
+    """Frames of a stable MD, two and more picoseconds apart: every one is labelled, and as it would be alone.
+
+    From the wavefunction of the frame before, CP2K stops at the second; the fourth needs the second try.
+    """
+    level = load_protocol('demo')['cp2k']
+    images = read(FILES / 'far-apart.xyz', ':')
+    frames = orm.TrajectoryData()
+    frames.set_trajectory(
+        symbols=images[0].get_chemical_symbols(),
+        positions=np.array([atoms.positions for atoms in images]),
+        cells=np.array([atoms.cell.array for atoms in images]),
+        stepids=np.arange(len(images)) * 1000,
+        pbc=(True, True, True),
+    )
+    both = inputs(real_codes, level, ['N', 'S', 'O', 'F', 'Li'])
+    outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
+    assert node.is_finished_ok, node.exit_message
+    assert outputs['trajectory'].get_stepids().tolist() == list(range(len(images)))
+    assert (outputs['results']['failed_frames'], outputs['results']['reason']) == ({}, '')
+    energies = outputs['trajectory'].get_array('energies')
+    for number in (2, 7):
+        alone, node = engine.run_get_node(ReplayWorkChain, frames=take_frames(frames, np.array([number])), **both)
+        assert node.is_finished_ok, node.exit_message
+        assert abs(alone['trajectory'].get_array('energies')[0] - energies[number]) * HARTREE_TO_EV < 1e-5
+
+
 def test_a_spoilt_frame_in_the_middle(real_codes):
-    """CP2K aborts at a frame whose atoms xTB can't charge; a second job labels the ones after it."""
+    """CP2K aborts twice at a frame whose atoms xTB can't charge; a third job labels the ones after it."""
     pair = ion_pair().get_ase()
     spoilt = pair.copy()
     spoilt.positions[1] = spoilt.positions[2] + [0.5, 0.0, 0.0]
@@ -172,5 +200,6 @@ def test_a_spoilt_frame_in_the_middle(real_codes):
     results = outputs['results'].get_dict()
     assert list(results['failed_frames']) == ['1']
     assert 'atomic charges of xTB' in results['failed_frames']['1']
+    assert 'The geometry is at fault' in results['failed_frames']['1']
     assert (results['n_offered'], results['kept_frames'], results['frames_not_computed']) == (3, 2, [])
     assert outputs['trajectory'].get_stepids().tolist() == [0, 2]

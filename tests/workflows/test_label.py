@@ -322,22 +322,19 @@ def test_exit_302(stage, inputs):
 def test_exit_302_where_the_output_is_of_another_kind(stage, inputs):
     """Nothing is learnt on trust where an unconverged SCF would not be seen."""
     stage.aimd(NORMAL, line=' ENERGIES: total {:.12f}\n')
-    outputs, results, node = run(inputs)
+    outputs, _, node = run(inputs)
     assert node.exit_status == LabelWorkChain.exit_codes.ERROR_NO_ENERGIES.status
     assert 'lacks the energies of its frames in aiida.out' in node.exit_message
     assert 'dataset' not in outputs
 
 
-@pytest.mark.parametrize(
-    'changes', [{'DFT': {'QS': {'METHOD': 'XTB'}, 'CHARGE': 1}}, {'DFT': {'QS': {'METHOD': 'XTB'}}}]
-)
-def test_exit_202_odd_number_of_electrons(inputs, changes):
+@pytest.mark.parametrize(('symbols', 'charge'), [('LiF', 1), ('LiF2', 0)])
+def test_exit_202_odd_number_of_electrons(inputs, symbols, charge):
     """CP2K is not asked for what it refuses, and UKS is named."""
-    inputs['cp2k']['cp2k']['parameters'] = orm.Dict({'FORCE_EVAL': changes})
-    if 'CHARGE' not in changes['DFT']:
-        inputs['structure'] = orm.StructureData(
-            ase=Atoms('LiF2', [[0, 0, 0], [1.6, 0, 0], [-1.6, 0, 0]], cell=[6, 6, 6], pbc=True)
-        )
+    level = {'FORCE_EVAL': {'DFT': {'QS': {'METHOD': 'XTB'}, 'CHARGE': charge}}}
+    inputs['cp2k']['cp2k']['parameters'] = orm.Dict(level)
+    places = [[0, 0, 0], [1.6, 0, 0], [-1.6, 0, 0]][: len(Atoms(symbols))]
+    inputs['structure'] = orm.StructureData(ase=Atoms(symbols, places, cell=[6, 6, 6], pbc=True))
     _, _, node = run(inputs)
     assert node.exit_status == LabelWorkChain.exit_codes.ERROR_LEVEL_OF_THEORY.status
     assert 'set UKS true' in node.exit_message

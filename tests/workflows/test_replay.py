@@ -278,6 +278,7 @@ def test_exit_301(inputs, monkeypatch):
     [
         ({'type_map': ['Li']}, 201, 'holds F'),
         ({'level': {'FORCE_EVAL': {'METHOD': 'FIST'}}}, 202, 'no CHARGE for F, Li'),
+        ({'level': {'FORCE_EVAL': {'DFT': {'QS': {'METHOD': 'XTB'}, 'CHARGE': -1}}}}, 202, 'set UKS true'),
     ],
 )
 def test_exit_201_and_202(inputs, changes, status, words):
