@@ -164,3 +164,25 @@ def test_paper_is_the_paper() -> None:
     assert values['md']['minimise'] == {'enabled': True, 'etol': 1e-4, 'ftol': 1e-6, 'maxiter': 1000}
     assert values['md']['trajectory_interval_ps'] == 1.0
     assert 0 < settings.learning.lr_decay < 1, 'the learning rate decreases with the generations'
+
+
+@pytest.mark.parametrize('protocol', ['demo', 'dimer', 'fast', 'moderate', 'paper', 'reactive'])
+def test_every_scf_has_an_outer_loop(protocol: str) -> None:
+    """CP2K from 2024.1 on aborts at the first SCF that does not converge, so each has a second chance as strict."""
+    for system in BUILDERS:
+        scf = level_of_theory(protocol, system)['FORCE_EVAL']['DFT']['SCF']
+        assert scf['OUTER_SCF']['MAX_SCF'] >= 3
+        assert float(scf['OUTER_SCF']['EPS_SCF']) == float(scf['EPS_SCF'])
+
+
+def test_a_radical_is_refused(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """A radical is refused before anything is submitted, and accepted with the remedy that the sentence names."""
+    methyl = Atoms('CH3', [[0, 0, 0], [1.08, 0, 0], [-0.54, 0.935, 0], [-0.54, -0.935, 0]], cell=[8, 8, 8], pbc=True)
+    systems = {'methyl': orm.StructureData(ase=methyl)}
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, systems, protocol='demo')
+    problem = SisWorkChain.spec().inputs.validate(dict(builder))
+    assert problem is not None
+    assert "The system 'methyl' cannot be labelled: The level of theory has an odd number" in problem.message
+    assert 'set UKS true in FORCE_EVAL/DFT' in problem.message
+    spin = {'cp2k': {'FORCE_EVAL': {'DFT': {'UKS': True}}}}
+    accepted(SisWorkChain.get_builder_from_protocol(stand_in_codes, systems, protocol='demo', overrides=spin))
