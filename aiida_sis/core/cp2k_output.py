@@ -200,6 +200,7 @@ SCF_REMEDY = (
     'give FORCE_EVAL/DFT/SCF an OUTER_SCF or a larger MAX_SCF, a metal SMEAR and ADDED_MOS instead of OT, or let CP2K '
     'from 2024.1 on leave single frames out by IGNORE_CONVERGENCE_FAILURE.'
 )
+_CHARGE = re.compile(r'Charge outside chemical range:.*Limit= *(\d\S*) +Charge= *(-?\d\S*)')
 _ABORT_ART = re.compile(r'^\s*(\[ABORT\]|\\___/|/ +\\|___|O/\||/\| \||\|)')
 
 
@@ -220,10 +221,7 @@ def abort_reason(text: str) -> str | None:
     place = re.search(r'(\S+\.F:\d+)', ' '.join(words))
     message = re.sub(r'\s*\S+\.F:\d+', '', ' '.join(word for word in words if word)).strip()
     if message == 'xTB Charges':
-        return (
-            'The SCF went astray: in it the atomic charges of xTB left their range. Shorter first steps may help: '
-            'set STEPSIZE 0.03 in FORCE_EVAL/DFT/SCF/OT.'
-        )
+        return _charges_reason(text)
     if message:
         return f'CP2K aborted: {message.rstrip(".")}' + (f' ({place.group(1)}).' if place else '.')
     if 'exceeded requested execution time' in text:
@@ -231,6 +229,16 @@ def abort_reason(text: str) -> str | None:
     if 'PROGRAM STOPPED IN' not in text:
         return "CP2K's output ends without its closing lines: the job was killed or ran out of wall time."
     return None
+
+
+def _charges_reason(text: str) -> str:
+    """Say how far the charges of xTB were beyond CP2K's limits: a little is the method, much an SCF that overshot."""
+    found = [(float(limit), float(charge)) for limit, charge in _CHARGE.findall(text)]
+    limit, charge = max(found, key=lambda pair: abs(pair[1]) / pair[0], default=(1.0, float('inf')))
+    reason = f'The SCF failed: in it the atomic charges of xTB left their range ({charge:g}, the limit is {limit:g}). '
+    if abs(charge) < 1.1 * limit:
+        return reason + 'So little beyond may be the method: try CHECK_ATOMIC_CHARGES false in FORCE_EVAL/DFT/QS/XTB.'
+    return reason + 'Shorter first steps may help: set STEPSIZE 0.03 in FORCE_EVAL/DFT/SCF/OT.'
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def version_of(code: orm.AbstractCode) -> str | None:
     :returns: such as `2025.1`, None where no job has said so yet.
     """
     query = orm.QueryBuilder()
-    query.append(orm.AbstractCode, filters={'id': code.pk}, tag='code')
+    query.append(orm.Node, filters={'id': code.pk}, tag='code')
     query.append(orm.CalcJobNode, with_incoming='code', tag='job')
     query.append(orm.FolderData, with_incoming='job', edge_filters={'label': 'retrieved'}, project='*')
     query.order_by({'job': {'ctime': 'desc'}})

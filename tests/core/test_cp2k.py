@@ -274,7 +274,7 @@ SCF = """
         (BOX, 'CP2K aborted: found an unknown keyword FOO in section SCF at line 20 of the input'),
         (SCF, 'The SCF did not converge: give FORCE_EVAL'),
         ('exceeded requested execution time\n PROGRAM STOPPED IN /tmp', 'CP2K ran out of its wall time.'),
-        (text('abort_charges', 'aiida.out'), 'The SCF went astray: in it the atomic charges of xTB'),
+        (text('abort_charges', 'aiida.out'), 'The SCF failed: in it the atomic charges of xTB'),
     ],
 )
 def test_abort_reason(output, reason):

@@ -83,7 +83,7 @@ def test_both_versions_read_alike(job):
         ('xtb-aimd', None),
         ('xtb-aimd-exit-file', None),
         ('walltime', 'CP2K ran out of its wall time.'),
-        ('abort-charges', 'The SCF went astray: in it the atomic charges of xTB left their range.'),
+        ('abort-charges', 'The SCF failed: in it the atomic charges of xTB left their range ('),
         ('abort-keyword', 'CP2K aborted: found an unknown keyword FOO in section SCF'),
         ('xtb-geo-opt-max-iter', None),
     ],
@@ -101,6 +101,20 @@ def test_an_scf_that_does_not_converge_names_the_remedy():
     for remedy in ('OUTER_SCF', 'MAX_SCF', 'SMEAR', 'IGNORE_CONVERGENCE_FAILURE'):
         assert remedy in reason
     assert 'killed' in cp2k_output.abort_reason(text('2025.1/xtb-aimd-killed', 'aiida.out'))
+
+
+@pytest.mark.parametrize(
+    ('charge', 'remedy'),
+    [(' 1.06', 'CHECK_ATOMIC_CHARGES false'), ('-2.72', 'STEPSIZE 0.03')],
+    ids=['salt', 'overshot'],
+)
+def test_charges_of_xtb_are_not_called_geometry(charge, remedy):
+    """A perfect crystal of NaCl has charges a hundredth beyond CP2K's limit: that is the method."""
+    line = f' Charge outside chemical range:  Kind Atom=  1     1   Limit=1.05  Charge= {charge}\n'
+    reason = cp2k_output.abort_reason(line + ' * [ABORT]\n *  \\___/    xTB Charges   *\n ****\n')
+    assert remedy in reason
+    assert charge.strip() in reason
+    assert 'geometry' not in reason
 
 
 @pytest.mark.parametrize('version', VERSIONS)

@@ -12,6 +12,7 @@ from aiida_sis.core import cp2k
 from aiida_sis.core.label import check_label_parameters, read_label_settings
 from aiida_sis.core.settings import read_settings
 from aiida_sis.structures.build import build
+from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.protocols import load_protocol
 from aiida_sis.workflows.sis import SisWorkChain
 
@@ -176,13 +177,13 @@ def test_every_scf_has_an_outer_loop(protocol: str) -> None:
 
 
 def test_a_radical_is_refused(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
-    """A radical is refused before anything is submitted, and accepted with the remedy that the sentence names."""
-    methyl = Atoms('CH3', [[0, 0, 0], [1.08, 0, 0], [-0.54, 0.935, 0], [-0.54, -0.935, 0]], cell=[8, 8, 8], pbc=True)
-    systems = {'methyl': orm.StructureData(ase=methyl)}
-    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, systems, protocol='demo')
+    """It is refused before anything is submitted, and accepted with the remedy that the sentence names."""
+    systems = {'cation': lifsi_ion_pair()}
+    charged = {'cp2k': {'FORCE_EVAL': {'DFT': {'CHARGE': 1}}}}
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, systems, protocol='demo', overrides=charged)
     problem = SisWorkChain.spec().inputs.validate(dict(builder))
     assert problem is not None
-    assert "The system 'methyl' cannot be labelled: The level of theory has an odd number" in problem.message
+    assert "The system 'cation' cannot be labelled: The level of theory has an odd number" in problem.message
     assert 'set UKS true in FORCE_EVAL/DFT' in problem.message
-    spin = {'cp2k': {'FORCE_EVAL': {'DFT': {'UKS': True}}}}
+    spin = {'cp2k': {'FORCE_EVAL': {'DFT': {'CHARGE': 1, 'UKS': True}}}}
     accepted(SisWorkChain.get_builder_from_protocol(stand_in_codes, systems, protocol='demo', overrides=spin))
