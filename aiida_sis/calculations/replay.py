@@ -107,12 +107,15 @@ def labelled_frames(
 ) -> tuple[cp2k.AimdFrames, NDArray[np.int64]]:
     """Read what the jobs of a replay computed, each frame once, as the last job has it.
 
+    A frame that the output does not mention counts as not computed: it is where a job that was killed is taken up.
+
     :param frames: the frames that were to be labelled.
     :param folders: what each CP2K job left, in the order of their names; at least one.
     :returns: the computed frames and their numbers in `frames`, ascending.
     """
     names = (cp2k.POSITION_FILE, cp2k.FORCE_FILE, cp2k.CELL_FILE, cp2k.OUTPUT_FILE)
     parts = [cp2k.read_frames(*(read_text(folders[key], name) for name in names)) for key in sorted(folders)]
+    parts = [part.take(part.known) for part in parts]
     computed = cp2k.concatenate([part for part in parts if len(part.steps)] or parts[:1])
     numbers = cp2k.match_frames(computed, frames.get_positions())
     last = {int(number): row for row, number in enumerate(numbers) if number >= 0}

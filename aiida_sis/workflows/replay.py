@@ -117,6 +117,8 @@ class ReplayWorkChain(LabellingWorkChain):
         numbers = labelled_frames(self.ctx.frames, folders)[1].tolist() if folders else []
         if node.is_finished_ok:
             self.ctx.next_frame = self.ctx.frames.numsteps
+            if not numbers:
+                self.ctx.reason = f'{name} ended well, but aiida.out has no energy of its frames.'
             return
         jobs = self.jobs_of(node)
         self.ctx.reason = self.stop_reason(node, jobs[-1] if jobs else None)

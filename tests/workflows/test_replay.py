@@ -59,8 +59,13 @@ class Stage:
         self.folder = folder
         self.n_runs = 0
 
-    def run(self, numbers: list[int], output: str = DONE, *, unconverged: tuple[int, ...] = ()) -> None:
-        """Prepare a run that computes these frames and ends with that output; frame −1 is the one CP2K starts from."""
+    def run(
+        self, numbers: list[int], output: str = DONE, *, unconverged: tuple[int, ...] = (), n_told: int | None = None
+    ) -> None:
+        """Prepare a run that computes these frames and ends with that output; frame −1 is the one CP2K starts from.
+
+        Its output has the energies of the first `n_told` frames, or of all.
+        """
         self.n_runs += 1
         run = self.folder / f'run_{self.n_runs}'
         run.mkdir()
@@ -70,7 +75,7 @@ class Stage:
             + f' ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]: {value:.12f}\n'
             for number, value in zip(numbers, values, strict=True)
         ]
-        (run / 'output').write_text(''.join(lines) + output)
+        (run / 'output').write_text(''.join(lines[:n_told]) + output)
         if not numbers:
             return
         xs = [length(number) for number in numbers]
@@ -214,6 +219,25 @@ def test_a_second_try_that_is_interrupted(stage, inputs):
     _, results, _ = run(inputs)
     assert (stage.starts(), stage.careful()) == ([1, 3, 3, 5], [False, True, True, True])
     assert list(results['failed_frames']) == ['3']
+
+
+def test_what_the_output_does_not_mention_is_computed_again(stage, inputs):
+    """A job that was killed leaves frames that its output had not reached: whether their SCF converged nobody knows."""
+    stage.run([0, 1, 2, 3], KILLED, n_told=2)
+    stage.run([2, 3, 4, 5])
+    _, results, node = run(inputs)
+    assert node.is_finished_ok, node.exit_message
+    assert stage.starts() == [1, 3]
+    assert (results['kept_frames'], results['unconverged_frames'], results['n_single_points']) == (6, [], 6)
+
+
+def test_an_output_of_another_kind(stage, inputs):
+    """Nothing is learnt on trust."""
+    stage.run([0, 1, 2, 3, 4, 5], n_told=0)
+    outputs, _, node = run(inputs)
+    assert node.exit_status == ReplayWorkChain.exit_codes.ERROR_NO_GOOD_FRAMES.status
+    assert 'aiida.out has no energy of its frames' in node.exit_message
+    assert 'dataset' not in outputs
 
 
 def test_geometry_is_named_where_it_is_at_fault(stage, inputs):
