@@ -211,7 +211,10 @@ def problem_of_ps() -> str | None:
     if any(line.split()[:1] == [str(os.getpid())] for line in answer.stdout.splitlines()):
         return None
     said = (answer.stderr.strip() or answer.stdout.strip() or 'no answer').splitlines()[0]
-    return f'AiiDA follows its jobs by `ps`, which does not show this process ({said}); install another: {advice}'
+    return (
+        f'AiiDA follows its jobs by `ps`, which does not show this process ({said}): '
+        f'mend that, or install another: {advice}'
+    )
 
 
 def available_cores() -> int:
