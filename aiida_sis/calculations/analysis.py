@@ -29,8 +29,8 @@ def analyse_trajectory(
         :func:`aiida_sis.core.analysis.summary.facts`. ``rdf``: arrays ``r`` Å (n_bins,), ``g`` and ``coordination``
         (n_pairs, n_bins), their ``pairs`` in the attribute of that name; ``coordination`` counts the second kind around
         the first. ``census``: ``time_fs`` (n_frames,), ``molecules`` and ``salts`` (n_frames, n_species), their names
-        in the attributes ``molecule_names`` and ``salt_names``. ``displacement``, where frames are equally far in time:
-        ``lag_fs`` (n_frames,) and ``msd`` Å² (n_kinds, n_frames), attribute ``kinds``. ``density``, if it was asked
+        in the attributes ``molecule_names`` and ``salt_names``. ``displacement``, of the frames that are equally far in
+        time: ``lag_fs`` (n_lags,) and ``msd`` Å² (n_kinds, n_lags), attribute ``kinds``. ``density``, if it was asked
         for: ``z`` Å (n_bins,) and ``density`` Å⁻³ (n_kinds, n_bins), attribute ``kinds``.
     :raises ValueError: in one sentence, if a parameter, the structure or the times do not fit.
     """
@@ -41,7 +41,7 @@ def analyse_trajectory(
     outputs: dict[str, Any] = {'results': orm.Dict(facts(found)), 'rdf': _rdf(found), 'census': _census(found)}
     if found.msd:
         outputs['displacement'] = _arrays(
-            {'lag_fs': found.times_fs - found.times_fs[0], 'msd': np.array(list(found.msd.values()))},
+            {'lag_fs': found.lags_fs, 'msd': np.array(list(found.msd.values()))},
             kinds=list(found.msd),
         )
     if found.density is not None:

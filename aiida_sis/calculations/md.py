@@ -10,9 +10,9 @@ from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from aiida_sis.calculations.structure import check_structure, positions_of, symbols_of
 from aiida_sis.core import deviation, lammps_input
 from aiida_sis.core.md_settings import MdSettings, SettingsError
 from aiida_sis.core.stability import degrees_of_freedom, kinetic_temperature, validate_window
@@ -200,25 +200,6 @@ class LammpsMdCalculation(CalcJob):
         return calcinfo
 
 
-def symbols_of(structure: orm.StructureData) -> list[str]:
-    """Return the element of each atom.
-
-    :param structure: The structure.
-    :return: Symbols, shape ``(n_atoms,)``.
-    """
-    kinds = {kind.name: kind.symbol for kind in structure.kinds}
-    return [kinds[site.kind_name] for site in structure.sites]
-
-
-def positions_of(structure: orm.StructureData) -> NDArray[np.float64]:
-    """Return the positions.
-
-    :param structure: The structure.
-    :return: Shape ``(n_atoms, 3)``, in Å.
-    """
-    return np.array([site.position for site in structure.sites], dtype=np.float64)
-
-
 def temperature_of(
     structure: orm.StructureData, velocities: NDArray[np.float64] | None, fixed_atoms: Sequence[int] = ()
 ) -> float | None:
@@ -267,38 +248,12 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if structure is None:
         return None
     return (
-        _check_structure(structure, potential)
+        check_structure(structure, potential)
         or (None if parameters is None else _check_fixed(structure, parameters))
         or (None if potential is None else _check_committee(potential, inputs.get('committee') or {}, parameters))
         or (None if velocities is None else _check_velocities(structure, velocities))
         or (None if parameters is None else _check_window(structure, velocities, parameters))
     )
-
-
-def _check_structure(structure: orm.StructureData, potential: PotentialData | None) -> str | None:
-    """Check what LAMMPS and the potential ask of a structure.
-
-    :param structure: The structure.
-    :param potential: The potential, if known.
-    :return: One sentence, or nothing.
-    """
-    if not all(structure.pbc):
-        return f'`structure` must be periodic in three directions, but its pbc is {tuple(structure.pbc)}; add vacuum.'
-    if len(structure.sites) < 2:
-        return '`structure` must have at least two atoms: the temperature of one is not defined.'
-    if structure.get_cell_volume() < 1e-6:
-        return '`structure` must have a cell with a volume; give it three independent cell vectors.'
-    symbols = set(symbols_of(structure))
-    odd = sorted(symbol for symbol in symbols if symbol not in atomic_numbers or symbol == 'X')
-    if odd or structure.has_vacancies:
-        return f'`structure` must consist of whole atoms of known elements, but has {", ".join(odd) or "vacancies"}.'
-    missing = sorted(symbols - set(potential.type_map)) if potential is not None else []
-    if missing and potential is not None:
-        return (
-            f'`structure` has {", ".join(missing)}, which `potential` does not know (its type_map is '
-            f'{", ".join(potential.type_map)}); train it with all elements of the run.'
-        )
-    return None
 
 
 def _check_velocities(structure: orm.StructureData, velocities: orm.ArrayData) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR, TYPES, in_words_of_types
 from aiida_sis.cli.profile import open_profile
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _AXES = ('x', 'y', 'z')
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='Structure whose molecules name the atoms.  [default: that of the run; the first frame]',
 )
+@TYPES
 @click.option('--skip-ps', type=click.FloatRange(min=0), default=0.0, help='Start that is left out.')
 @click.option('--r-max', type=click.FloatRange(min=0, min_open=True), help='Longest distance of g(r) in Å.')
 @click.option('--persistence-fs', type=click.FloatRange(min=0), default=20.0, show_default=True,
@@ -42,12 +43,13 @@ _AXES = ('x', 'y', 'z')
 @click.option('--store', is_flag=True, help='Keep the analysis in the profile, with its provenance.')
 def analyse(
     target: str, profile_dir: Path, profile: str | None, replica: str | None, store: bool, csv_folder: Path | None,
-    figure: Path | None, timestep_fs: float | None, start: Path | None, **options: Any,
+    figure: Path | None, timestep_fs: float | None, start: Path | None, type_map: list[str] | None, **options: Any,
 ) -> None:  # fmt: skip
     """Show the molecules, bond events, clusters, coordination and diffusion of a trajectory.
 
     PK is that of a run (the MD of its last stage), of an AIMD or MD of it, or of a trajectory. FILE is anything that
-    ASE reads, or a folder of deepmd/npy. A bond counts as broken or formed only if it stays so.
+    ASE reads, a LAMMPS dump with --type-map, or a folder of deepmd/npy. A bond counts as broken or formed only if it
+    stays so.
 
     Example: aiida-sis analyse 21 --csv numbers --figure analysis.png
     """
@@ -60,9 +62,11 @@ def analyse(
         if path.exists():
             if store:
                 raise click.UsageError('--store keeps the analysis of a node: give a PK, not a file.')
-            found = _of_file(path, timestep_fs, start, parameters)
+            found = _of_file(path, timestep_fs, start, parameters, type_map)
         else:
             _refuse_word(target)
+            if type_map:
+                raise click.UsageError('--type-map names the types of a file: a stored trajectory knows its elements.')
             open_profile(profile_dir, profile)
             from aiida_sis.cli.nodes import load_node
             from aiida_sis.cli.trajectories import choose_trajectory
@@ -95,12 +99,15 @@ def _refuse_word(target: str) -> None:
         )
 
 
-def _of_file(path: Path, timestep_fs: float | None, start: Path | None, parameters: dict[str, Any]) -> Analysis:
+def _of_file(
+    path: Path, timestep_fs: float | None, start: Path | None, parameters: dict[str, Any], type_map: list[str] | None
+) -> Analysis:
     from aiida_sis.core.analysis.trajectory import open_trajectory
     from aiida_sis.core.analysis.whole import analyse as run
     from aiida_sis.core.analysis.whole import read_analysis_settings
 
-    return run(open_trajectory(path, timestep_fs), read_analysis_settings(parameters), _read_start(start))
+    trajectory = open_trajectory(path, timestep_fs, type_map)
+    return run(trajectory, read_analysis_settings(parameters), _read_start(start, type_map))
 
 
 def _of_node(chosen: Chosen, timestep_fs: float | None, start: Path | None, parameters: dict[str, Any]) -> Analysis:
@@ -113,10 +120,11 @@ def _of_node(chosen: Chosen, timestep_fs: float | None, start: Path | None, para
     return run(trajectory, read_analysis_settings(parameters), structure)
 
 
-def _read_start(path: Path | None) -> Any:
+def _read_start(path: Path | None, type_map: list[str] | None = None) -> Any:
+    from aiida_sis.core.dump_types import is_dump
     from aiida_sis.structures.file import atoms_from_file
 
-    return None if path is None else atoms_from_file(path)
+    return None if path is None else atoms_from_file(path, type_map=type_map if is_dump(path) else None)
 
 
 def _tell(chosen: Chosen, console: Any) -> None:
@@ -161,4 +169,4 @@ def _in_cli_words(message: str) -> str:
     """The remedy as it is typed here."""
     for key in ('timestep_fs', 'persistence_fs', 'r_max'):
         message = message.replace(f'give {key}', f'give --{key.replace("_", "-")}')
-    return message.replace('later than skip_fs', 'later than --skip-ps')
+    return in_words_of_types(message.replace('later than skip_fs', 'later than --skip-ps'))

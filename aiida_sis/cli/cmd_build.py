@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR, TYPES, in_words_of_types
 from aiida_sis.cli.profile import open_profile
 
 if TYPE_CHECKING:
@@ -199,25 +199,34 @@ def cluster(target: Target, **parameters: Any) -> None:
 @click.argument('path', type=click.Path(path_type=Path))
 @click.option('--cell', type=float, nargs=3, metavar='X Y Z', help='Edges in Å, for a file without a cell.')
 @click.option('--index', type=int, default=-1, show_default=True, help='Which frame of a file of several.')
+@TYPES
 @_shared
-def file(target: Target, path: Path, index: int, cell: tuple[float, float, float] | None = None) -> None:
+def file(
+    target: Target,
+    path: Path,
+    index: int,
+    cell: tuple[float, float, float] | None = None,
+    type_map: list[str] | None = None,
+) -> None:
     """Take a structure from PATH, any file that ASE reads.
+
+    Atoms that the file holds in place are listed as `fixed`: name them in `systems.NAME.fixed_atoms` of the run.
 
     For example: aiida-sis build file POSCAR
     """
     _check_output(target)
     from aiida_sis.structures.build import Built, describe
-    from aiida_sis.structures.file import atoms_from_file, structure_from_file
+    from aiida_sis.structures.file import atoms_from_file, fixed_atoms_of, structure_from_file
 
     try:
-        atoms = atoms_from_file(path, cell, index)
+        atoms = atoms_from_file(path, cell, index, type_map)
     except (ValueError, OSError) as error:
-        raise click.ClickException(_in_words_of_options(str(error))) from error
+        raise click.ClickException(in_words_of_types(_in_words_of_options(str(error)))) from error
     pk = None
     if not target.dry_run:
         _open(target)
-        pk = structure_from_file(path, cell, index).store().pk
-    _show(Built(atoms, path.name, describe(atoms)), pk, target)
+        pk = structure_from_file(path, cell, index, type_map).store().pk
+    _show(Built(atoms, path.name, describe(atoms) | {'fixed_atoms': fixed_atoms_of(atoms)}), pk, target)
 
 
 def _make(kind: str, like_paper: str | None, parameters: dict[str, Any], target: Target) -> None:

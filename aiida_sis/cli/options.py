@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ('PROFILE', 'PROFILE_DIR', 'RUN')
+__all__ = ('PROFILE', 'PROFILE_DIR', 'RUN', 'TYPES', 'in_words_of_types')
 
 PROFILE_DIR = click.option(
     '--profile-dir',
@@ -23,6 +23,28 @@ PROFILE = click.option(
     metavar='NAME',
     help='Read a profile of your own AiiDA installation instead of the isolated one.',
 )
+
+
+def _symbols(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    """Elements separated by commas or spaces."""
+    return value.replace(',', ' ').split() if value else None
+
+
+TYPES = click.option(
+    '--type-map',
+    metavar='Na,Cl,…',
+    callback=_symbols,
+    help='Elements of the atom types 1, 2, … of a LAMMPS dump, or of the types 0, 1, … of a deepmd/npy folder, where '
+    'they are not named.',
+)
+
+
+def in_words_of_types(sentence: str) -> str:
+    """Name the option in place of the argument that it sets.
+
+    :param sentence: what was refused.
+    """
+    return sentence.replace('`type_map`', '--type-map')
 
 
 def _complete_run(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:

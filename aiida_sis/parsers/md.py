@@ -10,7 +10,8 @@ from aiida import orm
 from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
-from aiida_sis.calculations.md import symbols_of, temperature_of
+from aiida_sis.calculations.md import temperature_of
+from aiida_sis.calculations.structure import symbols_of
 from aiida_sis.core import deviation, lammps_input
 from aiida_sis.core.lammps_dump import DumpFrame, latest_at, merge_frames, parse_dump, parse_dump_at
 from aiida_sis.core.lammps_log import LammpsLog, diagnose, parse_log, symptoms

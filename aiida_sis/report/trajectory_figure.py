@@ -132,7 +132,7 @@ def _clusters(axis: Axes, analysis: Analysis) -> None:
 
 
 def _msd(axis: Axes, analysis: Analysis) -> None:
-    lags = (analysis.times_fs - analysis.times_fs[0]) * 1e-3
+    lags = analysis.lags_fs * 1e-3
     half = slice(1, max(3, len(lags) // 2))
     order = sorted(analysis.msd, key=lambda kind: -float(analysis.msd[kind][half][-1]))
     for number, kind in enumerate(order[:_MOST_LINES]):

@@ -12,7 +12,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from ase.formula import Formula
 
-from aiida_sis.calculations.md import positions_of, symbols_of
+from aiida_sis.calculations.structure import positions_of, symbols_of
 from aiida_sis.calculations.train import STARTS, DeepmdTrainCalculation, masks_fixed_atoms
 from aiida_sis.core.deepmd import INPUT_FILENAME
 from aiida_sis.core.lammps_input import write_data, write_script

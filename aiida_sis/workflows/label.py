@@ -17,6 +17,7 @@ from aiida_sis.calculations.label import (
     summarise_label,
 )
 from aiida_sis.calculations.monitor import INTERVAL_S
+from aiida_sis.calculations.structure import validate_masses
 from aiida_sis.core.verdict import FAILED, NORMAL, SLOW, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
 
@@ -36,7 +37,12 @@ class LabelWorkChain(LabellingWorkChain):
     def define(cls, spec: Any) -> None:
         """Define the ports, the outline and the exit codes."""
         super().define(spec)
-        spec.input('structure', valid_type=orm.StructureData, help='The structure to start from.')
+        spec.input(
+            'structure',
+            valid_type=orm.StructureData,
+            validator=validate_masses,
+            help='The structure to start from.',
+        )
         spec.input(
             'velocities',
             valid_type=orm.ArrayData,

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from aiida import orm
 
 from aiida_sis.calculations import md, train
+from aiida_sis.calculations.structure import check_structure, positions_of, symbols_of
 from aiida_sis.core.cp2k import check_elements, merge
 from aiida_sis.core.deepmd import check_maskable, check_parameters
 from aiida_sis.core.electrons import check_electrons
 from aiida_sis.core.learning import training_parameters
+from aiida_sis.core.plausibility import MIN_DISTANCE
 from aiida_sis.core.settings import SisSettings, check_systems, plan_replicas, read_settings
+from aiida_sis.core.start import LEAST_OPTIMISED, check_distances, check_names
 from aiida_sis.workflows.sampling import deviation_parameters
 
 # Where each code is among the inputs, and the default plugins it may have; a LAMMPS that is registered for
@@ -32,6 +36,9 @@ def validate_sis_inputs(inputs: Mapping[str, Any], _context: object) -> str | No
     :param _context: the port namespace, unused.
     :returns: one sentence that names the input, the value and the remedy, or nothing where all is well.
     """
+    problem = check_inputs_names(inputs)
+    if problem:
+        return problem
     if not inputs.get('systems'):
         return (
             'The input systems is empty, so there is nothing to explore: give at least one start structure there; '
@@ -46,10 +53,21 @@ def validate_sis_inputs(inputs: Mapping[str, Any], _context: object) -> str | No
     return (
         _check_codes(inputs)
         or _check_roles(inputs, settings)
+        or _check_structures(inputs, settings)
         or _check_elements(inputs, settings)
         or _check_training(inputs, settings)
         or _check_dynamics(inputs, settings)
     )
+
+
+def check_inputs_names(inputs: Mapping[str, Any]) -> str | None:
+    """Check what systems and datasets are called: each name becomes part of a label in the provenance graph.
+
+    :param inputs: the inputs of the workchain, or what its builder is filled with.
+    :returns: one sentence, or nothing.
+    """
+    roles = (('systems', 'system'), ('supporting', 'system'), ('datasets', 'dataset'))
+    return next((problem for key, role in roles if (problem := check_names(inputs.get(key) or (), role))), None)
 
 
 def validate_seed(node: orm.Int | None, _context: object) -> str | None:
@@ -111,8 +129,28 @@ def _check_fixed_atoms(inputs: Mapping[str, Any], settings: SisSettings) -> str 
         wrong = [number for number in fixed if not 0 <= number < n_atoms]
         if wrong:
             return f'`parameters.systems.{name}.fixed_atoms` has {wrong[0]}, but the sites are 0 to {n_atoms - 1}.'
+        if n_atoms < 2:
+            return (
+                f"The system '{name}' has {n_atoms} atom(s): give at least two, the temperature of one is not defined."
+            )
         if len(set(fixed)) > n_atoms - 2:
             return f'`parameters.systems.{name}.fixed_atoms` leaves fewer than two atoms to move: fix fewer.'
+    return None
+
+
+def _check_structures(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:
+    """Check the start structures by themselves; one that is optimised first may have atoms near to each other."""
+    for name, structure in {**inputs['systems'], **(inputs.get('supporting') or {})}.items():
+        problem = check_structure(structure)
+        if problem:
+            return f"The system '{name}' can't be used: {problem.replace('`structure`', 'the structure')}"
+        own = settings.system(name)
+        optimised = own.optimise_first and own.initial_labels and settings.start == 'train'
+        least = LEAST_OPTIMISED if optimised else MIN_DISTANCE
+        cell = np.array(structure.cell, dtype=np.float64)
+        problem = check_distances(symbols_of(structure), positions_of(structure), cell, least)
+        if problem:
+            return f"The system '{name}' can't be used: {problem}"
     return None
 
 

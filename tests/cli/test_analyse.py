@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from plumpy import ProcessState
 
 from aiida_sis.cli import main
+from aiida_sis.core.lammps_input import LammpsCell
 from aiida_sis.structures.molecules import dioxolane, lifsi
 
 CELL = 13.0 * np.eye(3)
@@ -94,6 +95,32 @@ def test_a_file_with_numbers_and_a_figure(tmp_path: Path) -> None:
     rdf = np.genfromtxt(tmp_path / 'numbers' / 'rdf.csv', delimiter=',', names=True)
     assert len(rdf) == 120
     assert (tmp_path / 'figure.png').stat().st_size > 20_000
+
+
+def test_a_dump_names_its_types_by_an_option(tmp_path: Path) -> None:
+    """As our own MD writes it; without the option no element is invented."""
+    atoms = electrolyte()
+    elements = ['N', 'S', 'O', 'F', 'Li', 'C', 'H']
+    path = tmp_path / 'trajectory.lammpstrj'
+    # Lower triangular, as LAMMPS wants it.
+    frame = LammpsCell.from_cell(CELL)
+    (lx, _, _), (xy, ly, _), (xz, yz, lz) = frame.cell
+    low, high = min(0, xy, xz, xy + xz), max(0, xy, xz, xy + xz)
+    box = f'{low} {lx + high} {xy}\n{min(0, yz)} {ly + max(0, yz)} {xz}\n0 {lz} {yz}\n'
+    with path.open('w') as handle:
+        for step, positions in enumerate(path_of()):
+            handle.write(f'ITEM: TIMESTEP\n{1000 * step}\nITEM: NUMBER OF ATOMS\n{len(atoms)}\n')
+            handle.write(f'ITEM: BOX BOUNDS xy xz yz pp pp pp\n{box}ITEM: ATOMS id type xu yu zu\n')
+            for number, (symbol, row) in enumerate(zip(atoms.symbols, frame.to_lammps(positions), strict=True), 1):
+                handle.write(f'{number} {elements.index(symbol) + 1} {row[0]} {row[1]} {row[2]}\n')
+    refused = CliRunner().invoke(main, ['analyse', str(path), '--timestep-fs', '2'])
+    assert refused.exit_code == 1
+    assert '--type-map Na,Cl,O,H for example' in ' '.join(refused.output.split())
+    result = CliRunner().invoke(main, ['analyse', str(path), '--timestep-fs', '2', '--type-map', ','.join(elements)])
+    assert result.exit_code == 0, result.output
+    assert '110 frames of 21 atoms, 0 to 218 fs, 2 fs apart' in result.output
+    assert '80 fs   broken   S–F' in result.output
+    assert 'FSI 1' in result.output
 
 
 def test_a_run(run_node: orm.WorkChainNode) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from aiida import orm
 from aiida.manage.configuration import get_config
-from ase.build import molecule
+from ase.build import bulk, molecule
+from ase.constraints import FixAtoms
 from ase.io import read, write
 from click.testing import CliRunner, Result
 
@@ -87,6 +88,24 @@ def test_file(aiida_profile_clean, tmp_path: Path) -> None:
     pk = re.search(r'PK (\d+)', result.output)
     assert pk is not None
     assert orm.load_node(int(pk.group(1))).label == 'water.xyz'
+
+
+def test_file_with_fixed_atoms_and_without_elements(tmp_path: Path) -> None:
+    """The atoms that a file holds in place are shown as those of a slab; a dump asks for the option by its name."""
+    atoms = bulk('NaCl', 'rocksalt', a=5.64, cubic=True)
+    atoms.set_constraint(FixAtoms([0, 3]))
+    write(tmp_path / 'POSCAR', atoms)
+    result = typed('file', str(tmp_path / 'POSCAR'), '--dry-run')
+    assert result.exit_code == 0, result.output
+    assert 'fixed      0, 3' in result.output
+    frame = 'ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 6\n0 6\n0 6\n'
+    path = tmp_path / 'x.lammpstrj'
+    path.write_text(frame + 'ITEM: ATOMS id type xu yu zu\n1 1 0 0 0\n2 2 3 3 3\n')
+    refused = typed('file', str(path), '--dry-run')
+    assert refused.exit_code == 1
+    assert '--type-map Na,Cl for example' in ' '.join(refused.output.split())
+    for given in ('K,F', 'K F'):
+        assert 'atoms      2, FK' in typed('file', str(path), '--type-map', given, '--dry-run').output
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 from aiida import orm
+from ase import Atoms
 from ase.build import molecule
 
 from aiida_sis.data.potential import PotentialData
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
+from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.protocols import _keep_systems, list_protocols, load_protocol
+from aiida_sis.workflows.rehearsal import RehearsalWorkChain
 from aiida_sis.workflows.sis import SisWorkChain
+from aiida_sis.workflows.validation import check_inputs_names
+
+TYPE_MAP = ['N', 'S', 'O', 'F', 'Li']
 
 
 def refusal(codes: dict[str, orm.InstalledCode], system: orm.StructureData | None = None, **arguments: Any) -> str:
@@ -125,6 +131,84 @@ def test_structure_that_is_not_periodic(stand_in_codes: dict[str, orm.InstalledC
     assert 'periodic' in refusal(stand_in_codes, orm.StructureData(ase=atoms))
 
 
+@pytest.mark.parametrize(('supporting'), [False, True])
+def test_structures_that_no_run_can_use(supporting: bool, stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Explored or labelled only: one atom, open directions, atoms on top of each other, isotopes."""
+    plain = lifsi_ion_pair().get_ase()
+    single, slab, near, heavy = Atoms('Li', cell=plain.cell, pbc=True), plain.copy(), plain.copy(), plain.copy()
+    slab.pbc = (True, True, False)
+    near.positions[1] = near.positions[0] + [0.0, 0.0, 0.01]
+    masses = heavy.get_masses()
+    masses[heavy.get_chemical_symbols().index('Li')] = 6.015
+    heavy.set_masses(masses)
+    for atoms, words in (
+        (single, 'has 1 atom: give at least two'),
+        (slab, 'set pbc to (True, True, True)'),
+        (near, 'are 0.01 Å apart'),
+        (heavy, 'Li has the mass 6.015 u'),
+    ):
+        node = orm.StructureData(ase=atoms)
+        if supporting:
+            message = refusal(stand_in_codes, supporting={'bulk': node})
+        else:
+            message = refusal(stand_in_codes, node, overrides={'dp': {'model': {'type_map': TYPE_MAP}}})
+        assert words in message, message
+        assert ("'bulk'" if supporting else "'system'") in message
+        assert 'fixed_atoms' not in message
+
+
+def test_a_start_that_an_optimisation_mends(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Atoms too near for an AIMD are taken where they are optimised first, and refused where they are not."""
+    atoms = lifsi_ion_pair().get_ase()
+    symbols = atoms.get_chemical_symbols()
+    # Li and F at half of the sum of their covalent radii.
+    atoms.positions[symbols.index('Li')] = atoms.positions[symbols.index('F')] + [0.0, 0.0, -0.92]
+    node = orm.StructureData(ase=atoms)
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, {'system': node})
+    assert SisWorkChain.spec().inputs.validate(dict(builder)) is None
+    for settings in ({'optimise_first': False}, {'systems': {'system': {'optimise_first': False}}}):
+        assert 'Å apart' in refusal(stand_in_codes, node, overrides={'sis': settings})
+
+
+@pytest.mark.parametrize('name', ['Li-slab', 'a.b', 'électrolyte', '_x', 'a__b', 'x' * 300])
+def test_names_are_refused_before_submission(name: str, stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """By the builder of a protocol, by the validation of a run, and by that of a rehearsal."""
+    pair = lifsi_ion_pair()
+    for role in ('systems', 'supporting'):
+        given = {'systems': {'pair': pair}, role: {name: pair}}
+        with pytest.raises(ValueError, match=r'system name .* is not possible'):
+            SisWorkChain.get_builder_from_protocol(stand_in_codes, **given)
+        with pytest.raises(ValueError, match=r'system name .* is not possible'):
+            RehearsalWorkChain.get_builder_from_protocol(stand_in_codes, **given, protocol='demo')
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, {'pair': pair})
+    inputs = dict(builder) | {'systems': {name: pair}}
+    problem = SisWorkChain.spec().inputs.validate(inputs)
+    assert problem is not None
+    assert 'is not possible: take letters' in str(problem.message)
+    problem = RehearsalWorkChain.spec().inputs.validate({'sis': inputs})
+    assert problem is not None
+    assert 'is not possible: take letters' in str(problem.message)
+
+
+def test_names_of_datasets(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """They become labels too."""
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, {'pair': lifsi_ion_pair()})
+    problem = check_inputs_names(dict(builder) | {'datasets': {'my data': None}})
+    assert problem is not None
+    assert "The dataset name 'my data' is not possible" in problem
+
+
+def test_a_label_refuses_isotopes() -> None:
+    """Alone too, not only within a run."""
+    atoms = lifsi_ion_pair().get_ase()
+    atoms.set_masses([2.0 * mass for mass in atoms.get_masses()])
+    port = LabelWorkChain.spec().inputs['structure']
+    problem = port.validate(orm.StructureData(ase=atoms))
+    assert problem is not None
+    assert 'leave the mass out' in str(problem.message)
+    assert port.validate(lifsi_ion_pair()) is None
+
+
 def test_negative_seed(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
     """Seeds are derived from it, which needs a natural number."""
     assert '-1' in refusal(stand_in_codes, seed=-1)
@@ -197,7 +281,7 @@ def test_a_loss_that_cannot_leave_fixed_atoms_out(stand_in_codes: dict[str, orm.
 
 def test_roles_that_leave_nothing_to_explore(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
     """Supporting systems alone are data without a question."""
-    with pytest.raises(ValueError, match='nothing to explore'):
+    with pytest.raises(ValueError, match=r'nothing to explore'):
         SisWorkChain.get_builder_from_protocol(stand_in_codes, {}, supporting={'bulk': lifsi_ion_pair()})
 
 

@@ -155,8 +155,7 @@ def tables(analysis: Analysis) -> Iterator[tuple[str, list[str], list[Row]]]:
     ]
     yield 'lif_clusters', ['formula', 'anions', 'born_fs', 'died_fs', 'lifetime_fs', 'from_start'], clusters
     if analysis.msd:
-        lags = analysis.times_fs - analysis.times_fs[0]
-        yield 'msd', ['lag_fs', *analysis.msd], list(zip(lags, *analysis.msd.values(), strict=True))
+        yield 'msd', ['lag_fs', *analysis.msd], list(zip(analysis.lags_fs, *analysis.msd.values(), strict=True))
     diffusion = [
         (kind, *(ANGSTROM2_PER_PS_TO_CM2_PER_S * v for v in (one.value, one.error)), one.exponent, *one.fit_ps)
         for kind, one in analysis.diffusion.items()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from aiida_sis.core.analysis.neighbours import Frame
+from aiida_sis.core.dump_types import check_elements, is_dump, read_options
 from aiida_sis.core.plausibility import time_step
 from aiida_sis.core.read_frames import ReadError
 
@@ -62,22 +64,27 @@ def from_arrays(
     return Trajectory(name, tuple(symbols), np.asarray(times_fs, dtype=np.float64), read)
 
 
-def open_trajectory(path: Path, timestep_fs: float | None = None) -> Trajectory:
+def open_trajectory(path: Path, timestep_fs: float | None = None, type_map: Sequence[str] | None = None) -> Trajectory:
     """Open a file that ASE reads, or the folder of one system of DeePMD-kit.
 
     :param path: the file or folder.
-    :param timestep_fs: time between two frames, fs; None: read off the forces by Newton's law, where there are some and
-        the frames are near enough.
+    :param timestep_fs: time between two frames, fs; None: read off the forces by Newton's law, where there are some, in
+        units that are known, and the frames are near enough.
+    :param type_map: element of each atom type, where the file numbers its types and names no elements.
     :raises ReadError: if it cannot be read, has no cell, changes its atoms, or its time is not known.
     """
     if not path.exists():
         raise ReadError(f"'{path}' does not exist: give a PK, a file that ASE reads, or a folder of deepmd/npy.")
     if path.is_dir():
-        return _deepmd(path, timestep_fs)
-    return _ase(path, timestep_fs)
+        return _deepmd(path, timestep_fs, type_map)
+    try:
+        options = read_options(path, type_map)
+    except ValueError as error:
+        raise ReadError(str(error)) from error
+    return _dump(path, timestep_fs, options) if is_dump(path) else _ase(path, timestep_fs)
 
 
-def _deepmd(path: Path, timestep_fs: float | None) -> Trajectory:
+def _deepmd(path: Path, timestep_fs: float | None, type_map: Sequence[str] | None) -> Trajectory:
     """A folder of deepmd/npy, its arrays mapped and not loaded."""
     folders = sorted(mark.parent for mark in path.rglob('type.raw'))
     if len(folders) != 1:
@@ -89,14 +96,8 @@ def _deepmd(path: Path, timestep_fs: float | None) -> Trajectory:
     folder = folders[0]
     if (folder / 'nopbc').exists():
         raise ReadError(f"'{folder}' is not periodic: the analysis needs a cell.")
-    try:
-        names = (folder / 'type_map.raw').read_text().split()
-        symbols = [names[int(number)] for number in (folder / 'type.raw').read_text().split()]
-    except (OSError, ValueError, IndexError) as error:
-        raise ReadError(
-            f"The elements of '{folder}' cannot be read ({error}): it needs type.raw and type_map.raw."
-        ) from error
     sets = sorted(folder.glob('set.*'))
+    symbols = _elements(folder, sets, type_map)
     coords = [np.load(one / 'coord.npy', mmap_mode='r') for one in sets]
     cells = [np.load(one / 'box.npy', mmap_mode='r').reshape(-1, 3, 3) for one in sets]
     if not coords or sum(len(part) for part in coords) == 0:
@@ -117,39 +118,118 @@ def _deepmd(path: Path, timestep_fs: float | None) -> Trajectory:
     return Trajectory(_short(folder), tuple(symbols), _times(n_frames, timestep_fs, path), read)
 
 
+def _elements(folder: Path, sets: list[Path], type_map: Sequence[str] | None) -> list[str]:
+    """Elements of a folder of deepmd/npy, whose types may have no names, or others than elements."""
+    try:
+        types = [int(number) for number in (folder / 'type.raw').read_text().split()]
+        mixed = [np.load(one / 'real_atom_types.npy') for one in sets if (one / 'real_atom_types.npy').exists()]
+    except (OSError, ValueError) as error:
+        raise ReadError(f"The types of '{folder}' cannot be read ({error}): it needs a whole type.raw.") from error
+    if mixed:
+        frames = np.concatenate(mixed)
+        if (frames != frames[0]).any() or (frames[0] < 0).any():
+            raise ReadError(
+                f"'{folder}' is of deepmd/npy/mixed: its frames have different atoms (real_atom_types.npy) and are no "
+                "trajectory. dpdata.MultiSystems().load_systems_from_file(FOLDER, fmt='deepmd/npy/mixed') takes them "
+                "apart, to('deepmd/npy', OUT) of it writes one folder for each composition."
+            )
+        types = [int(number) for number in frames[0]]
+    named = folder / 'type_map.raw'
+    names = named.read_text().split() if named.exists() else []
+    known = all(atomic_numbers.get(name, 0) > 0 for name in names) and len(names) > max(types, default=-1)
+    if not known:
+        said = f'names its types {", ".join(names)}' if names else 'has no type_map.raw'
+        if not type_map:
+            raise ReadError(
+                f"'{folder}' {said}: give the element of each of its types 0 to {max(types, default=0)}, `type_map` "
+                'Na,Cl for example.'
+            )
+        names = list(type_map)
+    elif type_map:
+        raise ReadError(f"'{folder}' names its elements itself (type_map.raw): leave `type_map` out.")
+    try:
+        check_elements(names)
+        return [names[number] for number in types]
+    except IndexError:
+        raise ReadError(
+            f"'{folder}' has type {max(types)}, counted from 0, but `type_map` {','.join(names)} names {len(names)}: "
+            'give one element for each type.'
+        ) from None
+    except ValueError as error:
+        raise ReadError(str(error)) from error
+
+
+def _dump(path: Path, timestep_fs: float | None, options: Mapping[str, Any]) -> Trajectory:
+    """A dump of LAMMPS, whose steps say how the frames lie; its forces are in units that it need not name."""
+    frames = _AseFile(path, options)
+    symbols, _ = frames.check()
+    steps = np.array([atoms.info['timestep'] for atoms in frames.images()], dtype=np.float64)
+    back = np.flatnonzero(np.diff(steps) <= 0)
+    if len(back):
+        raise ReadError(
+            f"'{path}' goes back from step {steps[back[0]]:.0f} to {steps[back[0] + 1]:.0f}: give the dump of one run."
+        )
+    times = _times(len(steps), timestep_fs, path)
+    if len(steps) > 2:
+        times = (steps - steps[0]) / np.median(np.diff(steps)) * times[1]
+    return Trajectory(path.name, tuple(symbols), times, frames.read)
+
+
 def _ase(path: Path, timestep_fs: float | None) -> Trajectory:
     """A file of ASE's, read once to count its frames and again for each analysis."""
-    from ase.io import iread
-
-    def images() -> Iterator[Any]:
-        try:
-            yield from iread(str(path), index=':')
-        except Exception as error:  # each format raises its own
-            raise ReadError(f"ASE can't read '{path}': {type(error).__name__}: {error}") from error
-
-    symbols: list[str] = []
-    few: list[Any] = []
-    n_frames = 0
-    for atoms in images():
-        symbols = symbols or atoms.get_chemical_symbols()
-        if atoms.get_chemical_symbols() != symbols:
-            raise ReadError(f"frame {n_frames} of '{path}' has other atoms than the first: split the file.")
-        if atoms.cell.rank < 3:
-            raise ReadError(f"frame {n_frames} of '{path}' has no cell: the analysis needs a periodic one.")
-        if len(few) < _SAMPLE and atoms.calc is not None and 'forces' in atoms.calc.results:
-            few.append(atoms)
-        n_frames += 1
-    if n_frames == 0:
-        raise ReadError(f"'{path}' has no frames.")
+    frames = _AseFile(path, {})
+    symbols, n_frames = frames.check()
+    few = frames.few
     if timestep_fs is None and len(few) == min(n_frames, _SAMPLE):
         forces = np.array([atoms.calc.results['forces'] for atoms in few])
         timestep_fs = _found_time([(atoms.positions, atoms.cell.array) for atoms in few], forces, symbols)
+    return Trajectory(path.name, tuple(symbols), _times(n_frames, timestep_fs, path), frames.read)
 
-    def read() -> Iterator[Frame]:
-        for atoms in images():
+
+class _AseFile:
+    """The frames of a file, read anew each time.
+
+    :param path: the file.
+    :param options: keywords for ASE.
+    """
+
+    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+        self.path, self.options = path, options
+        self.few: list[Any] = []
+
+    def images(self) -> Iterator[Any]:
+        """Give each frame as ASE reads it."""
+        from ase.io import iread
+
+        try:
+            yield from iread(str(self.path), index=':', **self.options)
+        except Exception as error:  # each format raises its own
+            raise ReadError(f"ASE can't read '{self.path}': {type(error).__name__}: {error}") from error
+
+    def read(self) -> Iterator[Frame]:
+        """Give positions and cell of each frame."""
+        for atoms in self.images():
             yield atoms.positions, atoms.cell.array
 
-    return Trajectory(path.name, tuple(symbols), _times(n_frames, timestep_fs, path), read)
+    def check(self) -> tuple[list[str], int]:
+        """Look at every frame once, and keep the first ones that have forces.
+
+        :returns: the elements and the number of frames.
+        """
+        symbols: list[str] = []
+        n_frames = 0
+        for atoms in self.images():
+            symbols = symbols or atoms.get_chemical_symbols()
+            if atoms.get_chemical_symbols() != symbols:
+                raise ReadError(f"frame {n_frames} of '{self.path}' has other atoms than the first: split the file.")
+            if atoms.cell.rank < 3:
+                raise ReadError(f"frame {n_frames} of '{self.path}' has no cell: the analysis needs a periodic one.")
+            if len(self.few) < _SAMPLE and atoms.calc is not None and 'forces' in atoms.calc.results:
+                self.few.append(atoms)
+            n_frames += 1
+        if n_frames == 0:
+            raise ReadError(f"'{self.path}' has no frames.")
+        return symbols, n_frames
 
 
 def _found_time(frames: list[Frame], forces: FloatArray, symbols: list[str]) -> float | None:

@@ -32,6 +32,8 @@ FloatArray = NDArray[np.float64]
 
 #: Longest distance of the radial distribution functions in Å, where the cell is large enough.
 _R_MAX = 6.0
+#: By which part of the spacing a frame may lie off its place in time: times are written with few digits.
+_SPACING = 1e-3
 
 
 class AnalysisSettings(BaseModel):
@@ -92,7 +94,8 @@ class Analysis:
     :param census: molecules over time; each metal atom alone.
     :param salts: the same with what lithium holds named as its salt.
     :param aggregates: clusters of LiF.
-    :param msd: mean square displacement of each kind, (n_frames,), Å².
+    :param lags_fs: times between the frames on the grid of the trajectory, (n_lags,), fs; empty without ``msd``.
+    :param msd: mean square displacement of each kind, (n_lags,), Å².
     :param diffusion: diffusion coefficient of each kind; none of them where the trajectory is too short.
     :param density: densities across an axis, if they were asked for.
     """
@@ -106,6 +109,7 @@ class Analysis:
     census: Census
     salts: Census
     aggregates: Aggregates
+    lags_fs: FloatArray
     msd: dict[str, FloatArray]
     diffusion: dict[str, Diffusion]
     density: DensityProfile | None
@@ -151,7 +155,7 @@ def analyse(trajectory: Trajectory, settings: AnalysisSettings | None = None, st
         if wanted:
             collected.add(time_fs, positions, cell)
     history = collected.bonds.result()
-    msd, diffusion = _transport(collected, kinds, followed, history.times_fs, settings.n_blocks)
+    lags_fs, msd, diffusion = _transport(collected, kinds, followed, history.times_fs, settings.n_blocks)
     return Analysis(
         name=trajectory.name,
         settings=settings,
@@ -162,6 +166,7 @@ def analyse(trajectory: Trajectory, settings: AnalysisSettings | None = None, st
         census=census(history),
         salts=census(history, lithium=True),
         aggregates=aggregates(history),
+        lags_fs=lags_fs,
         msd=msd,
         diffusion=diffusion,
         density=collected.density.result() if collected.density else None,
@@ -226,20 +231,42 @@ def _followed(kinds: tuple[str, ...], settings: AnalysisSettings) -> list[str]:
     return wanted
 
 
+def frames_on_grid(times_fs: FloatArray) -> NDArray[np.int64]:
+    """Find the frames that are equally far in time, whatever lies between them.
+
+    An MD that was halted, that went on after its time limit, or whose length is no multiple of its spacing has a last
+    frame off the grid of the others.
+
+    :param times_fs: time of each frame, ascending, (n_frames,), fs.
+    :returns: numbers of the frames on the grid of the usual spacing, (n,); none where the grid has holes.
+    """
+    steps = np.diff(times_fs)
+    if not len(steps) or np.allclose(steps, steps[0], rtol=_SPACING):
+        return np.arange(len(times_fs))
+    found, counts = np.unique(np.round(steps, 3), return_counts=True)
+    spacing = float(found[::-1][np.argmax(counts[::-1])])  # of several, the widest
+    first = int(np.argmax(np.isclose(steps, spacing, rtol=_SPACING, atol=0)))
+    places = (times_fs - times_fs[first]) / spacing
+    on_grid = np.flatnonzero((places > -0.5) & (np.abs(places - np.rint(places)) < _SPACING))
+    whole = np.array_equal(np.rint(places[on_grid]), np.arange(len(on_grid)))
+    return on_grid if whole and len(on_grid) > len(times_fs) // 2 else np.zeros(0, dtype=np.int64)
+
+
 def _transport(
     collected: _Pass, kinds: tuple[str, ...], followed: list[str], times_fs: FloatArray, n_blocks: int
-) -> tuple[dict[str, FloatArray], dict[str, Diffusion]]:
-    """Displacements of each kind, where the frames are equally far in time."""
+) -> tuple[FloatArray, dict[str, FloatArray], dict[str, Diffusion]]:
+    """Displacements of each kind over the frames that are equally far in time."""
     msd: dict[str, FloatArray] = {}
     diffusion: dict[str, Diffusion] = {}
-    steps = np.diff(times_fs)
-    if len(times_fs) < 2 or not np.allclose(steps, steps[0], rtol=1e-3) or not collected.paths:
-        return msd, diffusion
+    grid = frames_on_grid(times_fs)
+    if len(grid) < 2 or not collected.paths:
+        return np.zeros(0), msd, diffusion
+    lags_fs = times_fs[grid] - times_fs[grid[0]]
     moves = np.array(collected.paths)
     labels = np.array(kinds)[collected.followed]
     for kind in followed:
-        path = np.cumsum(moves[:, labels == kind], axis=0, dtype=np.float64)
+        path = np.cumsum(moves[:, labels == kind], axis=0, dtype=np.float64)[grid]
         msd[kind] = mean_square_displacement(path)
         if len(path) >= 20 * n_blocks:
-            diffusion[kind] = diffusion_coefficient(path, float(steps[0]) * 1e-3, n_blocks=n_blocks)
-    return msd, diffusion
+            diffusion[kind] = diffusion_coefficient(path, float(lags_fs[1]) * 1e-3, n_blocks=n_blocks)
+    return lags_fs, msd, diffusion

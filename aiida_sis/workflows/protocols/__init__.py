@@ -15,6 +15,7 @@ from aiida_sis.core.wording import nearest_key
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import PotentialData
 from aiida_sis.workflows.neighbours import suggest_sel
+from aiida_sis.workflows.validation import check_inputs_names
 
 _SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')
 _CODES = ('cp2k', 'dp', 'lmp')
@@ -93,6 +94,9 @@ def fill_builder(
             raise ValueError(f'The run {continue_from.pk} has no potential to continue from: wait for it to end.')
         datasets, potential = dict(continue_from.outputs.datasets), continue_from.outputs.potential
     given: dict[str, Any] = {'supporting': dict(supporting or {}), 'datasets': dict(datasets or {})}
+    problem = check_inputs_names({'systems': systems, **given})
+    if problem:
+        raise ValueError(problem)
     frames = list(given['datasets'].values())
     _fill_model(values['dp']['model'], {**systems, **given['supporting']}, frames, potential)
     known = {*systems, *given['supporting'], *(node.base.attributes.get('label') for node in frames)}

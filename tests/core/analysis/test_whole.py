@@ -16,7 +16,7 @@ from aiida_sis.core.analysis.rdf import rdfs
 from aiida_sis.core.analysis.summary import facts, unconfirmed_bonds
 from aiida_sis.core.analysis.trajectory import Trajectory, from_arrays, open_trajectory
 from aiida_sis.core.analysis.transport import density_profile, mean_square_displacement
-from aiida_sis.core.analysis.whole import AnalysisSettings, analyse, read_analysis_settings
+from aiida_sis.core.analysis.whole import AnalysisSettings, analyse, frames_on_grid, read_analysis_settings
 from aiida_sis.core.read_frames import ReadError
 from aiida_sis.structures.molecules import dioxolane, lifsi
 
@@ -180,3 +180,54 @@ def test_a_break_at_the_very_end_is_told_as_unconfirmed() -> None:
     contacts = analyse(moved, AnalysisSettings(r_max=4.0))
     assert contacts.history.unconfirmed
     assert unconfirmed_bonds(contacts) == []
+
+
+def with_times(times_fs: np.ndarray) -> Trajectory:
+    """One path through the electrolyte: a frame in between lies in between."""
+    atoms = electrolyte()
+    rng = np.random.default_rng(7)
+    knots = np.cumsum(0.2 * rng.normal(size=(200, len(atoms), 3)), axis=0)
+    place = np.minimum(times_fs / 1000.0, 198.0)
+    low = place.astype(int)
+    share = (place - low)[:, None, None]
+    path = atoms.positions + (1 - share) * knots[low] + share * knots[low + 1]
+    cells = np.tile(CELL, (len(times_fs), 1, 1))
+    return from_arrays('walk', atoms.get_chemical_symbols(), times_fs, path, cells)
+
+
+@pytest.mark.parametrize(
+    'more',
+    [
+        [150213.0],  # halted, or of an odd length
+        [37400.0, 80200.0],  # went on after its time limit, twice
+        [500.0, 150990.0],
+    ],
+)
+def test_diffusion_takes_the_frames_on_the_grid(more: list[float]) -> None:
+    """A frame off the grid changes nothing: same coefficients, same errors, same displacements."""
+    grid = 1000.0 * np.arange(151)
+    right = analyse(with_times(grid))
+    found = analyse(with_times(np.sort(np.concatenate([grid, more]))))
+    assert found.lags_fs == pytest.approx(grid)
+    assert right.diffusion
+    for kind, one in right.diffusion.items():
+        assert found.diffusion[kind].value == pytest.approx(one.value, rel=1e-4), kind
+        assert found.diffusion[kind].error == pytest.approx(one.error, rel=1e-3), kind
+        assert found.msd[kind] == pytest.approx(right.msd[kind], rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('times', 'kept'),
+    [
+        ([0, 1, 2, 3], [0, 1, 2, 3]),
+        ([0, 0.3333, 0.6667, 1.0, 1.3333], [0, 1, 2, 3, 4]),
+        ([0, 1, 2, 2.4, 3, 4, 4.7, 5], [0, 1, 2, 4, 5, 7]),
+        ([0.7, 1, 2, 3, 3.2], [1, 2, 3]),
+        ([0, 1, 2, 4, 5], []),  # a hole
+        ([0, 0.1, 1.7, 2.9], []),
+        ([0], [0]),
+    ],
+)
+def test_frames_on_a_grid(times: list[float], kept: list[int]) -> None:
+    """Frames between are left out, a hole leaves none."""
+    assert frames_on_grid(1000.0 * np.array(times)).tolist() == kept

@@ -1,0 +1,86 @@
+"""The elements of a LAMMPS dump, which numbers its atom types and need not say what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ase.data import atomic_numbers
+from ase.io.formats import UnknownFileTypeError, filetype
+
+DUMP_FORMAT = 'lammps-dump-text'
+
+
+def read_options(path: Path, type_map: Sequence[str] | None = None) -> dict[str, Any]:
+    """Give what ASE needs to read a file with its right elements.
+
+    :param path: an existing file.
+    :param type_map: element of each atom type of a dump, from type 1; several types may be one element.
+    :returns: keywords for ``ase.io.read`` and ``iread``; none where the file names its elements.
+    :raises ValueError: in one sentence, if the elements are not known, or named twice.
+    """
+    check_elements(type_map or ())
+    if not is_dump(path):
+        if type_map:
+            raise ValueError(f'{path} names its elements itself: leave `type_map` out.')
+        return {}
+    columns, types = _first_snapshot(path)
+    if 'element' in columns or 'mass' in columns:
+        if type_map:
+            raise ValueError(f'{path} has a column of elements or masses: leave `type_map` out.')
+        return {'format': DUMP_FORMAT}
+    known = f'has {len(types)} atom types' if types else 'has atom types'
+    if not type_map:
+        example = ','.join(['Na', 'Cl', 'O', 'H'][: max(2, min(len(types), 4))])
+        raise ValueError(
+            f'{path} is a LAMMPS dump that {known} and no elements: give the element of each type in their order, '
+            f'`type_map` {example} for example.'
+        )
+    if types and (min(types) < 1 or max(types) > len(type_map)):
+        raise ValueError(
+            f'{path} has atom type {max(types)}, but `type_map` {",".join(type_map)} names {len(type_map)}: '
+            'give one element for each type.'
+        )
+    return {'format': DUMP_FORMAT, 'specorder': list(type_map)}
+
+
+def is_dump(path: Path) -> bool:
+    """Tell whether a file is a dump of LAMMPS.
+
+    :param path: an existing file.
+    """
+    try:
+        return bool(filetype(str(path)) == DUMP_FORMAT)
+    except (UnknownFileTypeError, UnicodeDecodeError, OSError):
+        return False
+
+
+def check_elements(symbols: Sequence[str]) -> None:
+    """Refuse what is no element.
+
+    :param symbols: what a user gave as a type map.
+    :raises ValueError: in one sentence.
+    """
+    for symbol in symbols:
+        if atomic_numbers.get(symbol, 0) < 1:
+            raise ValueError(f"'{symbol}' in `type_map` is no element: give symbols of the periodic table.")
+
+
+def _first_snapshot(path: Path) -> tuple[list[str], set[int]]:
+    """Columns of the first snapshot, and the atom types in it."""
+    with path.open(encoding='utf-8', errors='replace') as lines:
+        n_atoms = 0
+        for line in lines:
+            if line.startswith('ITEM: NUMBER OF ATOMS'):
+                words = next(lines, '').split()
+                n_atoms = int(words[0]) if words and words[0].isdigit() else 0
+            elif line.startswith('ITEM: ATOMS'):
+                columns = line.split()[2:]
+                if 'type' not in columns:
+                    return columns, set()
+                index = columns.index('type')
+                rows = (row.split() for row in islice(lines, n_atoms))
+                return columns, {int(row[index]) for row in rows if len(row) > index and row[index].isdigit()}
+    return [], set()
