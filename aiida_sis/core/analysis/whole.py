@@ -247,8 +247,8 @@ def frames_on_grid(times_fs: FloatArray) -> NDArray[np.int64]:
     spacing = float(found[::-1][np.argmax(counts[::-1])])  # of several, the widest
     first = int(np.argmax(np.isclose(steps, spacing, rtol=_SPACING, atol=0)))
     places = (times_fs - times_fs[first]) / spacing
-    on_grid = np.flatnonzero((places > -0.5) & (np.abs(places - np.rint(places)) < _SPACING))
-    whole = np.array_equal(np.rint(places[on_grid]), np.arange(len(on_grid)))
+    on_grid = np.flatnonzero(np.abs(places - np.rint(places)) < _SPACING)
+    whole = bool((np.diff(np.rint(places[on_grid])) == 1).all())
     return on_grid if whole and len(on_grid) > len(times_fs) // 2 else np.zeros(0, dtype=np.int64)
 
 
