@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ from numpy.typing import NDArray
 
 from aiida_sis.core import choice
 from aiida_sis.core import frames as fr
-from aiida_sis.core.stability import TIME_TOLERANCE_PS
+from aiida_sis.core.lammps_dump import latest_at
+from aiida_sis.core.md_settings import MdSettings
+from aiida_sis.core.stability import (
+    TIME_TOLERANCE_PS,
+    Catastrophe,
+    TemperatureSeries,
+    choose_t_next,
+    degrees_of_freedom,
+)
 
 
 @calcfunction
@@ -140,7 +149,49 @@ def join_trajectories(**parts: orm.TrajectoryData) -> orm.TrajectoryData:
         holds.
     :return: One trajectory with the arrays of the parts.
     """
+    return _join([parts[name] for name in sorted(parts)])
+
+
+@calcfunction
+def choose_joined_snapshot(
+    results: orm.Dict, parameters: orm.Dict, series: orm.ArrayData, trajectory: orm.TrajectoryData, **parts: Any
+) -> dict[str, orm.Data]:
+    """Choose t_next of a dynamics that took several jobs as if they had been one.
+
+    The last job alone reaches back to its own start only, however near that is to the catastrophe.
+
+    :param results: Results of the last job, which met the catastrophe.
+    :param parameters: Parameters of the dynamics.
+    :param series: Series of all jobs, with `time_ps`, `temperature` and `potential_energy`.
+    :param trajectory: Trajectory of all jobs, for a ring that does not reach back far enough.
+    :param parts: The latest snapshots of each job, in the alphabetical order of their names.
+    :return: `results` with `t_next` chosen anew, and `snapshots` from there on.
+    """
+    settings = MdSettings.from_dict(parameters.get_dict())
+    values = results.get_dict()
+    n_dof = degrees_of_freedom(len(trajectory.symbols), len(settings.fixed_atoms))
+    watched = TemperatureSeries(*(series.get_array(name) for name in ('time_ps', 'temperature', 'potential_energy')))
+    catastrophe = Catastrophe(**values['catastrophe'])
+    wanted = choose_t_next(watched, catastrophe, settings.temperature_k, n_dof, settings.t_next)
     ordered = [parts[name] for name in sorted(parts)]
+    frames = _join(ordered)
+    index = latest_at(frames.get_array('times'), wanted)
+    if index is None:
+        earlier = latest_at(trajectory.get_array('times'), wanted)
+        frames = frames if earlier is None else _join([_part(trajectory, slice(earlier, earlier + 1)), frames])
+        index = 0
+    first = min(index, frames.numsteps - ordered[-1].numsteps)
+    t_next = {
+        'time_ps': float(frames.get_array('times')[index]),
+        'requested_time_ps': wanted,
+        'snapshot_index': index - first,
+        'rule': settings.t_next.name,
+    }
+    return {'results': orm.Dict(values | {'t_next': t_next}), 'snapshots': _part(frames, slice(first, None))}
+
+
+def _join(ordered: Sequence[orm.TrajectoryData]) -> orm.TrajectoryData:
+    """Put trajectories one after the other; where two overlap, the later one holds."""
     starts = [int(part.get_stepids()[0]) for part in ordered[1:]]
     keeps = [part.get_stepids() < start for part, start in zip(ordered, starts, strict=False)]
     keeps.append(np.ones(ordered[-1].numsteps, dtype=bool))
@@ -148,9 +199,20 @@ def join_trajectories(**parts: orm.TrajectoryData) -> orm.TrajectoryData:
         name: np.concatenate([part.get_array(name)[keep] for part, keep in zip(ordered, keeps, strict=True)])
         for name in ordered[-1].get_arraynames()
     }
-    joined = orm.TrajectoryData()
-    joined.set_trajectory(
-        symbols=ordered[-1].symbols,
+    return _trajectory(ordered[-1].symbols, stacks)
+
+
+def _part(trajectory: orm.TrajectoryData, frames: slice) -> orm.TrajectoryData:
+    """Copy some frames with their step ids."""
+    stacks = {name: trajectory.get_array(name)[frames] for name in trajectory.get_arraynames()}
+    return _trajectory(trajectory.symbols, stacks)
+
+
+def _trajectory(symbols: list[str], stacks: dict[str, NDArray[Any]]) -> orm.TrajectoryData:
+    """Build a node of the arrays of an MD."""
+    node = orm.TrajectoryData()
+    node.set_trajectory(
+        symbols=symbols,
         positions=stacks.pop('positions'),
         stepids=stacks.pop('steps'),
         cells=stacks.pop('cells'),
@@ -159,5 +221,5 @@ def join_trajectories(**parts: orm.TrajectoryData) -> orm.TrajectoryData:
         pbc=(True, True, True),
     )
     for name, values in stacks.items():
-        joined.set_array(name, values)
-    return joined
+        node.set_array(name, values)
+    return node

@@ -99,7 +99,10 @@ def write_data(
     type_map: Sequence[str],
     velocities: FloatArray | None = None,
 ) -> str:
-    """Write the structure. Numbers keep every bit, so that a dynamics can be continued exactly.
+    """Write the structure, each number so that it reads back to the same bits.
+
+    A stored ``StructureData`` has cut its positions and its cell to 14 digits before; velocities are whole. So a
+    dynamics that goes on from a stored snapshot starts 1e-13 Å from where it was.
 
     :param symbols: Chemical symbols of the atoms, shape ``(n,)``.
     :param positions: Shape ``(n, 3)``, in Å.
@@ -326,7 +329,8 @@ def _dumps(settings: MdSettings) -> list[str]:
         'dump_modify sis_trajectory sort id flush yes format float %.17g',
         f'shell mkdir {RING_FOLDER}',
         f'dump sis_ring all custom {ring} {RING_FOLDER}/{RING_PREFIX}*.lammpstrj {_COLUMNS}',
-        f'dump_modify sis_ring sort id maxfiles {settings.ring_size} format float %.17g',
+        # A dynamics that goes on begins at any step: its first frame is in the ring whatever step that is.
+        f'dump_modify sis_ring sort id first yes maxfiles {settings.ring_size} format float %.17g',
     ]
     if settings.deviation is not None:
         judged = settings.steps(settings.deviation.interval_fs)

@@ -47,6 +47,9 @@ class LammpsMdParser(Parser):
         if trajectory:
             self.out('trajectory', self._trajectory_data(trajectory))
         t_next = self._t_next(log, catastrophe, trajectory) if catastrophe else None
+        if catastrophe is None and log.timed_out and (ring := self._ring()):
+            # A catastrophe soon after the continuation goes back to here.
+            self.out('snapshots', self._trajectory_data(ring))
         verdict = self._deviation() if log.began and 'committee' in self.node.inputs else None
         results = self._results(log, catastrophe, t_next)
         self.out('results', orm.Dict(results | {'deviation': None if verdict is None else verdict.as_dict()}))
@@ -134,6 +137,14 @@ class LammpsMdParser(Parser):
             self.warnings.append(f'{dropped} frames were left out: incomplete, or with values that are no numbers.')
         return whole
 
+    def _ring(self) -> list[DumpFrame]:
+        """Read the latest snapshots.
+
+        :return: Frames, one per step, ascending.
+        """
+        folder = self.temporary / lammps_input.RING_FOLDER
+        return self._frames([f'{lammps_input.RING_FOLDER}/{path.name}' for path in sorted(folder.glob('*'))])
+
     def _t_next(self, log: LammpsLog, catastrophe: Catastrophe, trajectory: list[DumpFrame]) -> dict[str, Any] | None:
         """Choose where to go back to, and attach the snapshots.
 
@@ -142,8 +153,7 @@ class LammpsMdParser(Parser):
         :param trajectory: Frames of the trajectory, for a ring that does not reach back far enough.
         :return: What was chosen, or nothing if there is no snapshot.
         """
-        folder = self.temporary / lammps_input.RING_FOLDER
-        ring = self._frames([f'{lammps_input.RING_FOLDER}/{path.name}' for path in sorted(folder.glob('*'))])
+        ring = self._ring()
         n_dof = degrees_of_freedom(len(self.structure.sites), len(self.settings.fixed_atoms))
         series = log.watched(self.settings.timestep_fs)
         wanted = choose_t_next(series, catastrophe, self.settings.temperature_k, n_dof, self.settings.t_next)

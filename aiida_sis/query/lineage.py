@@ -202,9 +202,13 @@ def _catastrophe_of(job: NodeRef) -> dict[str, Any]:
     """Where an MD job failed, and the exploration that it belonged to."""
     of = graph.pks([job.pk])
     columns = ('attributes.catastrophe', 'attributes.t_next')
-    results = graph.outputs(of, LinkType.CREATE, 'results', orm.Dict, project=columns)
-    point, start = (value or {} for value in results[0].values) if results else ({}, {})
     exploration = graph.callers(of).get(job.pk)
+    results = graph.outputs(of, LinkType.CREATE, 'results', orm.Dict, project=columns)
+    if exploration:
+        # Of an MD that took several jobs, t_next is that of all of them.
+        whole = graph.pks([exploration.there.pk])
+        results = graph.outputs(whole, LinkType.RETURN, 'results', orm.Dict, project=columns) or results
+    point, start = (value or {} for value in results[0].values) if results else ({}, {})
     call = graph.callers(graph.pks([exploration.there.pk])).get(exploration.there.pk) if exploration else None
     potentials = graph.inputs(of, 'potential')
     return {

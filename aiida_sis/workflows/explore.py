@@ -11,7 +11,7 @@ from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_han
 
 from aiida_sis.calculations.deviation import judge_joined_deviation
 from aiida_sis.calculations.md import LammpsMdCalculation
-from aiida_sis.calculations.select import join_series, join_trajectories, select_snapshot
+from aiida_sis.calculations.select import choose_joined_snapshot, join_series, join_trajectories, select_snapshot
 from aiida_sis.core.learning import derive_seed
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
@@ -104,7 +104,26 @@ class ExploreWorkChain(BaseRestartWorkChain):
                 parts = [job.outputs[name] for job in (*self.ctx.parts, node) if name in job.outputs]
                 if parts:
                     outputs[name] = join(**{f'part_{number:03d}': part for number, part in enumerate(parts)})
+            self._choose_snapshot(node, outputs)
             if 'deviation' in outputs:
                 found = {name: outputs[name] for name in ('deviation', 'candidates') if name in outputs}
                 outputs.update(judge_joined_deviation(outputs['results'], self.inputs.md.parameters, **found))
         return outputs
+
+    def _choose_snapshot(self, node: orm.CalcJobNode, outputs: dict[str, Any]) -> None:
+        """Let t_next reach back into the jobs before the one that met the catastrophe.
+
+        :param node: the last job.
+        :param outputs: the outputs of this workchain; changed.
+        """
+        if 'snapshots' not in outputs or outputs['results'].get_dict()['catastrophe'] is None:
+            return
+        rings = [job.outputs.snapshots for job in (*self.ctx.parts, node) if 'snapshots' in job.outputs]
+        chosen = choose_joined_snapshot(
+            outputs['results'],
+            self.inputs.md.parameters,
+            outputs['series'],
+            outputs['trajectory'],
+            **{f'part_{number:03d}': ring for number, ring in enumerate(rings)},
+        )
+        outputs.update(chosen)
