@@ -113,8 +113,8 @@ class LammpsMdCalculation(CalcJob):
             'snapshots',
             valid_type=orm.TrajectoryData,
             required=False,
-            help='After a catastrophe, or where the time was up, the latest snapshots: positions (Å), velocities (Å/ps), '
-            'forces (eV/Å), each (n_frames, n_atoms, 3); cells (n_frames, 3, 3) in Å; times in ps.',
+            help='After a catastrophe, or where the time was up, the latest snapshots: positions (Å), velocities '
+            '(Å/ps), forces (eV/Å), each (n_frames, n_atoms, 3); cells (n_frames, 3, 3) in Å; times in ps.',
         )
         spec.output(
             'trajectory',

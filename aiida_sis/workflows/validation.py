@@ -130,9 +130,7 @@ def _check_fixed_atoms(inputs: Mapping[str, Any], settings: SisSettings) -> str 
         if wrong:
             return f'`parameters.systems.{name}.fixed_atoms` has {wrong[0]}, but the sites are 0 to {n_atoms - 1}.'
         if n_atoms < 2:
-            return (
-                f"The system '{name}' has {n_atoms} atom(s): give at least two, the temperature of one is not defined."
-            )
+            return f"The system '{name}' has one atom: give at least two, the temperature of one is not defined."
         if len(set(fixed)) > n_atoms - 2:
             return f'`parameters.systems.{name}.fixed_atoms` leaves fewer than two atoms to move: fix fewer.'
     return None
@@ -147,10 +145,12 @@ def _check_structures(inputs: Mapping[str, Any], settings: SisSettings) -> str |
         own = settings.system(name)
         optimised = own.optimise_first and own.initial_labels and settings.start == 'train'
         least = LEAST_OPTIMISED if optimised else MIN_DISTANCE
-        cell = np.array(structure.cell, dtype=np.float64)
-        problem = check_distances(symbols_of(structure), positions_of(structure), cell, least)
+        atoms = symbols_of(structure), positions_of(structure), np.array(structure.cell, dtype=np.float64)
+        problem = check_distances(*atoms, least)
         if problem:
-            return f"The system '{name}' can't be used: {problem}"
+            mended = own.initial_labels and settings.start == 'train' and check_distances(*atoms) is None
+            more = f' Or set `parameters.systems.{name}.optimise_first` to true.' if mended else ''
+            return f"The system '{name}' can't be used: {problem}{more}"
     return None
 
 

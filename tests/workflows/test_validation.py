@@ -164,10 +164,14 @@ def test_a_start_that_an_optimisation_mends(stand_in_codes: dict[str, orm.Instal
     # Li and F at half of the sum of their covalent radii.
     atoms.positions[symbols.index('Li')] = atoms.positions[symbols.index('F')] + [0.0, 0.0, -0.92]
     node = orm.StructureData(ase=atoms)
-    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, {'system': node})
+    for own in ({}, {'systems': {'system': {'optimise_first': False}}}):
+        message = refusal(stand_in_codes, node, overrides={'sis': {'optimise_first': False, **own}})
+        assert 'Å apart' in message
+        # The remedy that it names.
+        assert 'Or set `parameters.systems.system.optimise_first` to true.' in message
+    mended = {'sis': {'optimise_first': False, 'systems': {'system': {'optimise_first': True}}}}
+    builder = SisWorkChain.get_builder_from_protocol(stand_in_codes, {'system': node}, overrides=mended)
     assert SisWorkChain.spec().inputs.validate(dict(builder)) is None
-    for settings in ({'optimise_first': False}, {'systems': {'system': {'optimise_first': False}}}):
-        assert 'Å apart' in refusal(stand_in_codes, node, overrides={'sis': settings})
 
 
 @pytest.mark.parametrize('name', ['Li-slab', 'a.b', 'électrolyte', '_x', 'a__b', 'x' * 300])
