@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from aiida_sis.core.lammps_dump import parse_dump
 from aiida_sis.core.lammps_input import LammpsCell, write_data, write_script
 from aiida_sis.core.md_settings import MdSettings
 
@@ -153,3 +154,45 @@ def test_fixed_atoms_neither_move_nor_count() -> None:
     assert 'velocity sis_fixed set 0.0 0.0 0.0' in script(given_temperature=300.0, fixed_atoms=[0])
     assert not any('fix_modify' in line for line in script(fixed_atoms=[0], thermostat={'style': 'none'}))
     assert not any('sis_mobile' in line or 'sis_temp' in line for line in script())
+
+
+def test_the_ring_holds_the_first_frame_whatever_its_step() -> None:
+    """A dynamics that goes on may fail before its next multiple of the interval."""
+    assert any(line.startswith('dump_modify sis_ring') and 'first yes' in line for line in script(elapsed_ps=0.505))
+
+
+CELLS = [
+    np.array([[0.0, 9.0, 0.0], [9.0, 0.0, 0.0], [0.0, 0.0, 9.0]]),  # two rows swapped
+    np.diag([9.0, -10.0, 11.0]),
+    np.array([[9.0, 0.0, 0.0], [8.0, 9.0, 0.0], [-8.5, 8.8, 9.0]]),  # strongly tilted
+    np.array([[8.0, 9.0, 1.0], [9.0, 0.5, 0.0], [-8.0, 8.0, 9.0]]),  # left-handed and strongly tilted
+]
+
+
+@pytest.mark.parametrize('cell', CELLS)
+def test_there_and_back_in_one_frame(cell: Any) -> None:
+    """What is written for LAMMPS and read from it is where it was, positions, velocities and forces alike."""
+    rng = np.random.default_rng(3)
+    positions, velocities, forces = (rng.normal(0.0, 5.0, (4, 3)) for _ in range(3))
+    text = write_data(['Li', 'F', 'N', 'Li'], positions, cell, TYPE_MAP, velocities)
+    frame = LammpsCell.from_cell(cell)
+    box = frame.cell
+    assert np.linalg.det(box) == pytest.approx(abs(np.linalg.det(cell)))
+    # All lengths and angles between what is written are those of the structure.
+    there = np.concatenate(
+        [read_section(text, 'Atoms', slice(2, 5)), read_section(text, 'Velocities', slice(1, 4)), box]
+    )
+    here = np.concatenate([positions, velocities, cell])
+    assert there @ there.T == pytest.approx(here @ here.T, abs=1e-9)
+    low = [min(0, box[1, 0], box[2, 0], box[1, 0] + box[2, 0]), min(0, box[2, 1]), 0]
+    high = [max(0, box[1, 0], box[2, 0], box[1, 0] + box[2, 0]), max(0, box[2, 1]), 0]
+    tilts = (box[1, 0], box[2, 0], box[2, 1])
+    bounds = [f'{low[i]} {box[i, i] + high[i]} {tilts[i]}' for i in range(3)]
+    rows = np.hstack([there[:4], there[4:8], frame.to_lammps(forces)])
+    body = [f'{i} 1 {" ".join(repr(float(value)) for value in row)}' for i, row in enumerate(rows, 1)]
+    columns = 'id type xu yu zu vx vy vz fx fy fz'
+    head = ['ITEM: TIMESTEP', '7', 'ITEM: NUMBER OF ATOMS', '4', 'ITEM: BOX BOUNDS xy xz yz pp pp pp']
+    (read,) = parse_dump('\n'.join([*head, *bounds, f'ITEM: ATOMS {columns}', *body]) + '\n')
+    assert frame.from_lammps(read.cell) == pytest.approx(cell, abs=1e-9)
+    for got, wanted in ((read.positions, positions), (read.velocities, velocities), (read.forces, forces)):
+        assert frame.from_lammps(got) == pytest.approx(wanted, abs=1e-9)

@@ -16,6 +16,8 @@ from ase.io import read
 
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.calculations.select import select_snapshot
+from aiida_sis.core.lammps_dump import parse_dump
+from aiida_sis.core.lammps_input import LammpsCell
 from aiida_sis.data.potential import PotentialData
 from aiida_sis.parsers.md import LammpsMdParser
 
@@ -31,10 +33,15 @@ def parse(aiida_profile: Any, aiida_localhost: orm.Computer, tmp_path: Path) -> 
     """Parse the outputs of one case, as the engine would."""
 
     def function(
-        name: str, remove: tuple[str, ...] = (), committee: bool = False, **changes: Any
+        name: str,
+        remove: tuple[str, ...] = (),
+        committee: bool = False,
+        cell: Any = None,
+        ring: bool = False,
+        **changes: Any,
     ) -> tuple[dict[str, Any], Any]:
         atoms = read(START)
-        atoms.cell, atoms.pbc = np.eye(3) * 9.0, True
+        atoms.cell, atoms.pbc = np.eye(3) * 9.0 if cell is None else cell, True
         node = orm.CalcJobNode(computer=aiida_localhost, process_type='aiida.calculations:sis.lammps.md')
         node.set_option('resources', {'num_machines': 1})
         node.set_option('scheduler_stderr', '_scheduler-stderr.txt')
@@ -55,6 +62,11 @@ def parse(aiida_profile: Any, aiida_localhost: orm.Computer, tmp_path: Path) -> 
         for path in remove:
             target = folder / path
             shutil.rmtree(target) if target.is_dir() else target.unlink()
+        if ring:
+            (folder / 'ring').mkdir()
+            frames = (folder / 'trajectory.lammpstrj').read_text().split('ITEM: TIMESTEP\n')[1:]
+            for number, frame in enumerate(frames):
+                (folder / 'ring' / f'snap.{number}.lammpstrj').write_text(f'ITEM: TIMESTEP\n{frame}')
         retrieved = orm.FolderData()
         for file in ('log.lammps', '_scheduler-stderr.txt'):
             if (folder / file).exists():
@@ -246,6 +258,45 @@ def test_out_of_time(parse: Parse) -> None:
     assert label_of(result.exit_status) == 'ERROR_OUT_OF_WALLTIME'
     assert outputs['results']['stable'] is False
     assert outputs['trajectory'].get_array('times')[-1] == pytest.approx(outputs['results']['length_ps_reached'])
+
+
+def test_out_of_time_gives_its_latest_snapshots(parse: Parse) -> None:
+    """A catastrophe soon after the continuation goes back to them."""
+    outputs, result = parse('walltime', ring=True, window_k=[0, 1e5], length_ps=50)
+    assert label_of(result.exit_status) == 'ERROR_OUT_OF_WALLTIME'
+    text = (FILES / 'walltime' / 'trajectory.lammpstrj').read_text()
+    written = [frame.step for frame in parse_dump(text)]
+    assert outputs['snapshots'].get_stepids().tolist() == written
+    assert outputs['results']['t_next'] is None
+
+
+CELLS = {
+    'left-handed': np.diag([9.0, 9.5, 10.0])[[1, 0, 2]],
+    'mirrored': np.diag([9.0, 9.5, -10.0]),
+    'left-handed and skewed': np.array([[1.0, 9.0, -2.0], [9.0, 0.5, 1.0], [0.3, -0.7, 9.0]]),
+    'turned': np.array([[0.0, 9.0, 0.0], [0.0, 0.0, 9.5], [10.0, 0.0, 0.0]]),
+}
+
+
+@pytest.mark.parametrize('name', CELLS)
+def test_a_snapshot_is_in_the_frame_of_its_structure(name: str, parse: Parse) -> None:
+    """Positions, velocities and forces alike: CP2K is given all of them with the cell of the structure."""
+    cell = CELLS[name]
+    outputs, _ = parse('halted', cell=cell)
+    lammps = LammpsCell.from_cell(cell).cell
+    assert np.linalg.det(lammps) > 0
+    (written,) = parse_dump((FILES / 'halted' / 'ring' / 'snap.30.lammpstrj').read_text())
+    frame = outputs['snapshots'].get_index_from_stepid(30)
+    selected = select_snapshot(outputs['snapshots'].store(), orm.Int(frame))
+    got = {
+        'positions': np.array([site.position for site in selected['structure'].sites]),
+        'velocities': selected['velocities'].get_array('velocities'),
+        'forces': outputs['snapshots'].get_array('forces')[frame],
+    }
+    assert np.allclose(selected['structure'].cell, cell, rtol=0, atol=1e-12)
+    for key, values in got.items():
+        # The components along the cell vectors do not know the frame.
+        assert np.allclose(values @ np.linalg.inv(cell), getattr(written, key) @ np.linalg.inv(lammps), atol=1e-9), key
 
 
 def test_an_error_that_is_not_the_physics(parse: Parse) -> None:

@@ -133,6 +133,82 @@ def test_parts_are_joined_without_overlap() -> None:
     assert trajectory.get_velocities()[1, 0, 0] == 10
 
 
+def watched(start: int, stop: int, hot_from: int) -> orm.ArrayData:
+    """Give the series of a job: 300 K every 10 fs, and hotter than its band from one step on."""
+    steps = np.arange(start, stop + 1, 10)
+    node = orm.ArrayData()
+    node.set_array('step', steps)
+    node.set_array('time_ps', steps * 1e-3)
+    node.set_array('temperature', np.where(steps >= hot_from, 900.0, 300.0))
+    node.set_array('potential_energy', np.zeros(len(steps)))
+    return node
+
+
+@pytest.mark.parametrize(
+    ('t_cp', 'hot_from', 'rings', 'interval', 'right'),
+    [
+        # 250 fs before the last healthy sample, in the ring of the job before.
+        (0.600, 590, (list(range(100, 500, 10)), [505, *range(510, 601, 10)]), 500, 0.330),
+        # Already hot where the time was up: the whole of the last job is no healthy sample.
+        (0.560, 480, (list(range(100, 500, 10)), [505, *range(510, 561, 10)]), 500, 0.220),
+        # The ring of the job before does not reach back, its trajectory does.
+        (0.600, 590, (list(range(450, 500, 10)), [505, *range(510, 601, 10)]), 300, 0.300),
+        # The last job alone reaches back: as if there had been no other.
+        (0.900, 890, (list(range(100, 500, 10)), [505, *range(510, 901, 10)]), 500, 0.630),
+    ],
+)
+def test_t_next_reaches_back_into_the_job_before(
+    t_cp: float,
+    hot_from: int,
+    rings: tuple[list[int], list[int]],
+    interval: int,
+    right: float,
+    explore: ExploreWorkChain,
+    aiida_localhost: orm.Computer,
+) -> None:
+    """An MD that went on at 505 fs and failed soon after goes back to before that, not to where it went on."""
+    last = round(t_cp * 1000)
+    first = {'snapshots': frames(*rings[0]), 'series': watched(0, 500, hot_from)}
+    first['trajectory'] = frames(*range(0, 505, interval), 505)
+    out_of_time = ended(LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME, first, aiida_localhost)
+    assert explore.continue_out_of_walltime(out_of_time) is not None
+    results = orm.Dict(
+        {
+            'catastrophe': {'time_ps': t_cp, 'temperature_k': 1200.0, 'bound': 'high'},
+            't_next': {'time_ps': 0.505, 'requested_time_ps': 0.3, 'snapshot_index': 0, 'rule': 'band'},
+            'deviation': None,
+        }
+    )
+    second = {'snapshots': frames(*rings[1]), 'series': watched(510, last, hot_from), 'results': results}
+    second['trajectory'] = frames(*(step for step in range(0, last, interval) if step > 505), last)
+    job = ended(0, second, aiida_localhost)
+    outputs = explore.get_outputs(job)
+    t_next, snapshots = outputs['results']['t_next'], outputs['snapshots']
+    assert t_next['time_ps'] == pytest.approx(right)
+    assert t_next['time_ps'] <= t_next['requested_time_ps'] + 1e-9
+    index = t_next['snapshot_index']
+    # Every number of a frame is its step.
+    assert snapshots.get_velocities()[index, 0, 0] == pytest.approx(1000 * right)
+    assert snapshots.get_times()[-1] == pytest.approx(t_cp)
+    assert (np.diff(snapshots.get_stepids()) > 0).all()
+    # All that the last job had is there too.
+    assert set(rings[1]) <= set(snapshots.get_stepids().tolist())
+
+
+def test_a_stable_continuation_has_no_snapshots_to_choose(
+    explore: ExploreWorkChain, aiida_localhost: orm.Computer
+) -> None:
+    """The job before gave its ring, but nothing failed."""
+    first = {'snapshots': frames(490, 500), 'series': watched(0, 500, 10**6), 'trajectory': frames(0, 500)}
+    job = ended(LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME, first, aiida_localhost)
+    assert explore.continue_out_of_walltime(job) is not None
+    results = orm.Dict({'catastrophe': None, 't_next': None, 'deviation': None})
+    second = {'results': results, 'series': watched(500, 900, 10**6), 'trajectory': frames(500, 900)}
+    outputs = explore.get_outputs(ended(0, second, aiida_localhost))
+    assert outputs['results']['t_next'] is None
+    assert 'snapshots' not in outputs
+
+
 def test_undertrained_potential_is_trained_on(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
     """From its own weights, more slowly, and no more often than allowed."""
     before = train.ctx.inputs.parameters['learning_rate']['start_lr']

@@ -142,7 +142,7 @@ def test_structures_that_no_run_can_use(supporting: bool, stand_in_codes: dict[s
     masses[heavy.get_chemical_symbols().index('Li')] = 6.015
     heavy.set_masses(masses)
     for atoms, words in (
-        (single, 'has 1 atom: give at least two'),
+        (single, 'has one atom: give at least two'),
         (slab, 'set pbc to (True, True, True)'),
         (near, 'are 0.01 Å apart'),
         (heavy, 'Li has the mass 6.015 u'),
