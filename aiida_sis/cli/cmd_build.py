@@ -292,6 +292,17 @@ def _in_words_of_options(sentence: str) -> str:
     return sentence
 
 
+def _write(built: Built, path: Path) -> None:
+    """Write the atoms; some formats need more than atoms, and each says so by an error of its own."""
+    try:
+        built.atoms.write(path)
+    except Exception as error:
+        words = ' '.join(str(error).split()) or type(error).__name__
+        raise click.ClickException(
+            f'ASE cannot write these atoms alone to {path} ({words}): use a suffix such as .extxyz or .cif.'
+        ) from error
+
+
 def _show(built: Built, pk: int | None, target: Target) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -316,7 +327,7 @@ def _show(built: Built, pk: int | None, target: Target) -> None:
     if report.get('fixed_atoms'):
         table.add_row('fixed', ', '.join(str(site) for site in report['fixed_atoms']))
     if target.output is not None:
-        built.atoms.write(target.output)
+        _write(built, target.output)
         table.add_row('file', str(target.output))
     table.add_row('node', 'nothing stored' if pk is None else f'PK {pk}')
     console = Console()

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from scipy import constants
 
+from aiida_sis.core.wording import at_least, at_most
+
 # mol/L in one formula unit per Å³, and g/cm³ in one g/mol per Å³.
 MOLAR_PER_INVERSE_ANGSTROM3 = 1e27 / float(constants.N_A)
 GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3 = 1e24 / float(constants.N_A)
@@ -99,7 +101,7 @@ class Solution:
             if concentration > self.highest_concentration:
                 raise ValueError(
                     f'The concentration {concentration:g} mol/L leaves no room for solvent: '
-                    f'stay below {self.highest_concentration:.1f} mol/L.'
+                    f'stay below {at_most(self.highest_concentration, 1)} mol/L.'
                 )
             density = self.density_at(concentration)
         elif not 0 < density < float('inf'):
@@ -107,10 +109,11 @@ class Solution:
         wanted = concentration * volume / MOLAR_PER_INVERSE_ANGSTROM3
         if wanted < 0.5:
             needed = 0.5 * MOLAR_PER_INVERSE_ANGSTROM3
+            larger = needed / concentration
             raise ValueError(
                 f'A volume of {volume:.0f} Å³ holds {wanted:.2f} formula units at {concentration:g} mol/L: make it '
-                f'{needed / concentration:.0f} Å³ (a cube of {(needed / concentration) ** (1 / 3):.1f} Å) or larger, '
-                f'or ask for {needed / volume:.2f} mol/L or more.'
+                f'{at_least(larger, 0)} Å³ (a cube of {at_least(larger ** (1 / 3), 1)} Å) or larger, or ask for '
+                f'{at_least(needed / volume, 2)} mol/L or more.'
             )
         n_salt = round(wanted)
         mass = density * volume / GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3

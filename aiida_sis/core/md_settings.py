@@ -9,7 +9,7 @@ from typing import Any
 
 from .deviation import MAX_FRAMES, DeviationSettings
 from .stability import GUARD_FACTOR, T_NEXT_RULES, TNextRule
-from .wording import nearest_key
+from .wording import at_least, nearest_key
 
 THERMOSTATS = ('csvr', 'nose_hoover', 'none')
 AUTOMATIC_GRACE = 5.0
@@ -167,7 +167,7 @@ class MdSettings:
         if n_frames > MAX_FRAMES:
             raise SettingsError(
                 f'`deviation.interval_fs` ({interval:g} fs) would write {n_frames:.0f} frames in `length_ps` '
-                f'({self.length_ps:g}): make it at least {self.length_ps * 1e3 / MAX_FRAMES:g} fs.'
+                f'({self.length_ps:g}): make it at least {at_least(self.length_ps * 1e3 / MAX_FRAMES, 2)} fs.'
             )
 
     def steps(self, time_fs: float) -> int:
@@ -228,9 +228,10 @@ class MdSettings:
         start = self.start_temperature(given)
         if self.grace(given) > 0 or self.window_k[0] <= start <= self.window_k[1]:
             return None
+        low, high = self.window_k
         return (
-            f'the dynamics starts at {start:.0f} K, outside `window_k` [{self.window_k[0]:g}, {self.window_k[1]:g}] K, '
-            'while `grace_ps` is 0: give a grace time (0.5 ps, say) or leave `grace_ps` out, which chooses one.'
+            f'the dynamics starts at {start:.0f} K, outside `window_k` [{low:g}, {high:g}] K, while `grace_ps` is 0: '
+            f'give a grace time ({min(0.5, 0.5 * self.length_ps):g} ps, say) or leave `grace_ps` out, which chooses one.'
         )
 
 

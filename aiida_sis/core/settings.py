@@ -284,7 +284,7 @@ def _widening_stage(stages: tuple[Stage, ...]) -> str | None:
     for before, after in itertools.pairwise(stages):
         if after.window_k[0] < before.window_k[0] or after.window_k[1] > before.window_k[1]:
             return (
-                f"The window {list(after.window_k)} K of stage '{after.name}' is wider than {list(before.window_k)} K "
-                f"of stage '{before.name}' before it: order the stages from coarse to fine."
+                f"The window {list(after.window_k)} K of stage '{after.name}' reaches beyond {list(before.window_k)} K "
+                f"of stage '{before.name}' before it: let each window lie within the one before, from coarse to fine."
             )
     return None

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ('nearest_key', 'one_sentence')
+__all__ = ('at_least', 'at_most', 'nearest_key', 'one_sentence')
+
+
+def at_least(value: float, digits: int) -> str:
+    """Write the least value of a remedy, rounded up: one that is rounded down would be refused again.
+
+    :param value: what is needed.
+    :param digits: digits after the point.
+    """
+    scale = 10**digits
+    return f'{math.ceil(value * scale - 1e-9) / scale:.12g}'
+
+
+def at_most(value: float, digits: int) -> str:
+    """Write the largest value of a remedy, rounded down.
+
+    :param value: what is allowed.
+    :param digits: digits after the point.
+    """
+    scale = 10**digits
+    return f'{math.floor(value * scale + 1e-9) / scale:.12g}'
 
 
 def nearest_key(key: str, valid: Iterable[str]) -> str:
@@ -42,4 +63,5 @@ def one_sentence(
         return f"The key '{path}' of the {what} is unknown: {nearest_key(str(error['loc'][-1]), parent.model_fields)}"
     if error['type'] == 'missing':
         return f"The key '{path}' of the {what} is missing: there is no default, so give it."
-    return f"The value {error['input']!r} of '{path}' in the {what} is not valid: {error['msg']}."
+    message = error['msg'].removeprefix('Value error, ').replace('Tuple', 'List').replace('a valid tuple', 'a list')
+    return f"The value {error['input']!r} of '{path}' in the {what} is not valid: {message}."

@@ -8,6 +8,7 @@ from ase.build import bcc100, bulk
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
+from aiida_sis.core.wording import at_least
 from aiida_sis.structures.molecules import lifsi
 from aiida_sis.structures.packing import pack
 
@@ -144,7 +145,7 @@ def _refuse_near_images(atoms: Atoms, cell: float) -> None:
         size = float(np.ptp(atoms.positions, axis=0).max())
         raise ValueError(
             f'The cell of {cell:g} Å is too small: the cluster is {size:.1f} Å long and comes nearer than '
-            f'{_IMAGE_DISTANCE:g} Å to its own image. Make it {size + _IMAGE_DISTANCE:.1f} Å or larger.'
+            f'{_IMAGE_DISTANCE:g} Å to its own image. Make it {at_least(size + _IMAGE_DISTANCE, 1)} Å or larger.'
         )
 
 

@@ -14,6 +14,8 @@ from ase import Atoms
 from ase.io import read, write
 from numpy.typing import NDArray
 
+from aiida_sis.core.wording import at_least
+
 # Molecules keep 2 Å from one another. Packmol is asked for a little more, since it stops within its own precision.
 NEAREST_ANGSTROM = 2.0
 _TOLERANCE = 2.05
@@ -145,7 +147,7 @@ def _refuse_self_contact(parts: Sequence[tuple[Atoms, int]], lengths: tuple[floa
         if periodic < needed:
             raise PackingError(
                 f'{molecule.get_chemical_formula()} would touch its own image in a cell of {periodic:g} Å: '
-                f'make its edges {needed:.1f} Å or longer.'
+                f'make its edges {at_least(needed, 1)} Å or longer.'
             )
 
 
@@ -179,7 +181,8 @@ def _run_packmol(
                 )
         except subprocess.TimeoutExpired:
             raise PackingError(
-                f'Packmol was still packing after {_LONGEST_SECONDS} s: make the cell smaller or the density lower.'
+                f'Packmol was still packing after {_LONGEST_SECONDS} s: pack fewer molecules (a smaller cell at the '
+                'same concentration), or lower the density.'
             ) from None
         if ended.returncode == _NO_SOLUTION:
             return None

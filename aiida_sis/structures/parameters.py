@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiida_sis.core.wording import one_sentence
+from aiida_sis.core.wording import at_least, one_sentence
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -158,7 +158,7 @@ class InterfaceParameters(_Solution):
             raise ValueError(
                 f'The cell is too small for the slab: {self.layers} layers are {self.thickness:.2f} Å thick, which '
                 f'leaves {self.spacing:.2f} Å for the electrolyte and its gaps, and {needed:g} Å are needed. Make it '
-                f'{self.thickness + needed:.2f} Å or longer along z, or take fewer layers.'
+                f'{at_least(self.thickness + needed, 2)} Å or longer along z, or take fewer layers.'
             )
         return self
 

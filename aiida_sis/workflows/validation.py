@@ -106,8 +106,8 @@ def _check_roles(inputs: Mapping[str, Any], settings: SisSettings) -> str | None
         groups[name] = group
         if node.type_map != type_map:
             return (
-                f"The dataset '{name}' has the type_map {node.type_map}, but that of the run is {type_map}: import it "
-                'again with the order of the run.'
+                f"The dataset '{name}' has the type_map {node.type_map}, but that of the run is {type_map}: give "
+                'the run that order (`dp.model.type_map` of the overrides), or import the frames again with the other.'
             )
     problem = check_systems(settings, list(systems), list(supporting), list(groups.values()))
     if problem:

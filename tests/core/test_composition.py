@@ -77,11 +77,11 @@ def test_given_density() -> None:
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        ((0.1, 3375.0), r'holds 0\.20 formula units at 0\.1 mol/L: make it 8303 Å³ \(a cube of 20\.2 Å\)'),
+        ((0.1, 3375.0), r'holds 0\.20 formula units at 0\.1 mol/L: make it 8303 Å³ \(a cube of 20\.3 Å\)'),
         ((-1.0, 3375.0), 'concentration is -1 mol/L: give one above 0'),
         ((float('nan'), 3375.0), 'concentration is nan'),
         ((1.0, 0.0), 'volume is 0 Å³'),
-        ((12.0, 3375.0), r'leaves no room for solvent: stay below 11\.8 mol/L'),
+        ((12.0, 3375.0), r'leaves no room for solvent: stay below 11\.7 mol/L'),
         ((10.0, 3375.0, 1.2), r'too low for 10 mol/L: the salt alone is 1\.84 g/cm³'),
         ((1.0, 3375.0, -1.0), 'density is -1 g/cm³'),
     ],

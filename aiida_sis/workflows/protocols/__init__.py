@@ -90,9 +90,15 @@ def fill_builder(
             'those in supporting are labelled only.'
         )
     if continue_from is not None:
-        if 'potential' not in continue_from.outputs:
-            raise ValueError(f'The run {continue_from.pk} has no potential to continue from: wait for it to end.')
-        datasets, potential = dict(continue_from.outputs.datasets), continue_from.outputs.potential
+        outputs = continue_from.outputs
+        if 'potential' not in outputs:
+            remedy = (
+                'give its frames alone, `datasets=dict(run.outputs.datasets)`, if it has any'
+                if continue_from.is_terminated
+                else 'wait for it to end'
+            )
+            raise ValueError(f'The run {continue_from.pk} has no potential to continue from: {remedy}.')
+        datasets, potential = dict(outputs.datasets) if 'datasets' in outputs else {}, outputs.potential
     given: dict[str, Any] = {'supporting': dict(supporting or {}), 'datasets': dict(datasets or {})}
     problem = check_inputs_names({'systems': systems, **given})
     if problem:
