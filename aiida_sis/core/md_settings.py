@@ -231,7 +231,7 @@ class MdSettings:
         low, high = self.window_k
         return (
             f'the dynamics starts at {start:.0f} K, outside `window_k` [{low:g}, {high:g}] K, while `grace_ps` is 0: '
-            f'give a grace time ({min(0.5, 0.5 * self.length_ps):g} ps, say) or leave `grace_ps` out, which chooses one.'
+            f'give a grace time ({min(0.5, 0.5 * self.length_ps):g} ps, say) or leave it out, then one is chosen.'
         )
 
 
