@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ase.data import atomic_numbers
-from ase.io.formats import UnknownFileTypeError, filetype
+from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
 
 DUMP_FORMAT = 'lammps-dump-text'
 
@@ -31,7 +31,9 @@ def read_options(path: Path, type_map: Sequence[str] | None = None) -> dict[str,
         if type_map:
             raise ValueError(f'{path} has a column of elements or masses: leave `type_map` out.')
         return {'format': DUMP_FORMAT}
-    known = f'has {len(types)} atom types' if types else 'has atom types'
+    if 'type' not in columns:
+        raise ValueError(f'{path} is a LAMMPS dump with neither elements nor types: dump it with a column `element`.')
+    known = f'has {len(types)} atom types'
     if not type_map:
         example = ','.join(['Na', 'Cl', 'O', 'H'][: max(2, min(len(types), 4))])
         raise ValueError(
@@ -70,7 +72,7 @@ def check_elements(symbols: Sequence[str]) -> None:
 
 def _first_snapshot(path: Path) -> tuple[list[str], set[int]]:
     """Columns of the first snapshot, and the atom types in it."""
-    with path.open(encoding='utf-8', errors='replace') as lines:
+    with open_with_compression(str(path), 'r') as lines:
         n_atoms = 0
         for line in lines:
             if line.startswith('ITEM: NUMBER OF ATOMS'):

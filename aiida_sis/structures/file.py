@@ -169,6 +169,8 @@ def _read(path: Path, index: int, type_map: Sequence[str] | None) -> Atoms:
             f"The element '{error.args[0]}' in {path} is unknown: use symbols of the periodic table."
         ) from None
     except (IndexError, StopIteration):
+        if index == -1:
+            raise ValueError(f'{path} holds no structure: give another file.') from None
         raise ValueError(f'{path} has no frame {index}: count from 0, or backwards from -1.') from None
     except (ValueError, OSError, AssertionError) as error:
         words = ' '.join(str(error).split()) or type(error).__name__

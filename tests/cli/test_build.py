@@ -132,6 +132,17 @@ def test_refused(words: tuple[str, ...], sentence: str) -> None:
     assert isinstance(result.exception, SystemExit)
 
 
+def test_a_format_that_needs_more_than_atoms(tmp_path: Path) -> None:
+    """An input of Quantum ESPRESSO needs pseudopotentials: one sentence, and the suffix that it names works."""
+    refused = typed('salt', '--dry-run', '-o', str(tmp_path / 'salt.pwi'))
+    assert refused.exit_code == 1
+    assert isinstance(refused.exception, SystemExit)
+    assert 'use a suffix such as .extxyz or .cif' in ' '.join(refused.output.split())
+    for suffix in ('extxyz', 'cif'):
+        assert typed('salt', '--dry-run', '-o', str(tmp_path / f'salt.{suffix}')).exit_code == 0
+        assert len(read(tmp_path / f'salt.{suffix}')) == 64
+
+
 def test_no_profile(tmp_path: Path) -> None:
     """Without a profile three ways on are named."""
     result = typed('salt', '--profile-dir', str(tmp_path))

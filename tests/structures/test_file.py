@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def test_a_dump_with_types_asks_for_the_elements(tmp_path: Path) -> None:
         ('id type x y z', ['1 1 0 0 0', '2 0 3 3 3'], ['Na', 'Cl'], 'has atom type'),
         ('id type x y z', ['1 1 0 0 0', '2 2 3 3 3'], ['Na', 'Q'], "'Q' in `type_map` is no element"),
         ('id type xs ys zs', ['1 1 0 0 0', '2 2 .5 .5 .5'], None, '2 atom types and no elements'),
+        ('id x y z', ['1 0 0 0', '2 3 3 3'], None, 'neither elements nor types'),
+        ('id x y z', ['1 0 0 0', '2 3 3 3'], ['Na'], 'neither elements nor types'),
         ('id element x y z', ['1 Na 0 0 0', '2 Cl 3 3 3'], ['Na', 'Cl'], 'leave `type_map` out'),
         ('id type mass x y z', ['1 1 22.99 0 0 0', '2 2 35.45 3 3 3'], ['Na', 'Cl'], 'leave `type_map` out'),
     ],
@@ -93,6 +96,25 @@ def test_dumps_that_say_what_they_hold(columns: str, rows: list[str], tmp_path: 
     """By elements or masses."""
     (tmp_path / 'x.dump').write_text(dump(columns, rows))
     assert atoms_from_file(tmp_path / 'x.dump').get_chemical_symbols() == ['Na', 'Cl']
+
+
+def test_a_compressed_dump(tmp_path: Path) -> None:
+    """Its columns are seen as those of any other."""
+    for name, columns in (('x.lammpstrj.gz', 'id element x y z'), ('y.lammpstrj.gz', 'id type x y z')):
+        with gzip.open(tmp_path / name, 'wt') as handle:
+            handle.write(dump(columns, ['1 1 0 0 0', '2 2 3 3 3']))
+    with pytest.raises(ValueError, match='2 atom types and no elements'):
+        atoms_from_file(tmp_path / 'y.lammpstrj.gz')
+    assert atoms_from_file(tmp_path / 'y.lammpstrj.gz', type_map=['Na', 'Cl']).get_chemical_symbols() == ['Na', 'Cl']
+    with pytest.raises(ValueError, match='leave `type_map` out'):
+        atoms_from_file(tmp_path / 'x.lammpstrj.gz', type_map=['Na', 'Cl'])
+
+
+def test_a_file_without_a_structure(tmp_path: Path) -> None:
+    """It is not the number of the frame that is wrong."""
+    (tmp_path / 'x.cif').write_text('data_x\n')
+    with pytest.raises(ValueError, match='holds no structure'):
+        atoms_from_file(tmp_path / 'x.cif')
 
 
 def test_a_type_map_for_a_file_that_needs_none(tmp_path: Path) -> None:

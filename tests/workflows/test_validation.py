@@ -9,6 +9,7 @@ import pytest
 from aiida import orm
 from ase import Atoms
 from ase.build import molecule
+from plumpy.process_states import ProcessState
 
 from aiida_sis.data.potential import PotentialData
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
@@ -305,3 +306,14 @@ def test_shares_of_a_protocol_are_scaled_to_the_systems_that_are_there(
     sis = {'systems': copy.deepcopy(shares)}
     _keep_systems(sis, {'a', 'other'}, {})
     assert sis['systems'] == {'a': {}}
+
+
+def test_a_run_without_a_potential_to_continue_from(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """Waiting helps only while it goes on."""
+    run = orm.WorkChainNode().store()
+    for state, words in (
+        (ProcessState.RUNNING, 'wait for it to end'),
+        (ProcessState.FINISHED, 'give its frames alone'),
+    ):
+        run.set_process_state(state)
+        assert words in refusal(stand_in_codes, continue_from=run)

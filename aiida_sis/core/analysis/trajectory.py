@@ -222,6 +222,8 @@ class _AseFile:
             symbols = symbols or atoms.get_chemical_symbols()
             if atoms.get_chemical_symbols() != symbols:
                 raise ReadError(f"frame {n_frames} of '{self.path}' has other atoms than the first: split the file.")
+            if n_frames == 0 and (atoms.numbers < 1).any():
+                raise ReadError(f"'{self.path}' has atoms without an element: write it with symbols of elements.")
             if atoms.cell.rank < 3:
                 raise ReadError(f"frame {n_frames} of '{self.path}' has no cell: the analysis needs a periodic one.")
             if len(self.few) < _SAMPLE and atoms.calc is not None and 'forces' in atoms.calc.results:

@@ -96,3 +96,11 @@ def test_mixed_types(tmp_path: Path) -> None:
     apart.to('deepmd/npy', str(tmp_path / 'apart'))
     found = {open_trajectory(path.parent, 1.0).symbols for path in (tmp_path / 'apart').rglob('type.raw')}
     assert {frozenset(symbols) for symbols in found} == {frozenset(('Na', 'Cl')), frozenset(('K', 'Cl'))}
+
+
+def test_atoms_without_an_element(tmp_path: Path) -> None:
+    """An extxyz file with types only, which ASE reads as X."""
+    header = 'Lattice="5 0 0 0 5 0 0 0 5" Properties=type:I:1:pos:R:3 pbc="T T T"'
+    (tmp_path / 'x.xyz').write_text(f'2\n{header}\n1 0 0 0\n2 2 2 2\n')
+    with pytest.raises(ReadError, match='atoms without an element'):
+        open_trajectory(tmp_path / 'x.xyz', 1.0)
