@@ -90,15 +90,7 @@ def fill_builder(
             'those in supporting are labelled only.'
         )
     if continue_from is not None:
-        outputs = continue_from.outputs
-        if 'potential' not in outputs:
-            remedy = (
-                'give its frames alone, `datasets=dict(run.outputs.datasets)`, if it has any'
-                if continue_from.is_terminated
-                else 'wait for it to end'
-            )
-            raise ValueError(f'The run {continue_from.pk} has no potential to continue from: {remedy}.')
-        datasets, potential = dict(outputs.datasets) if 'datasets' in outputs else {}, outputs.potential
+        datasets, potential = _taken_from(continue_from)
     given: dict[str, Any] = {'supporting': dict(supporting or {}), 'datasets': dict(datasets or {})}
     problem = check_inputs_names({'systems': systems, **given})
     if problem:
@@ -133,6 +125,24 @@ def fill_builder(
     builder.explore.md.parameters = orm.Dict(values['md'] | _first_stage(values['sis']))
     builder.explore.md.metadata.options = _job_options(values, options, 'lmp', loaded['lmp'])
     return builder
+
+
+def _taken_from(run: orm.ProcessNode) -> tuple[dict[str, DatasetData], PotentialData]:
+    """Take the frames and the potential of an earlier run.
+
+    :param run: the run.
+    :returns: its datasets by name, and its latest potential.
+    :raises ValueError: if it has no potential.
+    """
+    outputs = run.outputs
+    if 'potential' in outputs:
+        return dict(outputs.datasets) if 'datasets' in outputs else {}, outputs.potential
+    remedy = (
+        'give its frames alone, `datasets=dict(run.outputs.datasets)`, if it has any'
+        if run.is_terminated
+        else 'wait for it to end'
+    )
+    raise ValueError(f'The run {run.pk} has no potential to continue from: {remedy}.')
 
 
 def _check_overrides(overrides: Mapping[str, Any]) -> None:
