@@ -6,7 +6,7 @@ good ones give it, so every frame is examined before it is trained on, and every
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_sis.core import plausibility
+from aiida_sis.core.duplicates import find_duplicates
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -26,8 +27,8 @@ SUBSETS: dict[str, int] = {'train': TRAIN, 'validation': VALIDATION, 'test': TES
 DEFAULT_MAX_FORCE = 50.0
 #: Robust standard deviations of the energy per atom beyond which a frame is flagged as an outlier.
 DEFAULT_ENERGY_OUTLIER_SIGMAS = 10.0
-#: Coordinates closer than this (Å) are the same frame: 1 fs at 10 K already moves an atom ten times as far.
-DUPLICATE_TOLERANCE = 1.0e-6
+#: A cell with less volume (Å³) is none: no atom fits into it.
+LEAST_VOLUME = 1.0
 #: Makes the median absolute deviation an estimate of the standard deviation (normal law).
 _MAD_TO_SIGMA = 1.4826
 
@@ -76,6 +77,8 @@ class HygieneSettings:
     :param energy_outlier_sigmas: robust standard deviations of energy per atom beyond which a frame is flagged.
     :param refuse_energy_outliers: refuse the flagged frames too. Off by default: a reaction *is* an outlier.
     :param unconverged: frame numbers whose electronic structure did not converge, known to the caller only.
+    :param known: reason -> frame numbers, of what else only the caller can know: ``incomplete``, ``no_cell``,
+        ``duplicate``.
     """
 
     max_force: float = DEFAULT_MAX_FORCE
@@ -86,6 +89,7 @@ class HygieneSettings:
     energy_outlier_sigmas: float = DEFAULT_ENERGY_OUTLIER_SIGMAS
     refuse_energy_outliers: bool = False
     unconverged: tuple[int, ...] = ()
+    known: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,8 @@ def examine(
 ) -> HygieneReport:
     """Sort the good frames from the bad ones.
 
-    The reasons, in order: ``incomplete`` (a killed MD wrote a position but no force), ``unconverged``, ``non_finite``,
-    ``duplicate`` (a restarted MD repeats its last step), ``close_contact`` (atoms pressed into each other),
+    The reasons, in order: ``incomplete`` (a killed MD wrote a position but no force), ``no_cell``, ``unconverged``,
+    ``non_finite``, ``duplicate`` (a restarted MD repeats its last step), ``close_contact`` (atoms pressed together),
     ``force_limit``, ``energy_limit`` (more energy than reactions release), ``jump`` (an atom came faster than any force
     can drive it), ``energy_outlier``.
 
@@ -160,25 +164,36 @@ def examine(
     n_complete = len(frames)
     n_offered = max(len(frames.coords), len(frames.cells), len(frames.energies), len(frames.forces))
     whole = frames.take(np.arange(n_complete))
+    known = {
+        reason: np.isin(np.arange(n_complete), np.asarray(numbers, dtype=np.int64))
+        for reason, numbers in {'incomplete': (), 'no_cell': (), 'duplicate': (), **settings.known}.items()
+    }
+    there = ~(known['incomplete'] | known['no_cell'])
     finite = find_finite(whole)
+    sound = finite & there & find_cells(whole.cells)
     n_atoms = whole.coords.shape[1]
-    outlier = flag_energy_outliers(whole.energies / n_atoms, finite, settings.energy_outlier_sigmas)
+    outlier = flag_energy_outliers(whole.energies / n_atoms, sound, settings.energy_outlier_sigmas)
     nothing = np.zeros(n_complete, dtype=bool)
+    repeated = find_duplicates(whole.coords, whole.cells, sound & ~known['duplicate'])
     verdicts: dict[str, NDArray[np.bool_]] = {
+        'incomplete': known['incomplete'],
+        'no_cell': known['no_cell'] | (finite & there & ~sound),
         'unconverged': np.isin(np.arange(n_complete), settings.unconverged),
-        'non_finite': ~finite,
-        'duplicate': find_duplicates(whole.coords, whole.cells, finite),
-        **_find_unphysical(whole, finite, settings, symbols),
+        'non_finite': there & ~finite,
+        'duplicate': known['duplicate'] | repeated,
+        **_find_unphysical(whole, sound, settings, symbols),
         'energy_outlier': outlier if settings.refuse_energy_outliers else nothing,
     }
     good = np.ones(n_complete, dtype=bool)
-    incomplete = list(range(n_complete, n_offered))
-    refused: dict[str, list[int]] = {'incomplete': incomplete}
-    found: dict[str, list[int]] = {'incomplete': incomplete}
+    missing = list(range(n_complete, n_offered))
+    refused: dict[str, list[int]] = {}
+    found: dict[str, list[int]] = {}
     for reason, bad in verdicts.items():
         refused[reason] = [int(i) for i in np.flatnonzero(good & bad)]
         found[reason] = [int(i) for i in np.flatnonzero(bad)]
         good &= ~bad
+    refused['incomplete'] += missing
+    found['incomplete'] += missing
     flagged = [int(i) for i in np.flatnonzero(outlier)]
     return HygieneReport(n_offered, np.flatnonzero(good), refused, flagged, found)
 
@@ -195,6 +210,15 @@ def find_finite(frames: Frames) -> NDArray[np.bool_]:
         & np.isfinite(frames.forces).all(axis=(1, 2))
     )
     return finite
+
+
+def find_cells(cells: FloatArray) -> NDArray[np.bool_]:
+    """Mark the cells that have a volume, of either handedness; one that is not finite has none.
+
+    :param cells: (n_frames, 3, 3), Å.
+    """
+    volumes: FloatArray = np.abs(np.linalg.det(np.where(np.isfinite(cells), cells, 0.0)))
+    return np.asarray(volumes >= LEAST_VOLUME, dtype=np.bool_)
 
 
 def _find_unphysical(
@@ -228,23 +252,6 @@ def _find_unphysical(
         'energy_limit': mark(too_much),
         'jump': mark(jump),
     }
-
-
-def find_duplicates(coords: FloatArray, cells: FloatArray, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark every frame that repeats an earlier one (same coordinates in the same cell).
-
-    :param coords: (n_frames, n_atoms, 3), Å.
-    :param cells: (n_frames, 3, 3), Å.
-    :param candidates: (n_frames,) frames that are finite at all.
-    """
-    repeated = np.zeros(len(coords), dtype=bool)
-    seen: set[bytes] = set()
-    for i in np.flatnonzero(candidates):
-        everything = np.concatenate([coords[i].ravel(), cells[i].ravel()])
-        key = np.rint(everything / DUPLICATE_TOLERANCE).astype(np.int64).tobytes()
-        repeated[i] = key in seen
-        seen.add(key)
-    return repeated
 
 
 def flag_energy_outliers(per_atom: FloatArray, candidates: NDArray[np.bool_], sigmas: float) -> NDArray[np.bool_]:

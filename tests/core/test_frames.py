@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.data import atomic_masses
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiida_sis.core import frames as fr
+from aiida_sis.core.units import AMU_A2_FS2_TO_EV, BOLTZMANN_EV
 
 
 def make(n_frames: int = 20, n_atoms: int = 3) -> fr.Frames:
@@ -53,8 +55,28 @@ def test_same_coordinates_in_another_cell_are_another_frame() -> None:
 
 def test_one_femtosecond_at_10_k_is_no_duplicate() -> None:
     frames = make(2, 1)
-    frames.coords[1] = frames.coords[0] + 1e-5 / np.sqrt(3)
+    speed = np.sqrt(BOLTZMANN_EV * 10 / (atomic_masses[82] * AMU_A2_FS2_TO_EV))  # of lead, along one axis, Å/fs
+    frames.coords[1] = frames.coords[0] + speed * 1.0
     assert fr.examine(frames).refused['duplicate'] == []
+
+
+def test_what_the_caller_knows_is_one_of_the_reasons() -> None:
+    frames = make()
+    frames.forces[2] = frames.energies[2] = frames.cells[3] = np.nan
+    frames.cells[5] = 0.0
+    frames.coords[7] = frames.coords[6]
+    report = fr.examine(frames, fr.HygieneSettings(known={'incomplete': [2], 'no_cell': [3, 4], 'duplicate': [6]}))
+    assert {reason: numbers for reason, numbers in report.found.items() if numbers} == {
+        'incomplete': [2],
+        'no_cell': [3, 4, 5],
+        'duplicate': [6],
+    }
+
+
+def test_a_left_handed_cell_is_a_cell() -> None:
+    frames = make()
+    frames.cells[:, [0, 1]] = frames.cells[:, [1, 0]]
+    assert fr.examine(frames, symbols=['Li', 'O', 'H']).kept.tolist() == list(range(20))
 
 
 def test_force_limit_is_on_the_norm() -> None:
