@@ -11,6 +11,7 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
+from aiida_sis.core import units
 from aiida_sis.core.units import AMU_A2_FS2_TO_EV
 
 FloatArray = NDArray[np.float64]
@@ -26,6 +27,8 @@ MIN_DISTANCE = 0.6
 MAX_ENERGY_PER_ATOM = 1.0
 #: Correlation of accelerations and forces above which frames follow each other as the steps of one MD do.
 _CONTIGUOUS = 0.98
+#: Logarithm of a ratio within which it is taken for that of two units.
+_SAME_RATIO = 0.05
 
 
 def closest_approach(coords: FloatArray, cells: FloatArray, symbols: Sequence[str]) -> FloatArray:
@@ -86,15 +89,36 @@ def displacements(coords: FloatArray, cells: FloatArray) -> FloatArray:
 
 
 def time_step(coords: FloatArray, cells: FloatArray, forces: FloatArray, symbols: Sequence[str]) -> float | None:
-    """Time between the frames in fs, as Newton's law tells it: x(t+Δ) - 2x(t) + x(t-Δ) = Δ² F/m.
-
-    That is Verlet's step, so the answer is exact where every step was printed, and None where the frames do not follow
-    each other, or too far apart for the law to be seen.
+    """Time between the frames in fs; None where they do not follow each other, or too far apart for it to be seen.
 
     :param coords: (n_frames, n_atoms, 3), Å.
     :param cells: (n_frames, 3, 3), Å.
     :param forces: (n_frames, n_atoms, 3), eV/Å.
     :param symbols: element of each atom, (n_atoms,).
+    """
+    correlation, square = newton(coords, cells, forces, symbols)
+    return float(np.sqrt(square)) if correlation > _CONTIGUOUS else None
+
+
+def driven_backwards(coords: FloatArray, cells: FloatArray, forces: FloatArray, symbols: Sequence[str]) -> bool:
+    """Whether atoms are accelerated against the forces: those are gradients of the energy then, of the other sign.
+
+    :param coords: (n_frames, n_atoms, 3), Å.
+    :param cells: (n_frames, 3, 3), Å.
+    :param forces: (n_frames, n_atoms, 3), eV/Å.
+    :param symbols: element of each atom, (n_atoms,).
+    """
+    return newton(coords, cells, forces, symbols)[0] < -_CONTIGUOUS
+
+
+def newton(coords: FloatArray, cells: FloatArray, forces: FloatArray, symbols: Sequence[str]) -> tuple[float, float]:
+    """How well Newton's law holds from frame to frame: x(t+Δ) - 2x(t) + x(t-Δ) = Δ² F/m, Verlet's step.
+
+    :param coords: (n_frames, n_atoms, 3), Å.
+    :param cells: (n_frames, 3, 3), Å.
+    :param forces: (n_frames, n_atoms, 3), eV/Å.
+    :param symbols: element of each atom, (n_atoms,).
+    :return: correlation of both sides (0 where too little moves), and Δ² in fs².
     """
     masses = np.array([atomic_masses[atomic_numbers[symbol]] for symbol in symbols])
     second = np.diff(displacements(coords, cells), axis=0)
@@ -103,9 +127,9 @@ def time_step(coords: FloatArray, cells: FloatArray, forces: FloatArray, symbols
     squares, lengths = (accelerations**2).sum(axis=(1, 2)), (second**2).sum(axis=(1, 2))
     usable = (squares > 0) & (lengths > 0)
     if usable.sum() < 3:
-        return None
+        return 0.0, 0.0
     correlation = float(np.median(product[usable] / np.sqrt(squares[usable] * lengths[usable])))
-    return float(np.sqrt(np.median(product[usable] / squares[usable]))) if correlation > _CONTIGUOUS else None
+    return correlation, float(np.median(product[usable] / squares[usable]))
 
 
 def step_energies(coords: FloatArray, cells: FloatArray, symbols: Sequence[str], timestep: float) -> FloatArray:
@@ -128,7 +152,8 @@ def step_energies(coords: FloatArray, cells: FloatArray, symbols: Sequence[str],
 def work_ratio(coords: FloatArray, cells: FloatArray, energies: FloatArray, forces: FloatArray) -> float | None:
     """Change of energy from frame to frame over the work -F·Δx done: 1 where the forces are the energy's gradient.
 
-    Energies in hartree give 0.04, forces in hartree/bohr 51: units are what imported data have wrong most often.
+    Units are what imported data have wrong most often. Where the cell changes, the pressure does work too, which the
+    forces do not tell: such steps are left out.
 
     :param coords: (n_frames, n_atoms, 3), Å.
     :param cells: (n_frames, 3, 3), Å.
@@ -137,9 +162,36 @@ def work_ratio(coords: FloatArray, cells: FloatArray, energies: FloatArray, forc
     :return: the slope of the least-squares line through the origin; None if nothing moves.
     """
     steps = displacements(coords, cells)
-    work = -(0.5 * (forces[:-1] + forces[1:]) * steps).sum(axis=(1, 2))
+    fixed = (np.diff(cells, axis=0) == 0).all(axis=(1, 2))
+    work = -(0.5 * (forces[:-1] + forces[1:]) * steps).sum(axis=(1, 2))[fixed]
     squares = float((work**2).sum())
-    return float((np.diff(energies) * work).sum()) / squares if squares > 0 else None
+    return float((np.diff(energies)[fixed] * work).sum()) / squares if squares > 0 else None
+
+
+def unit_mistakes(ratio: float, n_atoms: int) -> list[str]:
+    """What may have been mistaken for eV or eV/Å, where the energy changes by ``ratio`` times the work.
+
+    :param ratio: see :func:`work_ratio`.
+    :param n_atoms: number of atoms.
+    """
+    kcal, kj = units.KCAL_PER_MOL_TO_EV, units.KJ_PER_MOL_TO_EV
+    hartree, force = units.HARTREE_TO_EV, units.HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
+    causes = {
+        'energies in hartree': 1 / hartree,
+        'energies in rydberg': 2 / hartree,
+        'energies in kcal/mol': 1 / kcal,
+        'energies in kJ/mol': 1 / kj,
+        'energies for each atom': 1 / n_atoms,
+        'forces in hartree/bohr': force,
+        'forces in rydberg/bohr': force / 2,
+        'forces in hartree/Å': hartree,
+        'forces in kcal/mol/Å': kcal,
+        'forces in kJ/mol/nm': kj / 10,
+        'energies in hartree and forces in hartree/bohr': force / hartree,
+    }
+    if ratio <= 0:
+        return []
+    return [cause for cause, wrong in causes.items() if abs(np.log(ratio / wrong)) < _SAME_RATIO and wrong != 1]
 
 
 def zero_force_sites(forces: FloatArray) -> list[int]:
@@ -148,6 +200,24 @@ def zero_force_sites(forces: FloatArray) -> list[int]:
     :param forces: (n_frames, n_atoms, 3), eV/Å.
     :return: site numbers, from 0 and ascending; none for fewer than two frames (symmetry may do it in one).
     """
+    return [int(site) for site in np.flatnonzero(_zero_components(forces).all(axis=1))]
+
+
+def zero_force_directions(forces: FloatArray) -> dict[int, str]:
+    """Atoms that are held in one direction or two: those components of the force are exactly zero in every frame.
+
+    :param forces: (n_frames, n_atoms, 3), eV/Å.
+    :return: site number, from 0 and ascending -> its directions, ``z`` or ``xy``. A direction without any force at all
+        is one of symmetry (a flat molecule) and not listed.
+    """
+    zero = _zero_components(forces)
+    held = zero & ~zero.all(axis=0)
+    sites = np.flatnonzero(held.any(axis=1) & ~zero.all(axis=1))
+    return {int(site): ''.join(axis for axis, one in zip('xyz', held[site], strict=True) if one) for site in sites}
+
+
+def _zero_components(forces: FloatArray) -> NDArray[np.bool_]:
+    """Which components (n_atoms, 3) are exactly zero in every frame of two or more."""
     if len(forces) < 2:
-        return []
-    return [int(site) for site in np.flatnonzero((forces == 0).all(axis=(0, 2)))]
+        return np.zeros(forces.shape[1:], dtype=np.bool_)
+    return np.asarray((forces == 0).all(axis=0), dtype=np.bool_)

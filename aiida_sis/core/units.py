@@ -19,6 +19,10 @@ HARTREE_TO_EV: Final[float] = constants.physical_constants['Hartree energy in eV
 BOHR_TO_ANGSTROM: Final[float] = constants.physical_constants['Bohr radius'][0] / constants.angstrom
 #: Force: 1 hartree/bohr in eV/Å.
 HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM: Final[float] = HARTREE_TO_EV / BOHR_TO_ANGSTROM
+#: Energy: 1 kJ/mol in eV.
+KJ_PER_MOL_TO_EV: Final[float] = constants.kilo / constants.Avogadro * _EV_PER_JOULE
+#: Energy: 1 kcal/mol in eV.
+KCAL_PER_MOL_TO_EV: Final[float] = KJ_PER_MOL_TO_EV * constants.calorie
 #: Boltzmann's constant in eV/K.
 BOLTZMANN_EV: Final[float] = constants.physical_constants['Boltzmann constant in eV/K'][0]
 #: 1 u·Å²/fs² in eV (kinetic energies from Å/fs).

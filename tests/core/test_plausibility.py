@@ -169,3 +169,38 @@ def test_zero_forces_throughout() -> None:
     frames.forces[3:, 4] = 0.0
     assert plausibility.zero_force_sites(frames.forces) == [2, 5]
     assert plausibility.zero_force_sites(frames.forces[:1]) == []
+
+
+def test_directions_that_are_held() -> None:
+    frames = copper()
+    frames.forces[:, 2] = frames.forces[:, 3, 2] = frames.forces[:, 4, :2] = 0.0
+    assert plausibility.zero_force_directions(frames.forces) == {3: 'z', 4: 'xy'}
+    assert plausibility.zero_force_directions(frames.forces[:1]) == {}
+    frames.forces[:, :, 2] = 0.0  # nothing leaves the plane: symmetry
+    assert plausibility.zero_force_directions(frames.forces) == {}
+    assert plausibility.zero_force_sites(frames.forces) == [2, 4]
+
+
+def test_forces_of_the_wrong_sign() -> None:
+    frames = copper()
+    assert not plausibility.driven_backwards(frames.coords, frames.cells, frames.forces, SYMBOLS)
+    assert plausibility.driven_backwards(frames.coords, frames.cells, -frames.forces, SYMBOLS)
+    assert not plausibility.driven_backwards(frames.coords[::9], frames.cells[::9], -frames.forces[::9], SYMBOLS)
+
+
+def test_the_pressure_works_too_where_the_cell_changes() -> None:
+    frames = copper()
+    assert plausibility.work_ratio(*vars(frames).values()) == pytest.approx(1.0, abs=0.01)
+    frames.cells[10:20] *= 1.001
+    frames.energies[10:20] += 50.0  # what the cell did
+    assert plausibility.work_ratio(*vars(frames).values()) == pytest.approx(1.0, abs=0.01)
+    frames.cells[:] *= 1 + 1e-4 * np.arange(30)[:, None, None]
+    assert plausibility.work_ratio(*vars(frames).values()) is None
+
+
+def test_mistakes_of_units_are_told_apart() -> None:
+    assert plausibility.unit_mistakes(1 / 27.2114, 64) == ['energies in hartree']
+    assert plausibility.unit_mistakes(51.422, 64) == ['forces in hartree/bohr']
+    assert plausibility.unit_mistakes(1.01 / 96.485 * 964.85 / 10, 64) == []
+    assert plausibility.unit_mistakes(1 / 64, 64) == ['energies for each atom']
+    assert plausibility.unit_mistakes(1.0, 1) == plausibility.unit_mistakes(-3.0, 8) == []
