@@ -263,8 +263,8 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     for subset, use in (('train', 'trained on'), ('test', 'tested on')):
         if not any(len(dataset.get_split(subset)) for dataset in datasets.values()):
             return (
-                f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: give one of at least 2 frames, '
-                'with a share of them for that.'
+                f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: offer at least 2 frames, and '
+                f'give {subset} a share in `fractions`.'
             )
     return _validate_weights(inputs, datasets) or _validate_mask(inputs, parameters, datasets)
 

@@ -16,6 +16,7 @@ from aiida.engine.utils import instantiate_process
 from aiida.manage.manager import get_manager
 
 from aiida_sis.calculations.train import DeepmdTrainCalculation, validate_inputs
+from aiida_sis.core.frames import split
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import PotentialData
 
@@ -256,6 +257,19 @@ def test_no_test_frame_is_refused(inputs: dict[str, Any]) -> None:
     message = validate_inputs({**inputs, 'datasets': {'a': untested}}, None)
     assert message is not None
     assert 'tested on' in message
+
+
+@pytest.mark.parametrize(('n_frames', 'allowed'), [(1, False), (2, True)])
+def test_two_frames_are_enough(inputs: dict[str, Any], n_frames: int, allowed: bool) -> None:
+    """What the sentence offers as the remedy is one."""
+    dataset = inputs['datasets']['aimd_0']
+    arrays = {name: dataset.get_array(name)[:n_frames] for name in ('coords', 'cells', 'energies', 'forces')}
+    few = DatasetData(
+        **arrays, atom_types=dataset.get_array('atom_types'), type_map=dataset.type_map, split=split(n_frames)
+    )
+    message = validate_inputs({**inputs, 'datasets': {'a': few}}, None)
+    assert (message is None) == allowed
+    assert allowed or 'offer at least 2 frames, and give test a share' in str(message)
 
 
 def test_parent_and_restart_exclude_each_other(inputs: dict[str, Any], aiida_localhost: orm.Computer) -> None:
