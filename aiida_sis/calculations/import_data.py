@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from aiida_sis.calculations.dataset import atom_types
 from aiida_sis.calculations.import_potential import import_potential as import_potential
 from aiida_sis.core import frames as fr
 from aiida_sis.core import plausibility
-from aiida_sis.core.read_frames import ReadError, System, digests, read_systems
+from aiida_sis.core.read_frames import Hints, ReadError, System, check_type_map, digests, read_systems
 from aiida_sis.data.dataset import DatasetData
 
 #: What may be done with atoms whose force is exactly zero in every frame.
@@ -60,6 +61,9 @@ def import_datasets(
     *,
     fmt: str | None = None,
     type_map: Sequence[str] | None = None,
+    elements: Mapping[str, str] | None = None,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> list[Imported]:
@@ -72,9 +76,13 @@ def import_datasets(
         found = import_datasets('aimd.extxyz', type_map=['N', 'S', 'O', 'F', 'Li', 'C', 'H'], seed=1)
         datasets = {f'imported_{number}': one.dataset for number, one in enumerate(found) if one.dataset}
 
-    :param path: a file that dpdata or ASE reads, or a folder with DeePMD systems at any depth.
-    :param fmt: ``deepmd/npy``, ``vasp/outcar`` … (dpdata) or ``extxyz``, ``traj`` … (ASE); None: by the file's name.
-    :param type_map: element of each type, in the order of the whole run; None: the elements as they come up.
+    :param path: a file that dpdata or ASE reads, or a folder with DeePMD systems or runs of CP2K at any depth.
+    :param fmt: ``deepmd/npy``, ``vasp/outcar`` … (dpdata), ``extxyz``, ``traj`` … (ASE), ``cp2k``; None: by the names.
+    :param type_map: element of each type, in the order of the whole run; None: the elements as they come up. Where
+        nothing beside the frames names the types, their elements too.
+    :param elements: the element of each name of an atom or a type that does not say it.
+    :param energy_key: name of the energy in a file that ASE reads, if it is not ASE's own; ``REF_energy`` for example.
+    :param forces_key: name of the forces there.
     :param seed: seed of the split.
     :param settings: see :data:`DEFAULTS`; ``label`` is put before the name of each system.
     :raises ValueError: if a file can't be read, an element is not in the type map, a setting is unknown, or atoms have
@@ -82,18 +90,27 @@ def import_datasets(
     """
     path = Path(path).expanduser().resolve()
     options = _options(dict(settings or {}))
-    systems = read_systems(path, fmt)
-    elements = list(type_map or dict.fromkeys(symbol for system in systems for symbol in system.symbols))
-    for system in systems:
-        atom_types(system.symbols, elements)
-        _fixed_sites(system, options['fixed_atoms'])
+    check_type_map(type_map or ())
+    facts = {
+        'path': str(path),
+        'format': fmt,
+        'energy_key': energy_key,
+        'forces_key': forces_key,
+        'elements': dict(elements or {}),
+    }
+    systems = _read(facts, list(type_map or ()))
+    usable = [system for system in systems if len(system.usable())]
+    types = list(type_map or dict.fromkeys(symbol for system in usable for symbol in system.symbols))
+    for system in usable:
+        atom_types(system.symbols, types)
+        _check_labels(system, options['fixed_atoms'])
         fr.split_sizes(len(system.frames), tuple(options['fractions']))
     imported = []
     for system in systems:
-        source = {'path': str(path), 'format': fmt, 'system': system.name, 'sha256': _digests(path, system.name)}
+        source = {**facts, 'system': system.name, 'sha256': digests(system.files, path)}
         label = ' '.join(part for part in (options['label'], system.name or path.name) if part)
         outputs = dataset_from_file(
-            orm.Dict(source), orm.List(elements), orm.Int(seed), orm.Dict({**options, 'label': label})
+            orm.Dict(source), orm.List(types), orm.Int(seed), orm.Dict({**options, 'label': label})
         )
         dataset = outputs.get('dataset')
         kept = dataset if isinstance(dataset, DatasetData) else None
@@ -108,8 +125,8 @@ def dataset_from_file(source: orm.Dict, type_map: orm.List, seed: orm.Int, setti
     The file is not copied into the database: the dataset holds what was kept of it, and its digest tells whether a file
     at hand is the one it came from.
 
-    :param source: ``path``, ``format`` (or None), ``system`` (name within the path) and ``sha256`` ({file: digest}) of
-        every file of the system.
+    :param source: ``path``, ``format`` (or None), ``energy_key`` and ``forces_key`` (or None), ``elements`` ({name:
+        element}), ``system`` (name within the path) and ``sha256`` ({file: digest}) of every file that was read.
     :param type_map: element of each type, in the order of the whole run.
     :param seed: seed of the split.
     :param settings: see :data:`DEFAULTS`.
@@ -117,12 +134,10 @@ def dataset_from_file(source: orm.Dict, type_map: orm.List, seed: orm.Int, setti
     :raises ValueError: if the file is not the one of the digest, or as in :func:`import_datasets`.
     """
     options = _options(settings.get_dict())
-    facts = source.get_dict()
-    path = Path(facts['path'])
-    system = _read(path, facts)
-    fixed = _fixed_sites(system, options['fixed_atoms'])
+    system = _find(source.get_dict(), type_map.get_list())
+    fixed = _check_labels(system, options['fixed_atoms']) if len(system.usable()) else []
     checks = _check_dynamics(system, options['timestep_fs'])
-    report = fr.examine(system.frames, _hygiene(options, checks['timestep_fs']), system.symbols)
+    report = fr.examine(system.frames, _hygiene(options, checks['timestep_fs'], system.flaws), system.symbols)
     n_jumps, n_frames = len(report.found['jump']), len(system.frames)
     if 2 * n_jumps > n_frames:
         raise ValueError(
@@ -131,10 +146,11 @@ def dataset_from_file(source: orm.Dict, type_map: orm.List, seed: orm.Int, setti
         )
     kept = fr.thin(report.kept, options['stride'], options['max_frames'])
     result = {**report.summary(), 'n_kept': len(kept), 'kept_frames': [int(i) for i in kept], 'settings': options}
-    result.update(checks, fixed_atoms=fixed, n_atoms=len(system.symbols))
+    result.update(checks, fixed_atoms=fixed, n_atoms=len(system.symbols), n_usable=len(system.usable()))
+    result.update(notes=list(system.notes))
     if len(kept) == 0:
         return {'report': orm.Dict(result)}
-    weights = np.ones(len(system.symbols))
+    weights = np.ones(len(system.symbols)) if system.weights is None else system.weights.copy()
     weights[fixed if options['fixed_atoms'] == 'mask' else []] = 0.0
     dataset = DatasetData(
         **vars(system.frames.take(kept)),
@@ -161,41 +177,89 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _hygiene(options: Mapping[str, Any], timestep: float | None) -> fr.HygieneSettings:
-    """The limits among the settings of an import."""
+def _hygiene(
+    options: Mapping[str, Any], timestep: float | None, flaws: Mapping[str, Sequence[int]]
+) -> fr.HygieneSettings:
+    """The limits among the settings of an import, and what the reader knows."""
     names = ('max_force', 'min_distance', 'max_energy_per_atom', 'max_step_energy')
     outliers = ('energy_outlier_sigmas', 'refuse_energy_outliers')
-    return fr.HygieneSettings(timestep_fs=timestep, **{name: options[name] for name in (*names, *outliers)})
+    return fr.HygieneSettings(
+        timestep_fs=timestep,
+        unconverged=tuple(flaws.get('unconverged', ())),
+        known={reason: numbers for reason, numbers in flaws.items() if reason != 'unconverged'},
+        **{name: options[name] for name in (*names, *outliers)},
+    )
 
 
-def _digests(path: Path, name: str) -> dict[str, str]:
-    """Digests of the files of one system: those of its folder, or of the one file that holds them all."""
-    return digests(path / name if path.is_dir() else path)
+def _read(facts: Mapping[str, Any], type_map: Sequence[str]) -> list[System]:
+    """Every system of a path, read once for all of them as long as no file below it changes."""
+    path = Path(facts['path'])
+    hints = Hints(
+        facts.get('energy_key'),
+        facts.get('forces_key'),
+        tuple(sorted(facts.get('elements', {}).items())),
+        tuple(type_map),
+    )
+    files = [one for one in path.rglob('*') if one.is_file()] if path.is_dir() else [path] if path.exists() else []
+    state = tuple(sorted((str(one), one.stat().st_size, one.stat().st_mtime_ns) for one in files))
+    return _read_once(path, facts['format'], hints, state)
 
 
-def _read(path: Path, facts: Mapping[str, Any]) -> System:
+@lru_cache(maxsize=1)
+def _read_once(path: Path, fmt: str | None, hints: Hints, _: tuple[tuple[str, int, int], ...]) -> list[System]:
+    """A file with a hundred compositions is a hundred calls of :func:`dataset_from_file`, but not of the reader."""
+    return read_systems(path, fmt, hints)
+
+
+def _find(facts: Mapping[str, Any], type_map: Sequence[str]) -> System:
     """The system that was meant, from the files that were meant."""
-    if _digests(path, facts['system']) != facts['sha256']:
-        raise ReadError(f"'{path}' is not the file it was: its SHA-256 has changed. Import it anew.")
-    if path.is_dir():
-        return read_systems(path / facts['system'], facts['format'])[0]
-    return next(system for system in read_systems(path, facts['format']) if system.name == facts['system'])
+    path = Path(facts['path'])
+    found = [system for system in _read(facts, type_map) if system.name == facts['system']]
+    if not found or digests(found[0].files, path) != facts['sha256']:
+        raise ReadError(f"'{path}' is not what it was: the SHA-256 of its files has changed. Import it anew.")
+    return found[0]
 
 
-def _fixed_sites(system: System, choice: str) -> list[int]:
-    """Atoms without a force in any frame.
+def _sound(system: System) -> fr.Frames:
+    """The frames that can be used and whose numbers are all finite."""
+    usable = system.frames.take(system.usable())
+    return usable.take(np.flatnonzero(fr.find_finite(usable) & fr.find_cells(usable.cells)))
 
-    :raises ValueError: if there are any and nobody said what to do with them, or if there are only such.
+
+def _check_labels(system: System, choice: str) -> list[int]:
+    """Atoms without a force, or without a component of it, in any frame.
+
+    :raises ValueError: if there are any and nobody said what to do with them, if there are only such, or if what stands
+        for energies or forces is none.
     """
-    sites = plausibility.zero_force_sites(system.frames.forces)
+    frames = _sound(system)
     where = f"'{system.name}'" if system.name else 'the file'
-    if len(sites) == len(system.symbols):
+    whole = plausibility.zero_force_sites(frames.forces)
+    if len(whole) == len(system.symbols):
         raise ValueError(f'all forces in {where} are zero: it holds no forces to learn from.')
-    if sites and choice == 'refuse':
-        shown = f'{sites[:8]}'.rstrip(']') + (', …]' if len(sites) > 8 else ']')
+    if (
+        len(frames)
+        and np.ptp(frames.energies) == 0
+        and (frames.energies[0] == 0 or np.ptp(frames.forces, axis=0).any())
+    ):
         raise ValueError(
-            f'{len(sites)} of {len(system.symbols)} atoms in {where} have a force of exactly zero in every frame '
-            f'(sites {shown}): they were held in place, and that zero is no physics. Leave them out of the loss by '
+            f'all {len(frames)} energies in {where} are {frames.energies[0]:g} eV: it holds no energies to learn from. '
+            'Give the file that has them.'
+        )
+    if plausibility.driven_backwards(frames.coords, frames.cells, frames.forces, system.symbols):
+        raise ValueError(
+            f'the atoms in {where} are accelerated against their forces, so these are gradients of the energy: turn '
+            'their sign in the file.'
+        )
+    told = set() if system.weights is None else {int(site) for site in np.flatnonzero(system.weights == 0)}
+    held = {**dict.fromkeys(whole, ''), **plausibility.zero_force_directions(frames.forces)}
+    sites = sorted(set(held) - told)
+    if sites and choice == 'refuse':
+        shown = ', '.join(f'{site} {held[site]}'.strip() for site in sites[:8]) + (', …' if len(sites) > 8 else '')
+        what = 'a component of the force' if set(sites) - set(whole) else 'a force'
+        raise ValueError(
+            f'{len(sites)} of {len(system.symbols)} atoms in {where} have {what} of exactly zero in every frame '
+            f'(sites [{shown}]): they were held in place, and that zero is no physics. Leave them out of the loss by '
             "fixed_atoms 'mask', or train on the zeros by fixed_atoms 'train'."
         )
     return sites
@@ -203,19 +267,19 @@ def _fixed_sites(system: System, choice: str) -> list[int]:
 
 def _check_dynamics(system: System, timestep: float | None) -> dict[str, Any]:
     """Time between the frames, whether forces are the gradient of the energies, and what to say about it."""
-    frames, warnings = system.frames, []
-    finite = np.flatnonzero(fr.find_finite(frames))
-    arrays = frames.coords[finite], frames.cells[finite], frames.energies[finite], frames.forces[finite]
-    found = plausibility.time_step(arrays[0], arrays[1], arrays[3], system.symbols)
+    frames, warnings = _sound(system), []
+    found = plausibility.time_step(frames.coords, frames.cells, frames.forces, system.symbols)
     if timestep is None and found is None:
         warnings.append(
             'the frames do not follow each other like the steps of one MD, so jumps of atoms and the match of energies '
             'and forces were not looked for.'
         )
-    ratio = None if found is None else plausibility.work_ratio(*arrays)
+    ratio = None if found is None else plausibility.work_ratio(*vars(frames).values())
     if ratio is not None and not _WORK_RATIO[0] < ratio < _WORK_RATIO[1]:
+        causes = plausibility.unit_mistakes(ratio, len(system.symbols))
+        like = f' {" or ".join(causes)} would do it.' if causes else ''
         warnings.append(
             f'from frame to frame the energy changes by {ratio:.3g} times the work of the forces (1 is right): the '
-            'units of one of them are wrong, or they do not belong together.'
+            f'units of one of them are wrong, or they do not belong together.{like}'
         )
     return {'timestep_fs': timestep or found, 'work_ratio': ratio, 'warnings': warnings}

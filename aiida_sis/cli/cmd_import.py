@@ -22,10 +22,11 @@ __all__ = ('import_dataset', 'import_model', 'ranges')
 
 #: What each reason of a refusal means, for people.
 _REASONS = {
-    'incomplete': 'an array ends before it',
+    'incomplete': 'no energy or no forces',
+    'no_cell': 'no cell in three directions',
     'unconverged': 'electronic structure not converged',
     'non_finite': 'a number is NaN or infinite',
-    'duplicate': 'repeats an earlier frame',
+    'duplicate': 'is there twice',
     'close_contact': 'two atoms nearer than {min_distance:g} × their covalent radii',
     'force_limit': 'a force above {max_force:g} eV/Å',
     'energy_limit': 'energy farther from the median than reactions take it',
@@ -35,8 +36,16 @@ _REASONS = {
 
 
 def _symbols(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
-    """Elements separated by commas."""
-    return [symbol.strip() for symbol in value.split(',') if symbol.strip()] if value else None
+    """Elements separated by commas or spaces."""
+    return value.replace(',', ' ').split() if value else None
+
+
+def _pairs(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
+    """NAME=ELEMENT, separated by commas."""
+    found = dict(word.strip().partition('=')[::2] for word in (value or '').split(',') if word.strip())
+    if not all(found.values()) or '' in found:
+        raise click.BadParameter(f"'{value}' is no list NAME=ELEMENT,…: Na_bulk=Na,D=H for example.")
+    return found
 
 
 TYPE_MAP = click.option(
@@ -55,6 +64,14 @@ TYPE_MAP = click.option(
     '--format', 'fmt', metavar='NAME', help='Of dpdata (vasp/outcar) or ASE (extxyz).  [default: by the name]'
 )
 @TYPE_MAP
+@click.option(
+    '--elements',
+    metavar='NAME=ELEMENT,…',
+    callback=_pairs,
+    help='Elements of atoms or types whose names do not say it.',
+)
+@click.option('--energy-key', metavar='NAME', help='Name of the energy in a file of ASE (REF_energy).')
+@click.option('--forces-key', metavar='NAME', help='Name of the forces in it (REF_forces).')
 @click.option('--split', type=click.Choice(['shuffled', 'blocks']), default='shuffled', show_default=True)
 @click.option('--seed', type=int, default=0, show_default=True, help='Seed of the split.')
 @click.option('--label', default='', help='Name of the dataset; that of the system follows it.')
@@ -65,29 +82,34 @@ TYPE_MAP = click.option(
 def import_dataset(path: Path, profile_dir: Path, profile: str | None, **options: Any) -> None:
     """Import labelled frames as datasets, after a look at each frame.
 
-    PATH is a folder with DeePMD systems in or below it, one dataset each, or a file that dpdata or ASE reads. Frames
-    that no real matter shows are refused, with the reason; a frame with an unusual energy is flagged and kept.
+    PATH is a folder with DeePMD systems or CP2K runs in or below it, one dataset each, or a file that dpdata or ASE
+    reads. Frames that no real matter shows are refused, with the reason; a frame with an unusual energy is flagged and
+    kept.
 
-    Example: aiida-sis import-dataset OUTCAR --format vasp/outcar --type-map Li,N,S,O,F
+    Example: aiida-sis import-dataset my-cp2k-run --type-map Li,N,S,O,F
     """
     open_profile(profile_dir, profile)
     from rich.console import Console
 
     from aiida_sis.calculations.import_data import import_datasets
 
-    fmt, type_map, seed = options.pop('fmt'), options.pop('type_map'), options.pop('seed')
+    named = {key: options.pop(key) for key in ('fmt', 'type_map', 'elements', 'energy_key', 'forces_key', 'seed')}
     options['fixed_atoms'] = options['fixed_atoms'] or 'refuse'
     try:
-        imported = import_datasets(path, fmt=fmt, type_map=type_map, seed=seed, settings=options)
+        imported = import_datasets(path, **named, settings=options)
     except ValueError as error:
         raise click.ClickException(_in_cli_words(str(error))) from error
     console = Console()
     for one in imported:
+        if not one.report['n_usable']:
+            console.print(left_out(one), highlight=False, markup=False)
+            console.print()
+            continue
         console.print(report_table(one))
         for line in report_lines(one):
             console.print(line, highlight=False, markup=False)
         console.print()
-    sys.exit(0 if all(one.dataset for one in imported) else 1)
+    sys.exit(0 if all(one.dataset for one in imported if one.report['n_usable']) else 1)
 
 
 def _in_cli_words(message: str) -> str:
@@ -95,6 +117,17 @@ def _in_cli_words(message: str) -> str:
     for choice in ('mask', 'train'):
         message = message.replace(f"fixed_atoms '{choice}'", f'`--fixed-atoms {choice}`')
     return message
+
+
+def left_out(imported: Imported) -> str:
+    """One line on a system that has not one labelled frame in a cell, as the isolated atoms in front of many files.
+
+    :param imported: the system.
+    """
+    report = imported.report
+    reasons = '; '.join(f'{_REASONS[reason]}: {ranges(frames)}' for reason, frames in report['found_frames'].items())
+    n_frames = report['n_offered']
+    return f'{imported.name}: {n_frames} frame{"" if n_frames == 1 else "s"} left out, {reasons}'
 
 
 def report_table(imported: Imported) -> Table:
@@ -144,6 +177,7 @@ def report_lines(imported: Imported) -> list[str]:
     if fixed:
         done = 'left out of the loss' if choice == 'mask' else 'trained on as they are'
         lines.append(f'{len(fixed)} atoms without any force ({ranges(fixed)}): {done}')
+    lines.extend(f'Note: {note}' for note in report['notes'])
     lines.extend(f'Warning: {warning}' for warning in report['warnings'])
     if imported.dataset is None:
         return [*lines, 'No frame is left: no dataset.']

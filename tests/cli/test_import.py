@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.manage.configuration import get_config
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from click.testing import CliRunner
 
 from aiida_sis.cli.cmd_import import ranges
@@ -66,6 +69,48 @@ def test_zero_forces_are_refused_in_the_words_of_the_command_line(folder: Path) 
     masked = call('import-dataset', folder / 'aimd_0', '--fixed-atoms', 'mask')
     assert masked.exit_code == 0, masked.output
     assert '2 atoms without any force (2-3): left out of the loss' in masked.output
+
+
+def test_isolated_atoms_get_a_line_and_spoil_nothing(tmp_path: Path) -> None:
+    rng, frames = np.random.default_rng(0), [Atoms('H'), Atoms('O')]
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, energy=-13.6, forces=np.zeros((1, 3)))
+    for _ in range(6):
+        atoms = Atoms('OH2', [[0, 0, 0], [1, 0, 0], [0, 1, 0]], cell=[8, 8, 8], pbc=True)
+        atoms.positions += rng.normal(0, 0.05, (3, 3))
+        atoms.info['REF_energy'], atoms.arrays['REF_forces'] = -400.0 - rng.random(), rng.normal(size=(3, 3))
+        frames.append(atoms)
+    write(tmp_path / 'mace.xyz', frames, format='extxyz')
+    refused = call('import-dataset', tmp_path / 'mace.xyz')
+    assert refused.exit_code == 1
+    assert 'REF_energy, REF_forces' in ' '.join(refused.output.split())
+    result = call('import-dataset', tmp_path / 'mace.xyz', '--energy-key', 'REF_energy', '--forces-key', 'REF_forces')
+    assert result.exit_code == 0, result.output
+    assert 'H: 1 frame left out, no energy or no forces: 0' in result.output
+    assert 'DatasetData<' in result.output
+
+
+def test_notes_and_elements(folder: Path) -> None:
+    (folder / 'aimd_0/type_map.raw').write_text('N\nS\nO\nF\nLithium\nH\n')
+    np.save(folder / 'aimd_0/set.000/virial.npy', np.zeros((15, 9)))
+    unknown = call('import-dataset', folder / 'aimd_0')
+    assert unknown.exit_code == 1
+    assert '--elements Lithium=' in ' '.join(unknown.output.split())
+    result = call('import-dataset', folder / 'aimd_0', '--elements', 'Lithium=Li', '--type-map', 'N S O F Li H')
+    assert result.exit_code == 0, result.output
+    assert 'Note: Atoms called Lithium as Li.' in result.output
+    assert 'Note: virial.npy is not read.' in result.output
+    assert call('import-dataset', folder / 'aimd_0', '--elements', 'Lithium').exit_code == 2
+    twice = call('import-dataset', folder / 'aimd_0', '--type-map', 'Li,Li,O')
+    assert twice.exit_code == 1
+    assert 'names Li more than once' in twice.output
+
+
+def test_a_run_of_cp2k(aiida_profile: Any) -> None:
+    result = call('import-dataset', Path(__file__).parents[1] / 'files/cp2k_by_hand/restart')
+    assert result.exit_code == 0, result.output
+    assert 'is there twice: 4-5' in result.output
+    assert 'restart, O,H' in result.output
 
 
 def test_model(aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
