@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiida_sis.core.settings import LearningSchedule
+from aiida_sis.core.settings import Flag, LearningSchedule, Number, Whole, Window
 from aiida_sis.core.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS
 from aiida_sis.core.wording import one_sentence
 
@@ -40,15 +40,15 @@ class HybridSettings(BaseModel):
 
     model_config = ConfigDict(extra='forbid', frozen=True)
 
-    cycles: int = Field(default=10, gt=0)
-    temperature_k: float = Field(default=300.0, gt=0)
-    window_k: tuple[float, float]
-    aimd_length_fs: float = Field(default=500.0, gt=0)
-    first_aimd_length_fs: float | None = Field(default=None, gt=0)
-    md_length_ps: float = Field(default=5.0, gt=0)
-    frame_interval_fs: float = Field(default=50.0, gt=0)
-    optimise_first: bool = True
-    fixed_atoms: tuple[int, ...] = ()
+    cycles: Whole = Field(default=10, gt=0)
+    temperature_k: Number = Field(default=300.0, gt=0)
+    window_k: Window
+    aimd_length_fs: Number = Field(default=500.0, gt=0)
+    first_aimd_length_fs: Number | None = Field(default=None, gt=0)
+    md_length_ps: Number = Field(default=5.0, gt=0)
+    frame_interval_fs: Number = Field(default=50.0, gt=0)
+    optimise_first: Flag = True
+    fixed_atoms: tuple[Whole, ...] = ()
     learning: LearningSchedule = Field(default_factory=LearningSchedule)
 
     def aimd_length(self, cycle: int) -> float:

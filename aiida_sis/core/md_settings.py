@@ -14,6 +14,8 @@ from .wording import at_least, nearest_key
 THERMOSTATS = ('csvr', 'nose_hoover', 'none')
 AUTOMATIC_GRACE = 5.0
 """Grace time in units of the thermostat's time constant, where the start lies outside the window."""
+LAMMPS_INTEGER = 2**31 - 1
+"""The largest number of steps that LAMMPS takes in one run, and of files in the ring."""
 START_MARGIN = 0.05
 """How far from the window's edges the start must be to count as inside, in units of its temperature: the first steps
 release what a minimisation has left."""
@@ -116,6 +118,8 @@ class MdSettings:
             values['grace_ps'] = number(values['grace_ps'], 'grace_ps', allow_zero=True)
         if 'ring_size' in values:
             values['ring_size'] = whole(values['ring_size'], 'ring_size', least=2)
+            if values['ring_size'] > LAMMPS_INTEGER:
+                raise SettingsError(f'`ring_size` must be at most {LAMMPS_INTEGER}, but is {values["ring_size"]}.')
         values['thermostat'] = _thermostat(section(values, 'thermostat'))
         values['minimise'] = _minimisation(section(values, 'minimise'))
         values['t_next'] = _t_next(section(values, 't_next'))
@@ -139,6 +143,12 @@ class MdSettings:
         ):
             if value < self.timestep_fs * (1 - 1e-9):
                 raise SettingsError(f'`{key}` ({value:g} fs) is shorter than `timestep_fs` ({self.timestep_fs:g} fs).')
+        if self.n_steps > LAMMPS_INTEGER:
+            raise SettingsError(
+                f'`length_ps` ({self.length_ps:g}) is {self.length_ps * 1e3 / self.timestep_fs:.3g} steps of '
+                f'`timestep_fs` ({self.timestep_fs:g}), but LAMMPS counts to {LAMMPS_INTEGER}: make it at most '
+                f'{math.floor(LAMMPS_INTEGER * self.timestep_fs * 1e-3)} ps, or the timestep longer.'
+            )
         self._check_deviation()
         if self.elapsed_ps >= self.length_ps:
             raise SettingsError(
@@ -288,9 +298,11 @@ def section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     :return: A copy of it.
     :raises SettingsError: If it is not a mapping.
     """
-    value = values.get(name) or {}
+    value = values.get(name)
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
-        raise SettingsError(f'`{name}` must be a mapping of settings, but is {value!r}.')
+        raise SettingsError(f'`{name}` must be a dictionary of settings, but is {value!r}.')
     return dict(value)
 
 

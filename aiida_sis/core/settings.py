@@ -9,11 +9,32 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aiida_sis.core.wording import nearest_key, one_sentence
+
+
+# Text would be taken for a number here, and stay text in what a run is summarised by.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def check_window(value: tuple[float, float]) -> tuple[float, float]:
+    """Check a window of temperatures.
+
+    :param value: lower and upper edge in K.
+    :returns: the same.
+    :raises ValueError: if they are not in order.
+    """
+    if not 0 <= value[0] < value[1]:
+        raise ValueError('the first temperature must be at least 0 and lower than the second')
+    return value
+
+
+Window = Annotated[tuple[Number, Number], AfterValidator(check_window)]
 
 
 class _Strict(BaseModel):
@@ -31,15 +52,8 @@ class Stage(_Strict):
     """
 
     name: str
-    window_k: tuple[float, float]
-    length_ps: float = Field(gt=0)
-
-    @field_validator('window_k')
-    @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 <= value[0] < value[1]:
-            raise ValueError('the first temperature must be at least 0 and lower than the second')
-        return value
+    window_k: Window
+    length_ps: Number = Field(gt=0)
 
 
 class LearningSchedule(_Strict):
@@ -56,12 +70,12 @@ class LearningSchedule(_Strict):
         which the paper's section 3.2 advises against.
     """
 
-    lr_decay: float = Field(default=0.9, gt=0, le=1)
-    fine_tune_steps: int = Field(default=4000, gt=0)
-    fine_tune_loss: dict[str, float] = Field(default_factory=dict)
-    loss_by_generation: dict[int, dict[str, float]] = Field(default_factory=dict)
+    lr_decay: Number = Field(default=0.9, gt=0, le=1)
+    fine_tune_steps: Whole = Field(default=4000, gt=0)
+    fine_tune_loss: dict[str, Number] = Field(default_factory=dict)
+    loss_by_generation: dict[int, dict[str, Number]] = Field(default_factory=dict)
     pretrained: Literal['continue', 'finetune'] = 'continue'
-    mask_fixed_atoms: bool = True
+    mask_fixed_atoms: Flag = True
 
 
 class SystemSettings(_Strict):
@@ -79,14 +93,14 @@ class SystemSettings(_Strict):
         electrons needs UKS).
     """
 
-    share: float | None = Field(default=None, ge=0, le=1)
-    temperatures_k: tuple[float, ...] | None = Field(default=None, min_length=1)
-    replicas: int | None = Field(default=None, gt=0)
-    initial_labels: int | None = Field(default=None, ge=0)
-    initial_length_fs: float | None = Field(default=None, gt=0)
-    label_length_fs: float | None = Field(default=None, gt=0)
-    optimise_first: bool | None = None
-    fixed_atoms: tuple[int, ...] = ()
+    share: Number | None = Field(default=None, ge=0, le=1)
+    temperatures_k: tuple[Annotated[Number, Field(gt=0)], ...] | None = Field(default=None, min_length=1)
+    replicas: Whole | None = Field(default=None, gt=0)
+    initial_labels: Whole | None = Field(default=None, ge=0)
+    initial_length_fs: Number | None = Field(default=None, gt=0)
+    label_length_fs: Number | None = Field(default=None, gt=0)
+    optimise_first: Flag | None = None
+    fixed_atoms: tuple[Whole, ...] = ()
     cp2k: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -110,14 +124,14 @@ class SamplingSettings(_Strict):
     """
 
     strategy: Literal['burst', 'replay', 'burst_and_replay', 'committee'] = 'burst'
-    max_retreats: int = Field(default=4, ge=0)
-    replay_frames: int = Field(default=12, gt=0)
+    max_retreats: Whole = Field(default=4, ge=0)
+    replay_frames: Whole = Field(default=12, gt=0)
     replay_choice: Literal['even', 'farthest_point', 'entropy'] = 'even'
-    committee_size: int = Field(default=4, ge=2)
-    trust_levels: tuple[float, float] = (0.15, 0.6)
-    deviation_interval_fs: float = Field(default=10.0, gt=0)
-    max_candidates: int = Field(default=50, gt=0)
-    accurate_share: float | None = Field(default=None, gt=0, le=1)
+    committee_size: Whole = Field(default=4, ge=2)
+    trust_levels: tuple[Number, Number] = (0.15, 0.6)
+    deviation_interval_fs: Number = Field(default=10.0, gt=0)
+    max_candidates: Whole = Field(default=50, gt=0)
+    accurate_share: Number | None = Field(default=None, gt=0, le=1)
 
     @field_validator('trust_levels')
     @classmethod
@@ -125,6 +139,12 @@ class SamplingSettings(_Strict):
         if not 0 < value[0] < value[1]:
             raise ValueError('the first level must be above 0 and lower than the second')
         return value
+
+    @model_validator(mode='after')
+    def _share_of_a_committee(self) -> SamplingSettings:
+        if self.accurate_share is not None and self.strategy != 'committee':
+            raise ValueError("accurate_share is of the strategy 'committee' only: leave it out")
+        return self
 
 
 class SisSettings(_Strict):
@@ -144,14 +164,14 @@ class SisSettings(_Strict):
     :param systems: what differs for single systems, by name.
     """
 
-    temperature_k: float = Field(default=300.0, gt=0)
+    temperature_k: Number = Field(default=300.0, gt=0)
     stages: tuple[Stage, ...] = Field(min_length=1)
-    replicas: int = Field(default=2, gt=0)
-    max_generations: int = Field(default=10, ge=0)
+    replicas: Whole = Field(default=2, gt=0)
+    max_generations: Whole = Field(default=10, ge=0)
     start: Literal['train', 'explore'] = 'train'
-    initial_labels: int = Field(default=1, ge=0)
-    initial_length_fs: float = Field(gt=0)
-    optimise_first: bool = True
+    initial_labels: Whole = Field(default=1, ge=0)
+    initial_length_fs: Number = Field(gt=0)
+    optimise_first: Flag = True
     learning: LearningSchedule = Field(default_factory=LearningSchedule)
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     systems: dict[str, SystemSettings] = Field(default_factory=dict)
