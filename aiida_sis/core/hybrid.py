@@ -85,7 +85,9 @@ class HybridSettings(BaseModel):
             'replicas': 1,
             'initial_length_fs': self.aimd_length(0),
             'learning': self.learning.model_dump(),
-            'systems': {'structure': {'fixed_atoms': list(self.fixed_atoms)}},
+            'systems': {
+                'structure': {'fixed_atoms': list(self.fixed_atoms), 'label_length_fs': self.aimd_length_fs},
+            },
         }
 
 

@@ -15,7 +15,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from aiida_sis.core.wording import nearest_key, one_sentence
 
-
 # Text would be taken for a number here, and stay text in what a run is summarised by.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, Field(strict=True)]

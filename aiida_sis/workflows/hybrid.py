@@ -131,10 +131,10 @@ class HybridWorkChain(WorkChain):
         :returns: a builder, ready to be submitted.
         :raises ValueError: in one sentence, for an unknown protocol or key, or a code that is missing.
         """
+        from aiida_sis.workflows.protocols.given import split_overrides
         from aiida_sis.workflows.sis import SisWorkChain
 
-        changes = dict(overrides or {})
-        own = changes.pop('hybrid', {})
+        changes, own = split_overrides({} if overrides is None else overrides)
         sis = SisWorkChain.get_builder_from_protocol(
             codes, {'structure': structure}, protocol, changes, options, seed
         )._inputs(prune=True)
@@ -147,7 +147,7 @@ class HybridWorkChain(WorkChain):
             'md_length_ps': label.length_fs * 1e-2,
             'optimise_first': given.get('optimise_first', True),
             'learning': given.get('learning', {}),
-        } | dict(own)
+        } | own
         read_hybrid_settings(parameters)
         builder = cls.get_builder()
         builder.structure = structure

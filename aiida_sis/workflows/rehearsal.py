@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiida_sis.calculations.select import select_snapshot
 from aiida_sis.calculations.verify import compare_forces, compare_structure
 from aiida_sis.core.learning import derive_seed
 from aiida_sis.core.settings import plan_replicas, read_settings
+from aiida_sis.core.wording import nearest_key
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain
 from aiida_sis.workflows.sis import SisWorkChain
@@ -24,6 +26,43 @@ VERIFICATION: dict[str, Any] = {
     'teacher_length_ps': 10.0,
     'rdf': {'r_max': 6.0, 'n_bins': 60, 'skip_ps': 10.0, 'n_frames': 200, 'reference_skip': 0.1},
 }
+
+#: Least value of each, and what it must stay below.
+_LIMITS = {
+    'teacher_length_ps': (0.01, math.inf),
+    'r_max': (0.1, math.inf),
+    'n_bins': (2, math.inf),
+    'skip_ps': (0.0, math.inf),
+    'n_frames': (1, math.inf),
+    'reference_skip': (0.0, 1.0),
+}
+
+
+def validate_verification(node: orm.Dict | None, _context: object) -> str | None:
+    """Check how the MD is verified, hours before it is.
+
+    :param node: the input.
+    :param _context: the port, unused.
+    :returns: one sentence, or nothing.
+    """
+    given = node.get_dict() if node is not None else {}
+    rdf = given.get('rdf', {})
+    if not isinstance(rdf, Mapping):
+        return f'`verification.rdf` is {rdf!r}, but it must be a dictionary of settings.'
+    for where, values, known in (('', given, VERIFICATION), ('rdf.', rdf, VERIFICATION['rdf'])):
+        for key, value in values.items():
+            if key not in known:
+                return f'`verification.{where}{key}` is unknown: {nearest_key(key, known)}'
+            if key == 'rdf':
+                continue
+            least, most = _LIMITS[key]
+            is_count = isinstance(known[key], int)
+            is_number = isinstance(value, int if is_count else (int, float)) and not isinstance(value, bool)
+            if not is_number or not least <= value < most:
+                kind = 'a whole number' if is_count else 'a number'
+                below = f' and below {most:g}' if math.isfinite(most) else ''
+                return f'`verification.{where}{key}` is {value!r}, but it must be {kind}, at least {least:g}{below}.'
+    return None
 
 
 class RehearsalWorkChain(WorkChain):
@@ -46,6 +85,7 @@ class RehearsalWorkChain(WorkChain):
             valid_type=orm.Dict,
             serializer=orm.to_aiida_type,
             default=lambda: orm.Dict(VERIFICATION),
+            validator=validate_verification,
             help='teacher_length_ps; rdf {r_max (Å), n_bins, skip_ps, n_frames, reference_skip}.',
         )
         spec.expose_outputs(SisWorkChain, namespace='sis')
@@ -83,7 +123,10 @@ class RehearsalWorkChain(WorkChain):
         """
         filled = SisWorkChain.get_builder_from_protocol(codes, systems, protocol, overrides, **given)
         builder = cls.get_builder()
-        builder.sis = dict(filled)
+        try:
+            builder.sis = dict(filled)
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix('invalid attribute value ')) from error
         return builder
 
     def run_sis(self) -> None:
@@ -145,7 +188,7 @@ class RehearsalWorkChain(WorkChain):
         for key, node in runs.items():
             compared = compare_forces(self.ctx.sis.outputs.trajectories[key], node.outputs.trajectory)
             errors[key], forces[key] = compared['errors'], compared['results']
-        wanted = {**VERIFICATION, **self.inputs.verification.get_dict()}['rdf']
+        wanted = VERIFICATION['rdf'] | self.inputs.verification.get_dict().get('rdf', {})
         trajectories: Any = dict(self.ctx.sis.outputs.trajectories.items())
         structure = compare_structure(orm.Dict(wanted), self.ctx.teacher_md.outputs.trajectory, **trajectories)
         self.out('errors', errors)

@@ -14,7 +14,7 @@ from aiida_sis.core import cp2k
 from aiida_sis.core.label import read_label_settings
 from aiida_sis.core.learning import derive_seed, training_parameters
 from aiida_sis.core.settings import Replica, SisSettings, plan_replicas, read_settings, training_weights
-from aiida_sis.core.summary import forgetting, in_kelvin
+from aiida_sis.core.summary import forgetting, in_ev_per_angstrom, in_kelvin
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.ports import define_inputs, define_outputs
@@ -256,7 +256,7 @@ class SisWorkChain(WorkChain):
         self.ctx.potentials[f'g{generation}'] = nodes[0].outputs.potential
         self.ctx.committee = [node.outputs.potential for node in nodes[1:]]
         error = nodes[0].outputs.results.get('force_rmse_ev_per_angstrom')
-        self.report(f'generation {generation}: force RMSE on held-out frames {error:.3f} eV/Å')
+        self.report(f'generation {generation}: force RMSE on held-out frames {in_ev_per_angstrom(error)}')
         for key, row in forgetting({name: node.get_dict() for name, node in self.ctx.record.items()}).items():
             if row['last'] > row['best']:
                 self.report(f'held-out frames of {key}: force RMSE {row["last"]:.3f} eV/Å, best {row["best"]:.3f}')

@@ -13,6 +13,7 @@ from aiida_sis.calculations.structure import check_structure, positions_of, symb
 from aiida_sis.core.cp2k import check_elements, merge
 from aiida_sis.core.deepmd import check_maskable, check_parameters
 from aiida_sis.core.electrons import check_electrons
+from aiida_sis.core.label import check_label_parameters, read_label_settings
 from aiida_sis.core.learning import training_parameters
 from aiida_sis.core.plausibility import MIN_DISTANCE
 from aiida_sis.core.settings import SisSettings, check_systems, plan_replicas, read_settings
@@ -54,6 +55,7 @@ def validate_sis_inputs(inputs: Mapping[str, Any], _context: object) -> str | No
         _check_codes(inputs)
         or _check_roles(inputs, settings)
         or _check_structures(inputs, settings)
+        or _check_labels(inputs, settings)
         or _check_elements(inputs, settings)
         or _check_training(inputs, settings)
         or _check_dynamics(inputs, settings)
@@ -118,7 +120,10 @@ def _check_roles(inputs: Mapping[str, Any], settings: SisSettings) -> str | None
         return f'`potential` has the type_map {potential.type_map}, but that of the run is {type_map}: use the same.'
     labelled = any(settings.system(name).initial_labels for name in (*systems, *supporting))
     if settings.start == 'train' and not labelled and not datasets:
-        return '`parameters.initial_labels` is 0 and no dataset is given, so there is nothing to train on: give one.'
+        return (
+            '`parameters.initial_labels` is 0 for every system and no dataset is given, so there is nothing to train '
+            'on: give a dataset, or let a system or a structure in supporting have at least 1.'
+        )
     return _check_fixed_atoms(inputs, settings)
 
 
@@ -151,6 +156,33 @@ def _check_structures(inputs: Mapping[str, Any], settings: SisSettings) -> str |
             mended = own.initial_labels and settings.start == 'train' and check_distances(*atoms) is None
             more = f' Or set `parameters.systems.{name}.optimise_first` to true.' if mended else ''
             return f"The system '{name}' can't be used: {problem}{more}"
+    return None
+
+
+def _check_labels(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:
+    """Check the label of every system as it will be asked for, and that its frames can train and judge a potential."""
+    node = inputs.get('label', {}).get('parameters')
+    given = node.get_dict() if node is not None else {}
+    for name in {**inputs['systems'], **(inputs.get('supporting') or {})}:
+        own = settings.system(name)
+        lengths = {
+            'initial_length_fs': own.initial_length_fs if own.initial_labels else None,
+            'label_length_fs': own.label_length_fs,
+        }
+        for key, length in lengths.items():
+            if length is None:
+                continue
+            problem = check_label_parameters(given | {'length_fs': length})
+            if problem:
+                return f"`{key}` of the system '{name}': {problem}"
+    if check_label_parameters(given):
+        return None  # its own port says so
+    train, _, test = read_label_settings(given).dataset.fractions
+    if not train or not test:
+        return (
+            f'`label.parameters.dataset.fractions` has {"no frames to train on" if not train else "no test frames"}, '
+            'which a run needs to train and to judge its potentials: give [0.6, 0.2, 0.2], say.'
+        )
     return None
 
 
@@ -213,6 +245,8 @@ def _check_dynamics(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     """Check the MD of every stage on every system as its job would, windows included."""
     node = inputs.get('explore', {}).get('md', {}).get('parameters')
     given = node.get_dict() if node is not None else {}
+    if given.get('deviation') and settings.sampling.strategy != 'committee':
+        return "`explore.md.parameters.deviation` is for a committee: set the strategy 'committee', or leave it out."
     for replica in dict.fromkeys(plan_replicas(settings, list(inputs['systems']))):
         name = replica.system
         fixed = settings.system(name).fixed_atoms

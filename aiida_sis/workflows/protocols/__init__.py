@@ -9,21 +9,25 @@ from typing import Any
 import yaml
 from aiida import orm
 from ase import Atoms
+from ase.data import chemical_symbols
 
 from aiida_sis.core.settings import read_settings
 from aiida_sis.core.wording import nearest_key
 from aiida_sis.data.dataset import DatasetData
 from aiida_sis.data.potential import PotentialData
 from aiida_sis.workflows.neighbours import suggest_sel
+from aiida_sis.workflows.protocols.given import (
+    CODES,
+    check_node,
+    check_nodes,
+    check_options,
+    check_overrides,
+    check_structures,
+    load_codes,
+)
 from aiida_sis.workflows.validation import check_inputs_names
 
-_SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')
-_CODES = ('cp2k', 'dp', 'lmp')
-_TRAIN_KEYS = ('force_rmse_max', 'max_extensions', 'settings')
-_SET_BY_SIS = {
-    'label': ('temperature_k', 'generation', 'label', 'optimise_first'),
-    'md': ('temperature_k', 'window_k', 'length_ps', 'elapsed_ps'),
-}
+_GIVEN = ('supporting', 'datasets', 'potential', 'continue_from')
 _CLOCK_START = 'echo "SIS_CLOCK_START $(date +%s.%N)"'
 _CLOCK_END = 'echo "SIS_CLOCK_END $(date +%s.%N)"'
 
@@ -46,10 +50,10 @@ def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict
     """
     known = _names()
     if name not in known:
-        raise ValueError(f"There is no protocol '{name}': {nearest_key(name, known)}")
-    values = _read(name)
-    _check_overrides(overrides or {})
-    return _merge(values, dict(overrides or {}))
+        raise ValueError(f"There is no protocol '{name}': {nearest_key(str(name), known).replace('keys', 'names')}")
+    values, changes = _read(name), {} if overrides is None else overrides
+    check_overrides(changes, values)
+    return _merge(values, changes)
 
 
 def fill_builder(
@@ -65,6 +69,7 @@ def fill_builder(
     datasets: Mapping[str, DatasetData] | None = None,
     potential: PotentialData | None = None,
     continue_from: orm.ProcessNode | None = None,
+    **unknown: Any,
 ) -> Any:
     """Fill the builder of a SIS run; the ports and units are those of its workchains.
 
@@ -73,25 +78,38 @@ def fill_builder(
     :param systems: start structures by name.
     :param protocol: name of the protocol.
     :param overrides: changes to it.
-    :param options: scheduler options, for all jobs or by code key.
+    :param options: scheduler options for all jobs; under the key of a code those for it alone.
     :param seed: the seed of the run.
     :param supporting: structures that are labelled only, by name.
     :param datasets: frames that were labelled before, by name.
     :param potential: a potential to start from.
     :param continue_from: an earlier run, whose datasets and potential are taken.
+    :param unknown: arguments that do not exist.
     :returns: the builder.
     :raises ValueError: for a code or a system that is missing, or an unknown protocol or key.
     """
+    for name in unknown:
+        raise ValueError(f"The argument '{name}' is unknown: {nearest_key(name, _GIVEN)}")
     values = load_protocol(protocol, overrides)
-    loaded = _load_codes(codes)
+    loaded = load_codes(codes)
+    if isinstance(seed, bool) or not isinstance(seed, (int, orm.Int)):
+        raise ValueError(f'`seed` is {seed!r}: give a whole number of at least 0.')
+    if continue_from is not None:
+        if datasets or potential:
+            raise ValueError('`continue_from` brings its own datasets and potential: leave those out, or leave it out.')
+        datasets, potential = _outputs_of(continue_from)
+    given: dict[str, Any] = {'supporting': supporting or {}, 'datasets': datasets or {}}
+    for name, nodes in (('systems', systems), ('supporting', given['supporting'])):
+        check_nodes(name, nodes, orm.StructureData, 'structure')
+        check_structures(name, nodes)
     if not systems:
         raise ValueError(
             'The input systems is empty, so there is nothing to explore: give at least one start structure there; '
             'those in supporting are labelled only.'
         )
-    if continue_from is not None:
-        datasets, potential = _taken_from(continue_from)
-    given: dict[str, Any] = {'supporting': dict(supporting or {}), 'datasets': dict(datasets or {})}
+    check_nodes('datasets', given['datasets'], DatasetData, 'dataset')
+    if potential is not None:
+        check_node('potential', potential, PotentialData, 'potential')
     problem = check_inputs_names({'systems': systems, **given})
     if problem:
         raise ValueError(problem)
@@ -103,37 +121,41 @@ def fill_builder(
     builder.systems = dict(systems)
     for name, nodes in given.items():
         if nodes:
-            builder[name] = nodes
+            builder[name] = dict(nodes)
     if potential is not None:
         builder.potential = potential
     builder.type_map = orm.List(values['dp']['model']['type_map'])
     builder.parameters = orm.Dict(values['sis'])
-    builder.seed = orm.Int(seed)
-    builder.label.parameters = orm.Dict(values['label'])
-    builder.label.cp2k.cp2k.code = loaded['cp2k']
+    _set(builder, 'seed', seed if isinstance(seed, orm.Int) else orm.Int(seed))
+    _set(builder.label, 'parameters', orm.Dict(values['label']), 'label')
+    _set(builder.train.train, 'parameters', orm.Dict(values['dp']), 'dp')
+    _set(builder.train.train, 'settings', orm.Dict(values['train'].get('settings', {})), 'train.settings')
+    for name, kind in (('force_rmse_max', orm.Float), ('max_extensions', orm.Int)):
+        if values['train'].get(name) is not None:
+            builder.train[name] = kind(values['train'][name])
+    _set(builder.explore.md, 'parameters', orm.Dict(values['md'] | _first_stage(values['sis'])), 'md')
     builder.label.cp2k.cp2k.parameters = orm.Dict(values['cp2k'])
-    builder.label.cp2k.cp2k.metadata.options = _job_options(values, options, 'cp2k', loaded['cp2k'])
-    builder.train.train.code = loaded['dp']
-    builder.train.train.parameters = orm.Dict(values['dp'])
-    builder.train.train.settings = orm.Dict(values['train'].get('settings', {}))
-    builder.train.train.metadata.options = _job_options(values, options, 'dp', loaded['dp'])
-    if values['train'].get('force_rmse_max') is not None:
-        builder.train.force_rmse_max = orm.Float(values['train']['force_rmse_max'])
-    if values['train'].get('max_extensions') is not None:
-        builder.train.max_extensions = orm.Int(values['train']['max_extensions'])
-    builder.explore.md.code = loaded['lmp']
-    builder.explore.md.parameters = orm.Dict(values['md'] | _first_stage(values['sis']))
-    builder.explore.md.metadata.options = _job_options(values, options, 'lmp', loaded['lmp'])
+    for key, job in (('cp2k', builder.label.cp2k.cp2k), ('dp', builder.train.train), ('lmp', builder.explore.md)):
+        job.code = loaded[key]
+        _set(job.metadata, 'options', _job_options(values, options, key, loaded[key], job.metadata.options), 'options')
     return builder
 
 
-def _taken_from(run: orm.ProcessNode) -> tuple[dict[str, DatasetData], PotentialData]:
-    """Take the frames and the potential of an earlier run.
+def _set(namespace: Any, name: str, value: Any, section: str = '') -> None:
+    """Fill a port; what its validator says is told without AiiDA's beginning, and with the section it is about."""
+    try:
+        namespace[name] = value
+    except ValueError as error:
+        problem = str(error).removeprefix('invalid attribute value ')
+        raise ValueError(f"In the section '{section}': {problem}" if section else problem) from error
 
-    :param run: the run.
-    :returns: its datasets by name, and its latest potential.
-    :raises ValueError: if it has no potential.
-    """
+
+def _outputs_of(run: Any) -> tuple[dict[str, DatasetData], PotentialData]:
+    """Give the datasets and the potential of an earlier run."""
+    if not isinstance(run, orm.ProcessNode):
+        check_node('continue_from', run, orm.ProcessNode, 'run')
+    if run.process_label != 'SisWorkChain':
+        raise ValueError(f'`continue_from` is node {run.pk}, a {run.process_label}: give the node of a SisWorkChain.')
     outputs = run.outputs
     if 'potential' in outputs:
         return dict(outputs.datasets) if 'datasets' in outputs else {}, outputs.potential
@@ -143,24 +165,6 @@ def _taken_from(run: orm.ProcessNode) -> tuple[dict[str, DatasetData], Potential
         else 'wait for it to end'
     )
     raise ValueError(f'The run {run.pk} has no potential to continue from: {remedy}.')
-
-
-def _check_overrides(overrides: Mapping[str, Any]) -> None:
-    """Refuse a section or key that is unknown, and one that the run sets itself; the ports check the rest.
-
-    :param overrides: what the user wrote.
-    :raises ValueError: in one sentence.
-    """
-    for key in overrides:
-        if key not in _SECTIONS:
-            raise ValueError(f"The override '{key}' is unknown: {nearest_key(key, _SECTIONS)}")
-    for key in overrides.get('train', {}):
-        if key not in _TRAIN_KEYS:
-            raise ValueError(f"The override 'train.{key}' is unknown: {nearest_key(key, _TRAIN_KEYS)}")
-    for section, keys in _SET_BY_SIS.items():
-        for key in keys:
-            if key in overrides.get(section, {}):
-                raise ValueError(f"The override '{section}.{key}' has no effect: set it in the section 'sis'.")
 
 
 def _names() -> list[str]:
@@ -193,18 +197,6 @@ def _first_stage(sis: Mapping[str, Any]) -> dict[str, Any]:
     return {'temperature_k': settings.temperature_k, 'window_k': list(stage.window_k), 'length_ps': stage.length_ps}
 
 
-def _load_codes(codes: Mapping[str, orm.AbstractCode | str]) -> dict[str, orm.AbstractCode]:
-    for key in codes:
-        if key not in _CODES:
-            raise ValueError(f"The code key '{key}' is unknown: {nearest_key(key, _CODES)}")
-    missing = [key for key in _CODES if key not in codes]
-    if missing:
-        raise ValueError(
-            f'The codes lack {", ".join(missing)}: give a code or its label for each of {", ".join(_CODES)}.'
-        )
-    return {key: orm.load_code(code) if isinstance(code, str) else code for key, code in codes.items()}
-
-
 def _fill_model(
     model: dict[str, Any],
     structures: Mapping[str, orm.StructureData],
@@ -220,10 +212,23 @@ def _fill_model(
     """
     first = potential or (datasets[0] if datasets else None)
     type_map = model.get('type_map') or (first.type_map if first is not None else _elements(structures))
+    if not isinstance(type_map, list) or any(name not in chemical_symbols[1:] for name in type_map):
+        raise ValueError(
+            f"The override 'dp.model.type_map' is {type_map!r}: give a list of symbols such as ['Li', 'F'], or leave "
+            'it out.'
+        )
     model['type_map'] = type_map
     descriptor = model['descriptor']
     if descriptor.get('sel') not in (None, 'auto'):
         return
+    rcut = descriptor.get('rcut')
+    if isinstance(rcut, bool) or not isinstance(rcut, (int, float)) or not rcut > 0:
+        raise ValueError(f"The override 'dp.model.descriptor.rcut' is {rcut!r}: give a number above 0, in Å (6, say).")
+    if potential is not None and potential.rcut and abs(potential.rcut - rcut) > 1e-6:
+        raise ValueError(
+            f"The override 'dp.model.descriptor.rcut' is {rcut:g} Å, but `potential` was trained with "
+            f'{potential.rcut:g} Å and can only go on with it: give that.'
+        )
     if potential is not None and potential.sel:
         descriptor['sel'] = potential.sel
         return
@@ -260,18 +265,23 @@ def _elements(systems: Mapping[str, orm.StructureData]) -> list[str]:
 
 
 def _job_options(
-    values: Mapping[str, Any], options: Mapping[str, Any] | None, key: str, code: orm.AbstractCode
+    values: Mapping[str, Any], options: Mapping[str, Any] | None, key: str, code: orm.AbstractCode, namespace: Any
 ) -> dict[str, Any]:
     """Give the scheduler options of one code, with the lines that write down when it ran.
 
-    MPI follows the ranks that were asked for, unless the code or the user says otherwise; a training with several ranks
-    would be as many trainings in one folder.
+    Options under the key of a code are for it alone. MPI follows the ranks that were asked for, unless the code or the
+    user says otherwise; a training with several ranks would be as many trainings in one folder.
     """
-    given = dict(options or {})
-    if given and set(given) <= set(_CODES):
-        given = dict(given.get(key, {}))
-    merged: dict[str, Any] = {**values.get('options', {}), **given}
-    ranks = merged.get('resources', {}).get('num_mpiprocs_per_machine', 1)
+    ports = namespace._port_namespace
+    merged: dict[str, Any] = {}
+    for where, given in (("The options of the section 'options'", values.get('options')), ('The `options`', options)):
+        chosen = {} if given is None else given
+        if not isinstance(chosen, Mapping):
+            raise ValueError(f'{where} are {chosen!r}: give a dictionary such as {{"max_wallclock_seconds": 3600}}.')
+        check_options({name: value for name, value in chosen.items() if name not in CODES}, ports, where)
+        own = chosen.get(key, {})
+        check_options(own, ports, f'{where} of {key}')
+        merged |= {name: value for name, value in chosen.items() if name not in CODES} | dict(own)
     if key == 'dp':
         if merged.get('withmpi'):
             raise ValueError("The option 'withmpi' is true for dp, which would train once for each rank: leave it out.")
@@ -282,8 +292,17 @@ def _job_options(
             )
         merged['withmpi'] = False
     elif 'withmpi' not in merged and code.with_mpi is None:
-        merged['withmpi'] = ranks > 1
+        merged['withmpi'] = _ranks(merged.get('resources', {}), code) > 1
     before, after = merged.get('prepend_text'), merged.get('append_text')
     merged['prepend_text'] = f'{before}\n{_CLOCK_START}' if before else _CLOCK_START
     merged['append_text'] = f'{_CLOCK_END}\n{after}' if after else _CLOCK_END
     return merged
+
+
+def _ranks(resources: Mapping[str, Any], code: orm.AbstractCode) -> int:
+    """Give the number of MPI ranks that resources ask for, in whichever way they do."""
+    if 'tot_num_mpiprocs' in resources:
+        return int(resources['tot_num_mpiprocs'])
+    computer = code.computer
+    default = computer.get_default_mpiprocs_per_machine() if computer is not None else None
+    return int(resources.get('num_machines', 1)) * int(resources.get('num_mpiprocs_per_machine', default or 1))
