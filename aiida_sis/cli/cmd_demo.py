@@ -11,6 +11,7 @@ import click
 
 from aiida_sis.cli.cmd_setup import prepare
 from aiida_sis.cli.options import PROFILE_DIR
+from aiida_sis.cli.profile import again
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -20,7 +21,9 @@ __all__ = ('demo', 'export')
 
 
 @click.command()
-@click.option('--seed', type=int, default=1, show_default=True, help='Every random choice follows from it.')
+@click.option(
+    '--seed', type=click.IntRange(min=0), default=1, show_default=True, help='Every random choice follows from it.'
+)
 @click.option(
     '--protocol',
     type=click.Choice(['demo', 'dimer']),
@@ -45,7 +48,7 @@ def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
     from aiida_sis.cli.progress import watch_run
 
     node = submit_demo(codes, protocol, seed)
-    click.echo(f'Submitted run {node.pk}; `aiida-sis watch {node.pk}` comes back to it.')
+    click.echo(f'Submitted run {node.pk}; `{again(f"watch {node.pk}")}` comes back to it.')
     if no_wait:
         return
     console = Console()

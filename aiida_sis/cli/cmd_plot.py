@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN, writing
 from aiida_sis.cli.profile import load_run, open_profile
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def plot(
 
     Example: aiida-sis plot 21 --figure parity -o parity.pdf
     """
+    if output is not None and figure != 'all':
+        _check_name(output, as_csv)
     open_profile(profile_dir, profile)
     from aiida_sis.cli.progress import refuse_parts
     from aiida_sis.report.collect import collect, loop_of
@@ -54,7 +58,9 @@ def plot(
     refuse_parts(node)
     run = loop_of(node)
     if figure is None and not as_csv:
-        click.echo(str(save_figure(collect(run, with_series=True), output or Path(f'sis-{node.pk}.png'))))
+        path = output or Path(f'sis-{node.pk}.png')
+        with _picture(path):
+            click.echo(str(save_figure(collect(run, with_series=True), path)))
         return
     from aiida_sis.report.catalogue import Content
     from aiida_sis.report.details import read_details
@@ -67,6 +73,8 @@ def plot(
     folder = output or Path(f'sis-{node.pk}-figures')
     if folder.is_file():
         raise click.BadParameter(f'{folder} is a file; with `--figure all` give a folder.', param_hint='--output')
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for one in NAMES:
         try:
             _write(one, content, folder / f'{one}.{suffix}', as_csv)
@@ -80,9 +88,31 @@ def _write(name: str, content: Content, path: Path, as_csv: bool) -> None:
     from aiida_sis.report.style import NothingToShowError
 
     try:
-        written = write_numbers(name, content, path) if as_csv else write_figure(name, content, path)
+        with _picture(path):
+            written = write_numbers(name, content, path) if as_csv else write_figure(name, content, path)
     except NothingToShowError as missing:
         raise click.ClickException(str(missing)) from missing
-    except ValueError as error:  # matplotlib knows no such format
-        raise click.BadParameter(f'{error}', param_hint='--output') from error
     click.echo(str(written))
+
+
+def _check_name(output: Path, as_csv: bool) -> None:
+    """Refuse a folder, a name without a format, and a picture where numbers were asked for or the other way round."""
+    if output.is_dir():
+        problem = 'is a folder; give the name of a file'
+    elif not output.suffix:
+        problem = f'has no format; give {output}{".csv" if as_csv else ".png"}, say'
+    elif (output.suffix.lower() == '.csv') != as_csv:
+        problem = 'is no CSV file; leave out --csv or end it with .csv' if as_csv else 'is no picture; add --csv'
+    else:
+        return
+    raise click.BadParameter(f'{output} {problem}.', param_hint='--output')
+
+
+@contextmanager
+def _picture(path: Path) -> Iterator[None]:
+    """Say in one sentence why a figure cannot be written."""
+    with writing(path):
+        try:
+            yield
+        except ValueError as error:  # matplotlib knows no such format
+            raise click.BadParameter(f'{error}', param_hint='--output') from error

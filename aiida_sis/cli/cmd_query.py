@@ -21,6 +21,9 @@ __all__ = ('query',)
 #: A table that goes into a file or a pipe has no terminal's width; no table here is wider.
 _WIDTH = 200
 
+#: The names of `aiida_sis.core.stability.Bound`, which is slow to import.
+BOUNDS = ('low', 'high', 'crash', 'lost_atoms', 'non_finite')
+
 _RUNS = click.option('-r', '--run', 'runs', metavar='PK', multiple=True, help='Only this run; may be repeated.')
 
 
@@ -129,7 +132,7 @@ def origin_command(dataset: str) -> Any:
 @query.command('catastrophes')
 @_RUNS
 @click.option('--element', help='Only matter with this element.')
-@click.option('--bound', metavar='NAME', help='Only these: high, low, crash, lost_atoms or non_finite.')
+@click.option('--bound', type=click.Choice(BOUNDS), help='Only those that crossed this, or ended so.')
 @_shared
 def catastrophes_command(runs: Sequence[str], element: str | None, bound: str | None) -> Any:
     """List the catastrophic points of all runs: temperature, time, composition.
@@ -138,14 +141,23 @@ def catastrophes_command(runs: Sequence[str], element: str | None, bound: str | 
     """
     import re
 
+    from ase.data import chemical_symbols
+
     from aiida_sis import query as ask
 
+    if element is not None and element not in chemical_symbols[1:]:
+        guess = (
+            f": did you mean '{element.title()}'?" if element.title() in chemical_symbols[1:] else '; give its symbol.'
+        )
+        raise click.BadParameter(f"'{element}' is no symbol of an element{guess}", param_hint='--element')
     rows = ask.catastrophes(run_pks(runs))
     if element is not None:
         rows = [row for row in rows if element in re.findall('[A-Z][a-z]?', row.composition)]
     if bound is not None:
         rows = [row for row in rows if row.bound == bound]
-    return rows, ask.CatastropheRow, 'No MD has met a catastrophic point.'
+    asked = [f'with {element}'] if element is not None else []
+    asked += [f"of the kind '{bound}'"] if bound is not None else []
+    return rows, ask.CatastropheRow, f'No MD has met a catastrophic point{" ".join(["", *asked])}.'
 
 
 @query.command('models')
@@ -203,10 +215,13 @@ def _datasets(identifier: str) -> list[int]:
     from aiida_sis.data.dataset import DatasetData
     from aiida_sis.query.graph import RUNS
     from aiida_sis.query.lineage import datasets_of
+    from aiida_sis.report.collect import loop_of
 
     node = load_node(identifier)
     if isinstance(node, DatasetData):
         return [int(node.pk or 0)]
+    if isinstance(node, orm.ProcessNode):
+        node = loop_of(node)
     if isinstance(node, orm.WorkChainNode) and node.process_type in RUNS:
         return datasets_of(int(node.pk or 0))
     kind = getattr(node, 'process_label', None) or type(node).__name__

@@ -11,6 +11,7 @@ import click
 
 from aiida_sis.cli.cmd_setup import prepare
 from aiida_sis.cli.options import PROFILE_DIR
+from aiida_sis.cli.profile import again
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -23,7 +24,9 @@ CHOICES = ('every', 'stride', 'farthest_point', 'entropy')
 
 
 @click.command()
-@click.option('--seed', type=int, default=1, show_default=True, help='Every random choice follows from it.')
+@click.option(
+    '--seed', type=click.IntRange(min=0), default=1, show_default=True, help='Every random choice follows from it.'
+)
 @click.option('--strategy', type=click.Choice(STRATEGIES), help='How frames are found; default: the protocol.')
 @click.option('--choice', type=click.Choice(CHOICES), help='Which frames of an AIMD are kept; default: the protocol.')
 @click.option('--max-frames', type=click.IntRange(min=3), help='How many frames of an AIMD are kept at most.')
@@ -40,6 +43,8 @@ def rehearse(
 
     Example: aiida-sis rehearse --seed 2 --strategy replay
     """
+    if choice in ('farthest_point', 'entropy') and max_frames is None:
+        raise click.UsageError(f'--choice {choice} stops at a number of frames: give --max-frames, 50 say.')
     click.echo('Setting up')
     codes = prepare(profile_dir)
     from rich.console import Console
@@ -50,7 +55,7 @@ def rehearse(
     wanted = {'choice': choice, 'max_frames': max_frames}
     dataset = {key: value for key, value in wanted.items() if value is not None}
     node = submit_rehearsal(codes, {'sis': sis, 'label': {'dataset': dataset} if dataset else {}}, seed)
-    click.echo(f'Submitted run {node.pk}; `aiida-sis watch {node.pk}` comes back to it.')
+    click.echo(f'Submitted run {node.pk}; `{again(f"watch {node.pk}")}` comes back to it.')
     if no_wait:
         return
     console = Console()

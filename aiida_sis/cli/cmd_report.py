@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN, writing
 from aiida_sis.cli.profile import load_run, open_profile
 
 __all__ = ('report',)
@@ -30,6 +30,11 @@ def report(pk: str, profile_dir: Path, profile: str | None, output: Path | None)
 
     Example: aiida-sis report 21 -o demo.html
     """
+    if output is not None and output.suffix.lower() not in ('.html', '.htm'):
+        raise click.BadParameter(
+            f"the page is HTML, and '{output}' does not end with .html: name it so (a browser prints it as PDF).",
+            param_hint='--output',
+        )
     open_profile(profile_dir, profile)
     from aiida_sis.cli.progress import refuse_parts
     from aiida_sis.report.collect import loop_of
@@ -39,6 +44,8 @@ def report(pk: str, profile_dir: Path, profile: str | None, output: Path | None)
     node = load_run(pk)
     refuse_parts(node)
     path = output or Path(f'sis-{node.pk}.html')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(make_page(read_details(loop_of(node))), encoding='utf-8')
+    page = make_page(read_details(loop_of(node)))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding='utf-8')
     click.echo(str(path))

@@ -127,12 +127,14 @@ def _ask(spec: CodeSpec, path: Path) -> FoundCode:
             env=environment,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return FoundCode(spec, path, 'unknown', f'it does not start ({error}); reinstall it: {spec.advice}')
+        return FoundCode(spec, path, 'unknown', f'it does not start ({error}); remove it, then: {spec.advice}')
     text = answer.stdout + answer.stderr
     match = re.search(spec.version_pattern, answer.stdout) or re.search(spec.version_pattern, answer.stderr)
     if match is None:
         last = text.strip().splitlines()[-1:] or ['it printed nothing']
-        return FoundCode(spec, path, 'unknown', f'it does not say its version ({last[0]}); reinstall it: {spec.advice}')
+        return FoundCode(
+            spec, path, 'unknown', f'it does not say its version ({last[0]}); remove it, then: {spec.advice}'
+        )
     return FoundCode(spec, path, match.group(1).strip(), _problem(spec, path, text))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_sis.cli.profile import load_run
+from aiida_sis.cli.profile import again, load_node, load_run
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -15,36 +15,17 @@ if TYPE_CHECKING:
 __all__ = ('load_node', 'load_sis_run', 'potential_of', 'run_pks')
 
 
-def load_node(identifier: str) -> orm.Node:
-    """Load any node.
-
-    :param identifier: PK, UUID or the beginning of a UUID.
-    """
-    from aiida import orm
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-
-    try:
-        node: orm.Node = orm.load_node(int(identifier)) if identifier.isdigit() else orm.load_node(uuid=identifier)
-    except MultipleObjectsError as error:
-        raise click.BadParameter(
-            f'several nodes have a UUID that begins with {identifier}: give more of it.'
-        ) from error
-    except (NotExistent, ValueError) as error:
-        raise click.BadParameter(
-            f'there is no node {identifier} in this profile; `aiida-sis query runs` lists the runs.'
-        ) from error
-    return node
-
-
 def load_sis_run(identifier: str) -> orm.ProcessNode:
-    """Load a run of the loop or a hybrid run.
+    """Load a run of the loop or a hybrid run; of a rehearsal its loop.
 
     :param identifier: PK or UUID.
     """
-    node = load_run(identifier)
+    from aiida_sis.report.collect import loop_of
+
+    node = loop_of(load_run(identifier))
     if node.process_label not in ('SisWorkChain', 'HybridWorkChain'):
         raise click.BadParameter(
-            f'node {identifier} is a {node.process_label}, not a run; `aiida-sis query runs` lists the runs.'
+            f'node {identifier} is a {node.process_label}, not a run; `{again("query runs")}` lists the runs.'
         )
     return node
 
@@ -63,11 +44,14 @@ def potential_of(node: orm.Node) -> orm.Data:
 
     :param node: a potential, a training or a run.
     """
+    from aiida import orm
+
     from aiida_sis.data.potential import PotentialData
+    from aiida_sis.report.collect import loop_of
 
     if isinstance(node, PotentialData):
         return node
-    outputs: Any = getattr(node, 'outputs', {})
+    outputs: Any = loop_of(node).outputs if isinstance(node, orm.ProcessNode) else {}
     if 'potential' in outputs:
         potential: orm.Data = outputs.potential
         return potential

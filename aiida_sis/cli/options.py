@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ('PROFILE', 'PROFILE_DIR', 'RUN', 'TYPES', 'in_words_of_types')
+__all__ = ('PROFILE', 'PROFILE_DIR', 'RUN', 'TYPES', 'in_words_of_types', 'writing')
 
 PROFILE_DIR = click.option(
     '--profile-dir',
@@ -45,6 +47,21 @@ def in_words_of_types(sentence: str) -> str:
     :param sentence: what was refused.
     """
     return sentence.replace('`type_map`', '--type-map')
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one sentence why a file cannot be written.
+
+    :param path: the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.BadParameter(
+            f'{path} cannot be written ({reason}): name another file.', param_hint='--output'
+        ) from error
 
 
 def _complete_run(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:

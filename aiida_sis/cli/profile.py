@@ -7,6 +7,7 @@ needs and a local machine does not. Everything here may be repeated: what is the
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Iterable
@@ -21,7 +22,10 @@ from aiida_sis.cli.storage import use_write_ahead_log
 if TYPE_CHECKING:
     from aiida import orm
 
-__all__ = ('ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'load_run', 'open_profile', 'point_to')
+__all__ = (
+    'again', 'ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'load_node', 'load_run',
+    'open_profile', 'point_to', 'verdi',
+)  # fmt: skip
 
 PROFILE_NAME = 'sis'
 COMPUTER_LABEL = 'localhost'
@@ -43,7 +47,12 @@ def point_to(folder: Path) -> Path:
     :returns: its absolute path.
     """
     folder = folder.expanduser().resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(
+            f'The profile cannot be put into {folder} ({error.strerror}): name another folder with --profile-dir.'
+        ) from error
     os.environ['AIIDA_PATH'] = str(folder)
     # The daemon is started through `verdi`, which stands beside this Python even if no environment is activated.
     beside_python = str(Path(sys.executable).parent)
@@ -202,37 +211,111 @@ def open_profile(folder: Path, name: str | None) -> None:
     if name is None:
         if not (folder / '.aiida').is_dir():
             raise click.UsageError(
-                f'There is no profile in {folder}: name its folder with --profile-dir, or your own profile with -p.'
+                f'There is no profile in {folder}: `aiida-sis setup` makes one; or name the folder of yours with '
+                '--profile-dir, or a profile of your own AiiDA with -p.'
             )
         point_to(folder)
-    from aiida.common.exceptions import ProfileConfigurationError
+    from aiida.common import exceptions
+    from aiida.manage import get_manager
     from aiida.manage.configuration import load_profile
 
     try:
         load_profile(name or PROFILE_NAME, allow_switch=True)
-    except ProfileConfigurationError as error:
-        raise click.UsageError(f'{error}: see `verdi profile list`.') from error
+    except exceptions.ProfileConfigurationError as error:
+        if name is None:
+            raise click.UsageError(
+                f'The AiiDA in {folder} has no profile of aiida-sis: `aiida-sis setup --profile-dir {folder}` makes it.'
+            ) from error
+        raise click.UsageError(f'{error}: `verdi profile list` shows your profiles.') from error
+    try:
+        get_manager().get_profile_storage()
+    except (
+        exceptions.StorageMigrationError,
+        exceptions.CorruptStorage,
+        exceptions.UnreachableStorage,
+        exceptions.IncompatibleStorageSchema,
+    ) as error:
+        reason = ' '.join(str(error).split())
+        raise click.ClickException(f'The database of the profile cannot be opened: {reason}') from error
 
 
-def load_run(identifier: str) -> orm.ProcessNode:
+def load_node(identifier: str) -> orm.Node:
+    """Load any node.
+
+    :param identifier: PK, UUID or the beginning of a UUID.
+    """
+    from aiida import orm
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+
+    if not identifier.strip() or '%' in identifier:
+        raise click.BadParameter(f"'{identifier}' is no PK and no UUID; {_lists_runs()}")
+    try:
+        node: orm.Node = orm.load_node(int(identifier)) if identifier.isdecimal() else orm.load_node(uuid=identifier)
+    except MultipleObjectsError as error:
+        raise click.BadParameter(
+            f'several nodes have a UUID that begins with {identifier}: give more of it.'
+        ) from error
+    except (NotExistent, ValueError, OverflowError) as error:
+        raise click.BadParameter(f'there is no node {identifier} in this profile; {_lists_runs()}') from error
+    return node
+
+
+def load_run(identifier: str) -> orm.WorkChainNode:
     """Load the node of a SIS run.
 
     :param identifier: PK or UUID.
     """
     from aiida import orm
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
-    try:
-        node = orm.load_node(int(identifier)) if identifier.isdigit() else orm.load_node(uuid=identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        raise click.BadParameter(
-            f'there is no node {identifier} in this profile; see `verdi process list -a`.'
-        ) from error
-    if not isinstance(node, orm.WorkChainNode):
-        raise click.BadParameter(
-            f'node {identifier} is a {type(node).__name__}, not a run; give the PK of a SisWorkChain.'
-        )
-    return node
+    node = load_node(identifier)
+    if isinstance(node, orm.WorkChainNode):
+        return node
+    whole = node
+    while isinstance(whole, orm.ProcessNode) and whole.caller is not None:
+        whole = whole.caller
+    if isinstance(whole, orm.WorkChainNode):
+        raise click.BadParameter(f'node {node.pk} is a {node.process_label}, a part of run {whole.pk}: give that PK.')
+    raise click.BadParameter(f'node {node.pk} is a {type(node).__name__}, not a run; {_lists_runs()}')
+
+
+def _lists_runs() -> str:
+    return f'`{again("query runs")}` lists the runs.'
+
+
+def again(command: str) -> str:
+    """Give the command line that reads from the profile that is open, wherever it is.
+
+    :param command: a command of ``aiida-sis`` with its arguments.
+    """
+    folder, name = _place()
+    if folder is None:
+        return f'aiida-sis {command} -p {shlex.quote(name)}'
+    return f'aiida-sis {command}' + (
+        '' if folder == Path('.sis').resolve() else f' --profile-dir {shlex.quote(str(folder))}'
+    )
+
+
+def verdi(command: str) -> str:
+    """Give the command line of ``verdi`` for the profile that is open: in another one the same PK is another node.
+
+    :param command: a command of ``verdi`` with its arguments.
+    """
+    folder, name = _place()
+    return (
+        f'verdi -p {shlex.quote(name)} {command}'
+        if folder is None
+        else f'AIIDA_PATH={shlex.quote(str(folder))} verdi {command}'
+    )
+
+
+def _place() -> tuple[Path | None, str]:
+    """The folder of the isolated profile, if that is open, and the name of the profile."""
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    name = profile.name if profile is not None else PROFILE_NAME
+    path = os.environ.get('AIIDA_PATH', '')
+    return (Path(path).resolve() if name == PROFILE_NAME and path and os.pathsep not in path else None), name
 
 
 def _newest_source() -> float:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from aiida_sis.cli.profile import again, verdi
 from aiida_sis.report.collect import RunRecord, collect, loop_of
 from aiida_sis.report.live import LiveReader
 from aiida_sis.report.status import run_status
@@ -34,7 +35,11 @@ def refuse_parts(node: orm.ProcessNode) -> None:
         return
     while caller is not None and caller.process_label not in _RUNS:
         caller = caller.caller
-    remedy = f'a part of run {caller.pk}: give that PK' if caller is not None else 'no run of the SIS loop'
+    remedy = (
+        f'a part of run {caller.pk}: give that PK'
+        if caller is not None
+        else f'no run of the SIS loop: `{verdi(f"process report {node.pk}")}` tells what it did'
+    )
     raise click.BadParameter(f'node {node.pk} is a {name}, {remedy}.')
 
 
@@ -49,8 +54,8 @@ def watch_run(node: orm.ProcessNode, console: Console) -> int:
         loop = follow(node, console)
     except KeyboardInterrupt:
         console.print(
-            f'Run {node.pk} goes on in the background: `aiida-sis watch {node.pk}` comes back to it, '
-            f'`verdi process kill {node.pk}` ends it.',
+            f'Run {node.pk} goes on in the background: `{again(f"watch {node.pk}")}` comes back to it, '
+            f'`{verdi(f"process kill {node.pk}")}` ends it.',
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -46,7 +46,11 @@ def choose_trajectory(node: orm.Node, replica: str | None = None) -> Chosen:
         raise click.BadParameter(f'node {node.pk} is a {type(node).__name__}: give a run or a trajectory.')
     found, note = _trajectories_of(node)
     if not found:
-        state = 'has no trajectory yet: wait for its first MD' if not node.is_terminated else 'has no trajectory'
+        state = (
+            'has no trajectory yet: wait for its first MD'
+            if not node.is_terminated
+            else 'has no trajectory: give a run, or an AIMD or an MD of it'
+        )
         raise click.ClickException(f'{node.process_label} {node.pk} {state}.')
     key = replica or sorted(found)[0]
     if key not in found:

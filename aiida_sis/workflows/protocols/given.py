@@ -20,14 +20,14 @@ _TRAIN_KEYS = ('force_rmse_max', 'max_extensions', 'settings')
 _LEAVE_OUT = 'the run sets it, so leave it out'
 #: What the run says to its parts itself, by its path in the overrides, and where the user says it instead.
 _SET_BY_SIS = {
-    'label.temperature_k': "set sis.temperature_k, or temperatures_k of the system in 'sis.systems'",
+    'label.temperature_k': "set temperature_k in the section 'sis', or temperatures_k of the system there",
     'label.optimise_first': 'set sis.optimise_first',
     'label.fixed_atoms': "set fixed_atoms of the system in 'sis.systems'",
     'label.generation': _LEAVE_OUT,
     'label.label': _LEAVE_OUT,
-    'md.temperature_k': "set sis.temperature_k, or temperatures_k of the system in 'sis.systems'",
-    'md.window_k': "set window_k of the stages in 'sis.stages'",
-    'md.length_ps': "set length_ps of the stages in 'sis.stages'",
+    'md.temperature_k': "set temperature_k in the section 'sis', or temperatures_k of the system there",
+    'md.window_k': "set window_k of the stages in the section 'sis'",
+    'md.length_ps': "set length_ps of the stages in the section 'sis'",
     'md.fixed_atoms': "set fixed_atoms of the system in 'sis.systems'",
     'md.deviation': "set strategy: committee and its trust_levels in 'sis.sampling'",
     'md.elapsed_ps': _LEAVE_OUT,
