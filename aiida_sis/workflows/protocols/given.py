@@ -98,7 +98,10 @@ def check_overrides(overrides: Any, protocol: Mapping[str, Any]) -> None:
             raise ValueError(f"The override '{path}' has no effect: {remedy}.")
     _check_train(overrides.get('train', {}))
     trees = {'cp2k': overrides.get('cp2k', {})}
-    for name, own in overrides.get('sis', {}).get('systems', {}).items():
+    systems = overrides.get('sis', {}).get('systems', {})
+    if not isinstance(systems, Mapping):
+        raise ValueError(f"The override 'sis.systems' is {systems!r}, but it must be a dictionary of settings by name.")
+    for name, own in systems.items():
         if not isinstance(own, Mapping):
             raise ValueError(f"The override 'sis.systems.{name}' is {own!r}, but it must be a dictionary of settings.")
         if isinstance(own.get('cp2k'), Mapping):
