@@ -6,7 +6,7 @@
 # What happens       ASE converts them to *atomic* units (bohr, hartree) and takes the numbers for its own. An argon atom
 #                    of 1 Å/ps is read with 0.0045 Å/ps, one of 1 eV/Å with 0.019 eV/Å. Writing goes the other way round,
 #                    so ASE reads back what ASE wrote, and a test of ASE with itself sees nothing.
-# Seen with          ase 3.29.0, formats dlp4 (CONFIG, REVCON) and dlp-history.
+# Seen with          ase 3.29.0, format dlp4 (CONFIG); HISTORY is read with the same factors (ase/io/dlp4.py).
 # Why it matters     an MD that is set up in ASE and started in DL_POLY begins at 223² ≈ 50,000 times the temperature; forces
 #                    of a DL_POLY run that go into a training set through ASE are 51 times too small, with right
 #                    positions and without a word.
