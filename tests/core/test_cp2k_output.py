@@ -128,7 +128,7 @@ def test_version_and_clock(version):
 
 def step(number: int, unit: str, *, extra: str = '', warning: str = '') -> str:
     """What CP2K prints of a step at the print level of the package."""
-    return f'{warning}\n ENERGY| Total FORCE_EVAL ( QS ) energy [{unit} {-1.0 - number:26.15f}\n{extra}'
+    return f'{warning}\n ENERGY| Total FORCE_EVAL ( QS ) energy {unit} {-1.0 - number:26.15f}\n{extra}'
 
 
 METAL = (
@@ -139,8 +139,8 @@ METAL = (
 
 @pytest.mark.parametrize(
     ('unit', 'extra'),
-    [('a.u.]:', ''), ('hartree]', ''), ('hartree]', METAL)],
-    ids=['2023.1', '2025.1', 'a metal in 2025.1'],
+    [('(a.u.):', ''), ('[a.u.]:', ''), ('[hartree]', ''), ('[hartree]', METAL)],
+    ids=['7.1', '2023.1', '2025.1', 'a metal in 2025.1'],
 )
 @pytest.mark.parametrize('warning', [WARNING, ' SCF not converged! \n'], ids=['SCF', 'LS_SCF'])
 def test_one_energy_a_step(unit, extra, warning):

@@ -116,7 +116,7 @@ def _read(run: _Run, name: str, hints: Hints) -> System:
     if n_frames == 0:
         raise ReadError(f"'{run.positions}' has no whole frame.")
     forces, read, notes = _forces(run, coordinates, text, outputs)
-    energies, converged = _evaluations(text)
+    energies, converged = cp2k_output.read_evaluations(text)
     cells, more = _cells(run, coordinates.steps, facts, text)
     periodic = all(fact.periodic for fact in facts.values()) and not re.search(r'CELL\| Periodicity +(?!XYZ)\S', text)
     if not periodic:
@@ -220,8 +220,8 @@ def _forces(
 def _printed_forces(text: str, n_atoms: int) -> tuple[FloatArray, FloatArray]:
     """Energies in hartree and forces in hartree/bohr that an output has, in the form of 2023.1 or of 2025.1."""
     energies, forces = [], []
-    for block in re.split(r'(?=ENERGY\| Total FORCE_EVAL)', text)[1:]:
-        energy = re.match(r'ENERGY\|[^\n]*\][:\s]+(\S+)', block)
+    for block in re.split(r'(?=ENERGY\| Total FORCE_EVAL \([^)\n]*\) energy )', text)[1:]:
+        energy = re.match(r'ENERGY\|[^\n]*[\])]:?\s+(\S+)', block)
         table = re.search(r'(?:ATOMIC FORCES in \[a\.u\.\]|FORCES\| Atomic forces \[hartree/bohr\])\n(.*)', block, re.S)
         if not energy or not table:
             continue
@@ -287,12 +287,6 @@ def _close(energies: FloatArray, others: FloatArray) -> NDArray[np.bool_]:
     """Which energies are among others."""
     near: NDArray[np.bool_] = np.abs(energies[:, None] - np.asarray(others)[None, :]) < _SAME_ENERGY
     return np.asarray(near.any(axis=1), dtype=np.bool_)
-
-
-def _evaluations(text: str) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Energies in hartree that an output has, and whether their SCF converged."""
-    computed = np.array([float(word) for word in re.findall(rf'ENERGY\|[^\n]*?({_NUMBER}) *$', text, flags=re.M)])
-    return computed, ~_close(computed, cp2k_output.unconverged_energies(text))
 
 
 def _coverage(energies: FloatArray, computed: FloatArray) -> list[str]:
