@@ -54,7 +54,8 @@ def test_a_uuid_is_as_good_as_a_pk(example_run: orm.WorkChainNode) -> None:
 def test_filters_and_limit(example_run: orm.WorkChainNode) -> None:
     """Filters leave rows out; what a limit hides is said on standard error."""
     assert len(json.loads(ask('catastrophes', '--element', 'Li', '-f', 'json').stdout)) == 2
-    assert json.loads(ask('catastrophes', '--element', 'L', '-f', 'json').stdout) == []
+    assert json.loads(ask('catastrophes', '--element', 'Na', '-f', 'json').stdout) == []
+    assert "'L' is no symbol of an element" in ask('catastrophes', '--element', 'L').stderr
     assert json.loads(ask('catastrophes', '--bound', 'low', '-f', 'json').stdout) == []
     limited = ask('models', '--limit', '1', '-f', 'json')
     assert len(json.loads(limited.stdout)) == 1
