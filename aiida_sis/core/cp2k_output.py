@@ -132,8 +132,8 @@ def read_cells(text: str) -> tuple[NDArray[np.int64], Floats]:
 
 _EVALUATION = re.compile(
     r'(?P<failed>SCF (?:run NOT|not) converged(?!\. To continue))'
-    # the unit is in round brackets up to 7.1, with a colon up to 2024.3; a metal has a line with its `free energy`
-    # below it, and there may be one with a `gap`
+    # the unit is in round brackets up to 7.1, with a colon up to 2024.3; below it CP2K with SIRIUS has lines with a
+    # `gap` and a `free energy`, which are no evaluations
     r'|^ *ENERGY\| Total FORCE_EVAL \([^)\n]*\) energy [\[(][^\])\n]*[\])]:?[ ]+(?P<energy>\S+)\n',
     flags=re.M,
 )

@@ -131,7 +131,7 @@ def step(number: int, unit: str, *, extra: str = '', warning: str = '') -> str:
     return f'{warning}\n ENERGY| Total FORCE_EVAL ( QS ) energy {unit} {-1.0 - number:26.15f}\n{extra}'
 
 
-METAL = (
+SIRIUS = (
     '\n ENERGY| Total FORCE_EVAL ( QS ) gap [hartree]             0.012345678901234\n'
     '\n ENERGY| Total FORCE_EVAL ( QS ) free energy [hartree]     -9.012345678901234\n'
 )
@@ -139,8 +139,8 @@ METAL = (
 
 @pytest.mark.parametrize(
     ('unit', 'extra'),
-    [('(a.u.):', ''), ('[a.u.]:', ''), ('[hartree]', ''), ('[hartree]', METAL)],
-    ids=['7.1', '2023.1', '2025.1', 'a metal in 2025.1'],
+    [('(a.u.):', ''), ('[a.u.]:', ''), ('[hartree]', ''), ('[hartree]', SIRIUS)],
+    ids=['7.1', '2023.1', '2025.1', '2025.1 with SIRIUS'],
 )
 @pytest.mark.parametrize('warning', [WARNING, ' SCF not converged! \n'], ids=['SCF', 'LS_SCF'])
 def test_one_energy_a_step(unit, extra, warning):

@@ -99,20 +99,7 @@ def fill_builder(
             raise ValueError('`continue_from` brings its own datasets and potential: leave those out, or leave it out.')
         datasets, potential = _outputs_of(continue_from)
     given: dict[str, Any] = {'supporting': supporting or {}, 'datasets': datasets or {}}
-    for name, nodes in (('systems', systems), ('supporting', given['supporting'])):
-        check_nodes(name, nodes, orm.StructureData, 'structure')
-        check_structures(name, nodes)
-    if not systems:
-        raise ValueError(
-            'The input systems is empty, so there is nothing to explore: give at least one start structure there; '
-            'those in supporting are labelled only.'
-        )
-    check_nodes('datasets', given['datasets'], DatasetData, 'dataset')
-    if potential is not None:
-        check_node('potential', potential, PotentialData, 'potential')
-    problem = check_inputs_names({'systems': systems, **given})
-    if problem:
-        raise ValueError(problem)
+    _check_nodes(systems, given, potential)
     frames = list(given['datasets'].values())
     _fill_model(values['dp']['model'], {**systems, **given['supporting']}, frames, potential)
     known = {*systems, *given['supporting'], *(node.base.attributes.get('label') for node in frames)}
@@ -139,6 +126,24 @@ def fill_builder(
         job.code = loaded[key]
         _set(job.metadata, 'options', _job_options(values, options, key, loaded[key], job.metadata.options), 'options')
     return builder
+
+
+def _check_nodes(systems: Any, given: Mapping[str, Any], potential: Any) -> None:
+    """Refuse what is no structure, dataset or potential, and a name that no link of the graph can have."""
+    for name, nodes in (('systems', systems), ('supporting', given['supporting'])):
+        check_nodes(name, nodes, orm.StructureData, 'structure')
+        check_structures(name, nodes)
+    if not systems:
+        raise ValueError(
+            'The input systems is empty, so there is nothing to explore: give at least one start structure there; '
+            'those in supporting are labelled only.'
+        )
+    check_nodes('datasets', given['datasets'], DatasetData, 'dataset')
+    if potential is not None:
+        check_node('potential', potential, PotentialData, 'potential')
+    problem = check_inputs_names({'systems': systems, **given})
+    if problem:
+        raise ValueError(problem)
 
 
 def _set(namespace: Any, name: str, value: Any, section: str = '') -> None:
