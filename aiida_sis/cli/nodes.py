@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_sis.cli.profile import again, load_node, load_run
+from aiida_sis.cli.profile import load_node, load_run
+from aiida_sis.query.commands import again
 
 if TYPE_CHECKING:
     from aiida import orm

@@ -7,7 +7,6 @@ needs and a local machine does not. Everything here may be repeated: what is the
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import warnings
 from collections.abc import Iterable
@@ -18,16 +17,16 @@ import click
 
 from aiida_sis.cli.codes import FoundCode, environment_of, prepend_text
 from aiida_sis.cli.storage import use_write_ahead_log
+from aiida_sis.query.commands import PROFILE_NAME, again
 
 if TYPE_CHECKING:
     from aiida import orm
 
 __all__ = (
-    'again', 'ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'load_node', 'load_run',
-    'open_profile', 'point_to', 'verdi',
+    'ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'load_node', 'load_run', 'open_profile',
+    'point_to',
 )  # fmt: skip
 
-PROFILE_NAME = 'sis'
 COMPUTER_LABEL = 'localhost'
 
 # Seconds between two looks at a running job, and between two looks at a child workchain whose message was lost.
@@ -280,42 +279,6 @@ def load_run(identifier: str) -> orm.WorkChainNode:
 
 def _lists_runs() -> str:
     return f'`{again("query runs")}` lists the runs.'
-
-
-def again(command: str) -> str:
-    """Give the command line that reads from the profile that is open, wherever it is.
-
-    :param command: a command of ``aiida-sis`` with its arguments.
-    """
-    folder, name = _place()
-    if folder is None:
-        return f'aiida-sis {command} -p {shlex.quote(name)}'
-    return f'aiida-sis {command}' + (
-        '' if folder == Path('.sis').resolve() else f' --profile-dir {shlex.quote(str(folder))}'
-    )
-
-
-def verdi(command: str) -> str:
-    """Give the command line of ``verdi`` for the profile that is open: in another one the same PK is another node.
-
-    :param command: a command of ``verdi`` with its arguments.
-    """
-    folder, name = _place()
-    return (
-        f'verdi -p {shlex.quote(name)} {command}'
-        if folder is None
-        else f'AIIDA_PATH={shlex.quote(str(folder))} verdi {command}'
-    )
-
-
-def _place() -> tuple[Path | None, str]:
-    """The folder of the isolated profile, if that is open, and the name of the profile."""
-    from aiida.manage import get_manager
-
-    profile = get_manager().get_profile()
-    name = profile.name if profile is not None else PROFILE_NAME
-    path = os.environ.get('AIIDA_PATH', '')
-    return (Path(path).resolve() if name == PROFILE_NAME and path and os.pathsep not in path else None), name
 
 
 def _newest_source() -> float:

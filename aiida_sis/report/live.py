@@ -8,8 +8,6 @@ computer does the reading: it is the same for a laptop and a cluster behind ssh.
 from __future__ import annotations
 
 import logging
-import os
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,6 +23,7 @@ from aiida.transports import Transport
 
 from aiida_sis.core.calls import EXPLORE, LABEL, TRAIN, Call, read_call
 from aiida_sis.core.settings import plan_replicas, read_settings
+from aiida_sis.query.commands import verdi
 from aiida_sis.report.collect import called, input_of
 from aiida_sis.report.readings import COMMAND, JobReading, read_cp2k, read_lammps, read_training, sections_of
 
@@ -160,8 +159,7 @@ def daemon_problem() -> str:
             return ''
     except AiidaException:  # the profile has no broker, so it has no daemon either
         return 'this profile has no daemon, so the run advances only while the process that began it is alive'
-    place = f'AIIDA_PATH={shlex.quote(os.environ["AIIDA_PATH"])} ' if 'AIIDA_PATH' in os.environ else ''
-    return f'the daemon is not running, so nothing advances; start it: {place}verdi -p {profile.name} daemon start'
+    return f'the daemon is not running, so nothing advances; start it: {verdi("daemon start")}'
 
 
 def _paused(*nodes: orm.ProcessNode | None) -> str:
@@ -170,8 +168,8 @@ def _paused(*nodes: orm.ProcessNode | None) -> str:
         if node is not None and node.paused:
             status = f' ({node.process_status})' if node.process_status else ''
             return (
-                f'process {node.pk} is paused{status}; see `verdi process report {node.pk}`, '
-                f'then `verdi process play {node.pk}`'
+                f'process {node.pk} is paused{status}; see `{verdi(f"process report {node.pk}")}`, '
+                f'then `{verdi(f"process play {node.pk}")}`'
             )
     return ''
 

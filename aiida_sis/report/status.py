@@ -13,6 +13,7 @@ from typing import Any
 from aiida import orm
 from pydantic import BaseModel, ConfigDict
 
+from aiida_sis.query.commands import verdi
 from aiida_sis.report.collect import (
     GenerationRecord,
     LabelRecord,
@@ -240,7 +241,7 @@ def run_status(node: orm.ProcessNode, record: RunRecord, readings: Sequence[JobR
     """
     waits = [problem] if record.is_running and (problem := daemon_problem()) else []
     if record.is_running and node.paused:
-        waits.append(f'run {node.pk} is paused: `verdi process play {node.pk}` lets it go on')
+        waits.append(f'run {node.pk} is paused: `{verdi(f"process play {node.pk}")}` lets it go on')
     waits += [wait for wait in dict.fromkeys(reading.waits_for for reading in readings) if wait]
     if record.state == 'waiting' and not waits:
         waits.append('the daemon has not begun with it yet')

@@ -11,6 +11,7 @@ from aiida.common.links import LinkType
 from aiida_sis.core.calls import EXPLORE, read_call
 from aiida_sis.core.settings import plan_replicas, read_settings
 from aiida_sis.query import graph
+from aiida_sis.query.commands import verdi
 
 __all__ = ('continuation', 'missing_for_continuation')
 
@@ -28,7 +29,7 @@ def missing_for_continuation(run: orm.ProcessNode) -> str | None:
     if run.process_type != graph.SIS:
         return f'node {run.pk} is a {run.process_label}: only a SisWorkChain can be continued.'
     if not run.is_terminated:
-        return f'run {run.pk} has not ended: wait for it, or stop it with `verdi process kill {run.pk}`.'
+        return f'run {run.pk} has not ended: wait for it, or stop it with `{verdi(f"process kill {run.pk}")}`.'
     if 'potential' not in run.outputs:
         return (
             f'run {run.pk} ended without a potential, so there is nothing to explore with: start a new run, with its '

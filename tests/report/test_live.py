@@ -8,6 +8,7 @@ import pytest
 from aiida import orm
 from aiida.common.datastructures import CalcJobState
 from aiida.common.links import LinkType
+from aiida.manage import get_manager
 from aiida.schedulers.datastructures import JobState
 from plumpy import ProcessState
 
@@ -76,7 +77,8 @@ def test_paused(training_job: tuple) -> None:
     with LiveReader(run) as reader:
         (reading,) = reader.read()
     assert 'failed 5 times' in reading.waits_for
-    assert f'`verdi process play {job.pk}`' in reading.waits_for
+    name = get_manager().get_profile().name
+    assert f'`verdi -p {name} process play {job.pk}`' in reading.waits_for
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_paused_run(make_run) -> None:
     """A paused run names the remedy."""
     node = make_run(ProcessState.WAITING, None)
     node.pause()
-    assert any(f'verdi process play {node.pk}' in sentence for sentence in current_status(node).waits_for)
+    assert any(f'process play {node.pk}` lets it' in sentence for sentence in current_status(node).waits_for)
 
 
 def test_loop_of_a_rehearsal(aiida_profile_clean) -> None:

@@ -1,0 +1,46 @@
+"""Command lines that reach the profile that is open: in another one the same PK is another node."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+#: Name of the isolated profile that ``aiida-sis setup`` makes.
+PROFILE_NAME = 'sis'
+
+
+def again(command: str) -> str:
+    """Give the command line that reads from the profile that is open, wherever it is.
+
+    :param command: a command of ``aiida-sis`` with its arguments.
+    """
+    folder, name = _place()
+    if folder is None:
+        return f'aiida-sis {command} -p {shlex.quote(name)}'
+    return f'aiida-sis {command}' + (
+        '' if folder == Path('.sis').resolve() else f' --profile-dir {shlex.quote(str(folder))}'
+    )
+
+
+def verdi(command: str) -> str:
+    """Give the command line of ``verdi`` for the profile that is open.
+
+    :param command: a command of ``verdi`` with its arguments.
+    """
+    folder, name = _place()
+    return (
+        f'verdi -p {shlex.quote(name)} {command}'
+        if folder is None
+        else f'AIIDA_PATH={shlex.quote(str(folder))} verdi {command}'
+    )
+
+
+def _place() -> tuple[Path | None, str]:
+    """The folder of the isolated profile, if that is open, and the name of the profile."""
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    name = profile.name if profile is not None else PROFILE_NAME
+    path = os.environ.get('AIIDA_PATH', '')
+    return (Path(path).resolve() if name == PROFILE_NAME and path and os.pathsep not in path else None), name
