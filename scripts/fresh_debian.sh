@@ -92,7 +92,7 @@ for release in "$@"; do
     summary+=("== $release: FAILED, see $log and $FRESH_DIR/$release")
   fi
   lines='^ok +(Python|CP2K|DeePMD|LAMMPS)|catastrophic point|trained, held-out|^Verdict|^Stable MD|^Wall time| (passed|failed)'
-  summary+=("$(grep -E "$lines" "$log" || true)")
+  summary+=("$(grep -aE "$lines" "$log" || true)")
 done
 printf '%s\n' '' "${summary[@]}"
 exit $failed
