@@ -108,7 +108,7 @@ def test_words_of_python_stay_out() -> None:
     sentence = refusal(read_settings, {'initial_length_fs': 100.0, 'stages': [stage]})
     assert 'is not valid: the first temperature must be' in sentence
     values = {'initial_length_fs': 100.0, 'stages': [{**stage, 'window_k': [0, 500]}]}
-    assert 'should be a list' in refusal(read_settings, values | {'systems': {'x': {'fixed_atoms': 3}}})
+    assert 'is not valid: give a list' in refusal(read_settings, values | {'systems': {'x': {'fixed_atoms': 3}}})
 
 
 def test_rounded_to_the_safe_side() -> None:

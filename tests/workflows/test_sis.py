@@ -74,7 +74,7 @@ def potential() -> PotentialData:
         type_map=TYPE_MAP,
         descriptor='se_e2_a',
         rcut=6.0,
-        sel=[4] * 5,
+        sel=[8, 4, 4, 12, 4],
         deepmd_backend='tensorflow',
         generation=0,
         deepmd_version='3.2.0',

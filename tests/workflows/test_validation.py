@@ -268,7 +268,7 @@ def test_potential_of_another_network(stand_in_codes: dict[str, orm.InstalledCod
     type_map = ['F', 'Li', 'N', 'O', 'S']
     facts = {'files': {'model.pb': b'graph'}, 'type_map': type_map, 'descriptor': 'se_e2_a'}
     other = PotentialData(**facts, rcut=4.5)
-    assert 'trained with rcut 4.5' in refusal(stand_in_codes, potential=other)
+    assert 'was trained with 4.5 Å' in refusal(stand_in_codes, potential=other)
     compressed = PotentialData(**facts, compressed=True)
     assert 'give the frozen one' in refusal(stand_in_codes, potential=compressed)
     finetune = {'sis': {'learning': {'pretrained': 'finetune'}}}
@@ -311,6 +311,7 @@ def test_shares_of_a_protocol_are_scaled_to_the_systems_that_are_there(
 def test_a_run_without_a_potential_to_continue_from(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
     """Waiting helps only while it goes on."""
     run = orm.WorkChainNode().store()
+    run.set_process_label('SisWorkChain')
     for state, words in (
         (ProcessState.RUNNING, 'wait for it to end'),
         (ProcessState.FINISHED, 'give its frames alone'),
