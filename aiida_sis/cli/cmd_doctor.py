@@ -13,7 +13,7 @@ import click
 from aiida_sis.cli.codes import CODES, find_code, problem_of_ps
 from aiida_sis.cli.options import PROFILE_DIR
 from aiida_sis.cli.profile import point_to
-from aiida_sis.query.commands import PROFILE_NAME
+from aiida_sis.command_lines import PROFILE_NAME
 
 __all__ = ('doctor',)
 

@@ -11,7 +11,7 @@ import click
 
 from aiida_sis.cli.cmd_setup import prepare
 from aiida_sis.cli.options import PROFILE_DIR
-from aiida_sis.query.commands import again
+from aiida_sis.command_lines import again
 
 if TYPE_CHECKING:
     from aiida import orm

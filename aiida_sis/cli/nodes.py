@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_sis.cli.profile import load_node, load_run
-from aiida_sis.query.commands import again
+from aiida_sis.command_lines import again
 
 if TYPE_CHECKING:
     from aiida import orm

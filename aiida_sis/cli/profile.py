@@ -17,7 +17,7 @@ import click
 
 from aiida_sis.cli.codes import FoundCode, environment_of, prepend_text
 from aiida_sis.cli.storage import use_write_ahead_log
-from aiida_sis.query.commands import PROFILE_NAME, again
+from aiida_sis.command_lines import PROFILE_NAME, again
 
 if TYPE_CHECKING:
     from aiida import orm

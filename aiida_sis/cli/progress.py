@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from aiida_sis.query.commands import again, verdi
+from aiida_sis.command_lines import again, verdi
 from aiida_sis.report.collect import RunRecord, collect, loop_of
 from aiida_sis.report.live import LiveReader
 from aiida_sis.report.status import run_status

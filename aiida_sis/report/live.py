@@ -21,9 +21,9 @@ from aiida.manage import get_manager
 from aiida.schedulers.datastructures import JobState
 from aiida.transports import Transport
 
+from aiida_sis.command_lines import verdi
 from aiida_sis.core.calls import EXPLORE, LABEL, TRAIN, Call, read_call
 from aiida_sis.core.settings import plan_replicas, read_settings
-from aiida_sis.query.commands import verdi
 from aiida_sis.report.collect import called, input_of
 from aiida_sis.report.readings import COMMAND, JobReading, read_cp2k, read_lammps, read_training, sections_of
 

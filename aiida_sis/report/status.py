@@ -13,7 +13,7 @@ from typing import Any
 from aiida import orm
 from pydantic import BaseModel, ConfigDict
 
-from aiida_sis.query.commands import verdi
+from aiida_sis.command_lines import verdi
 from aiida_sis.report.collect import (
     GenerationRecord,
     LabelRecord,

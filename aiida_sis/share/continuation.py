@@ -8,10 +8,10 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_sis.command_lines import verdi
 from aiida_sis.core.calls import EXPLORE, read_call
 from aiida_sis.core.settings import plan_replicas, read_settings
 from aiida_sis.query import graph
-from aiida_sis.query.commands import verdi
 
 __all__ = ('continuation', 'missing_for_continuation')
 

@@ -12,8 +12,8 @@ from aiida.manage.configuration import get_config
 from click.testing import CliRunner, Result
 
 from aiida_sis.cli import cmd_query, main
+from aiida_sis.command_lines import again, verdi
 from aiida_sis.core.stability import Bound
-from aiida_sis.query.commands import again, verdi
 
 
 def call(command: str, own: bool = True) -> Result:
