@@ -12,7 +12,10 @@ from aiida_sis.core.read_frames.system import FloatArray, ReadError
 from aiida_sis.core.units import BOHR_TO_ANGSTROM
 
 _CELL = ('FORCE_EVAL', 'SUBSYS', 'CELL')
-_LENGTHS = {'': 1.0, 'angstrom': 1.0, 'bohr': BOHR_TO_ANGSTROM, 'nm': 10.0}
+_LENGTHS = {'angstrom': 1.0, 'bohr': BOHR_TO_ANGSTROM, 'nm': 10.0, 'pm': 0.01}
+_ANGLES = {'deg': 1.0, 'rad': 180 / np.pi}
+#: Symmetries for which CP2K takes lengths and angles as they stand; for others it makes them equal, or 60 degrees.
+_AS_GIVEN = ('NONE', 'TRICLINIC', 'ORTHORHOMBIC')
 #: Ensembles and types of a run in which the cell changes.
 _MOVING_CELL = ('NPT', 'NPE', 'MSST', 'HYDROSTATICSHOCK', 'CELL_OPT')
 _UNITS = {'TRAJECTORY': ('angstrom',), 'FORCES': ('hartree*bohr^-1', 'bohr^-1*hartree', 'hartree/bohr', 'au_f')}
@@ -78,24 +81,42 @@ def _keywords(text: str) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
 
 
 def _cell(given: dict[str, list[str]]) -> FloatArray | None:
-    """The cell of the keywords of its section."""
+    """The cell of the keywords of its section; ``ABC`` counts where the three vectors are there too."""
     if any(word != '1' for word in given.get('MULTIPLE_UNIT_CELL', [])):
         raise ReadError('CP2K multiplies the cell of its input (MULTIPLE_UNIT_CELL): print it by &MOTION &PRINT &CELL.')
     try:
-        if all(axis in given for axis in 'ABC'):
-            return np.array([_lengths(given[axis]) for axis in 'ABC'])
         if 'ABC' in given:
-            angles = [float(word) for word in given.get('ALPHA_BETA_GAMMA', ['90', '90', '90']) if word[0] != '[']
-            return np.asarray(cellpar_to_cell([*_lengths(given['ABC']), *angles]), dtype=np.float64)
+            if given.get('SYMMETRY', ['NONE'])[0].upper() not in _AS_GIVEN:
+                return None
+            angles = given.get('ALPHA_BETA_GAMMA', given.get('ANGLES', ['90', '90', '90']))
+            return np.asarray(
+                cellpar_to_cell([*_numbers(given['ABC'], _LENGTHS), *_numbers(angles, _ANGLES)]), dtype=np.float64
+            )
+        if all(axis in given for axis in 'ABC'):
+            return np.array([_numbers(given[axis], _LENGTHS) for axis in 'ABC'])
+    except ReadError:
+        raise
     except ValueError:  # a variable of CP2K's preprocessor stands there
         return None
     return None
 
 
-def _lengths(words: list[str]) -> list[float]:
-    """Three lengths in Å."""
-    unit = words[0].strip('[]').lower() if words and words[0].startswith('[') else ''
-    numbers = [float(word) for word in words if not word.startswith('[')]
-    if unit not in _LENGTHS or len(numbers) != 3:
-        raise ReadError(f'the cell of the CP2K input, {" ".join(words)}, is not three lengths in Å, bohr or nm.')
-    return [number * _LENGTHS[unit] for number in numbers]
+def _numbers(words: list[str], units: dict[str, float]) -> list[float]:
+    """Three numbers in the first of the units; CP2K takes a unit in brackets for all numbers behind it."""
+    factor, numbers = 1.0, []
+    for word in words:
+        unit = word.strip('[]').lower()
+        if not word.startswith('['):
+            top, _, bottom = unit.replace('d', 'e').partition('/')
+            numbers.append(factor * float(top) / float(bottom or 1))
+        elif unit in units:
+            factor = units[unit]
+        else:
+            numbers = []
+            break
+    if len(numbers) != 3:
+        raise ReadError(
+            f'the cell of the CP2K input has {" ".join(words)}, which is not three numbers in {", ".join(units)}: print '
+            'the cell by &MOTION &PRINT &CELL.'
+        )
+    return numbers

@@ -198,6 +198,36 @@ def test_cells_of_an_input() -> None:
     assert read_input('&MOTION\n&PRINT\n&CELL\n&END CELL\n&END\n&END').cell is None
 
 
+@pytest.mark.parametrize(
+    ('lines', 'expected'),
+    [
+        # what CP2K 2023.1 printed as its cell for these
+        (['ABC 7 7.5 8', 'ANGLES 90 90 100'], [[7, 0, 0], [-1.302, 7.386, 0], [0, 0, 8]]),
+        (['ABC 7 7.5 8', 'ALPHA_BETA_GAMMA [rad] 1.5707963 1.5707963 1.2'], [[7, 0, 0], [2.718, 6.990, 0], [0, 0, 8]]),
+        (['ABC 7 [bohr] 15 16'], [[7, 0, 0], [0, 7.938, 0], [0, 0, 8.467]]),
+        (['ABC 7 [bohr] 15 [angstrom] 8'], [[7, 0, 0], [0, 7.938, 0], [0, 0, 8]]),
+        (['ABC [pm] 700 750 800'], [[7, 0, 0], [0, 7.5, 0], [0, 0, 8]]),
+        (['ABC 14/2 7.5D0 8'], [[7, 0, 0], [0, 7.5, 0], [0, 0, 8]]),
+        (['A 7 0 0', 'B 0 7.5 0', 'C 0 0 8', 'ABC 9 9 9'], [[9, 0, 0], [0, 9, 0], [0, 0, 9]]),
+        (['A 0 7.5 0', 'B 7 0 0', 'C 0 0 8'], [[0, 7.5, 0], [7, 0, 0], [0, 0, 8]]),
+    ],
+)
+def test_units_and_other_names_in_the_cell_of_an_input(lines: list[str], expected: list[list[float]]) -> None:
+    found = read_input('\n'.join(['&FORCE_EVAL', '&SUBSYS', '&CELL', *lines, '&END', '&END', '&END'])).cell
+    np.testing.assert_allclose(found, expected, atol=6e-4)
+
+
+def test_a_cell_that_cp2k_makes_symmetric_is_not_that_of_the_input() -> None:
+    """Without angles a hexagonal one has 60 degrees in CP2K, not 90; in a restart file the vectors are there."""
+
+    def cell(*lines: str) -> object:
+        return read_input('\n'.join(['&FORCE_EVAL', '&SUBSYS', '&CELL', *lines, '&END', '&END', '&END'])).cell
+
+    assert cell('ABC 8 8 10', 'SYMMETRY HEXAGONAL') is None
+    assert cell('ABC 8 9 10', 'SYMMETRY ORTHORHOMBIC') is not None
+    assert cell('A 8 0 0', 'B 4 6.93 0', 'C 0 0 10', 'SYMMETRY HEXAGONAL') is not None
+
+
 def test_inputs_of_other_people(tmp_path: Path) -> None:
     """Lower case, a project by a variable, other names of files, line ends of Windows, backups and binary files."""
     path = copy('nvt', tmp_path / 'run', 'water-1.restart')
