@@ -18,7 +18,7 @@ _PSEUDOPOTENTIAL_METHODS = ('GPW', 'GAPW', 'GAPW_XC', 'LRIGPW', 'RIGPW')
 def check_electrons(
     parameters: Mapping[str, Any], symbols: Iterable[str], elsewhere: Collection[str] = ()
 ) -> str | None:
-    """Find a number of electrons that CP2K refuses with this spin: an odd one without spin, or the wrong multiplicity.
+    """Find electrons that CP2K refuses or takes otherwise than asked: an odd number without spin, the multiplicity.
 
     With smearing CP2K takes an odd number without spin. Where the electrons can't be counted nothing is refused.
 
@@ -31,11 +31,20 @@ def check_electrons(
     if not isinstance(force_eval, dict) or not isinstance(force_eval.get('DFT', {}), dict):
         return None
     dft = force_eval.get('DFT', {})
+    for name in ('CHARGE', 'MULTIPLICITY', 'MULTIP'):
+        if re.fullmatch(r'[+-]?\d*\.\d*', str(dft.get(name))):
+            return f'FORCE_EVAL/DFT/{name} is {dft[name]}, but CP2K wants a whole number there: give one.'
+    multiplicity = _whole(dft.get('MULTIPLICITY', dft.get('MULTIP', 0)))
+    spin = any(_is_on(dft[name]) for name in _SPIN if name in dft)
     n_electrons = _count(force_eval, dft, Counter(symbols), elsewhere)
+    if multiplicity and multiplicity > 1 and not spin and not (n_electrons or 0) % 2:
+        return (
+            f'The level of theory has MULTIPLICITY {multiplicity}, which CP2K passes over without spin: set UKS true '
+            'in FORCE_EVAL/DFT of cp2k.cp2k.parameters, or leave MULTIPLICITY out.'
+        )
     if n_electrons is None:
         return None
-    multiplicity = _whole(dft.get('MULTIPLICITY', dft.get('MULTIP', 0)))
-    if any(_is_on(dft[name]) for name in _SPIN if name in dft):
+    if spin:
         if not multiplicity or (n_electrons + multiplicity) % 2:
             return None
         return (

@@ -144,7 +144,8 @@ def _disorder(atoms: Atoms) -> str:
     shares: dict[int, dict[str, float]] = {}
     kinds, table = atoms.arrays.get('spacegroup_kinds'), atoms.info.get('occupancy')
     if kinds is not None and isinstance(table, dict):
-        rows = {str(kind): row for kind, row in table.items()}
+        # `?` and `.` stand there as text: nothing is said of the site, which CIF takes as 1.
+        rows = {str(kind): {e: n for e, n in row.items() if not isinstance(n, str)} for kind, row in table.items()}
         shares = {site: rows.get(str(kind), {}) for site, kind in enumerate(kinds)}
     elif 'occupancy' in atoms.arrays:
         values = np.asarray(atoms.arrays['occupancy'], dtype=np.float64)
@@ -172,10 +173,10 @@ def _read(path: Path, index: int, type_map: Sequence[str] | None) -> Atoms:
         if index == -1:
             raise ValueError(f'{path} holds no structure: give another file.') from None
         raise ValueError(f'{path} has no frame {index}: count from 0, or backwards from -1.') from None
-    except (ValueError, OSError, AssertionError) as error:
+    except Exception as error:  # each format raises its own
         words = ' '.join(str(error).split()) or type(error).__name__
         raise ValueError(
             f'{path} could not be read ({words}): check that it is whole, or write it as extxyz.'
-        ) from None
+        ) from error
     assert isinstance(atoms, Atoms)
     return atoms

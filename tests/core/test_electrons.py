@@ -38,6 +38,13 @@ def pbe(kinds=KINDS, **dft) -> dict:
         (xtb(UKS=True, MULTIPLICITY=2), METHYL, None),
         (xtb(UKS=True, MULTIPLICITY=1), METHYL, 'make it even'),
         (xtb(UKS=True, MULTIPLICITY=2), ['Li', 'F'], 'make it odd'),
+        # CP2K 2023.1 computes water of MULTIPLICITY 3 as a singlet, and stops at a CHARGE of 1.0
+        (xtb(MULTIPLICITY=3), ['O', 'H', 'H'], 'MULTIPLICITY 3, which CP2K passes over without spin: set UKS true'),
+        (xtb(UKS=True, MULTIPLICITY=3), ['O', 'H', 'H'], None),
+        (xtb(MULTIPLICITY=1), ['O', 'H', 'H'], None),
+        (xtb(MULTIPLICITY=2), METHYL, 'an odd number of electrons'),
+        (xtb(CHARGE=1.0), METHYL, 'CHARGE is 1.0, but CP2K wants a whole number'),
+        (xtb(CHARGE='0.5'), METHYL, 'CHARGE is 0.5, but CP2K wants a whole number'),
         (xtb(), ['Li', 'F'], None),
         (xtb(), ['Sc', 'F'], None),
         (xtb(), ['Ag', 'F', 'F'], 'odd'),

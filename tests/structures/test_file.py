@@ -117,6 +117,13 @@ def test_a_file_without_a_structure(tmp_path: Path) -> None:
         atoms_from_file(tmp_path / 'x.cif')
 
 
+def test_an_empty_file(tmp_path: Path) -> None:
+    """ASE's readers raise whatever they please."""
+    (tmp_path / 'POSCAR').write_text('')
+    with pytest.raises(ValueError, match='could not be read'):
+        atoms_from_file(tmp_path / 'POSCAR')
+
+
 def test_a_type_map_for_a_file_that_needs_none(tmp_path: Path) -> None:
     """It would have no effect."""
     write(tmp_path / 'salt.extxyz', bulk('NaCl', 'rocksalt', a=5.64))
@@ -129,6 +136,7 @@ def test_a_type_map_for_a_file_that_needs_none(tmp_path: Path) -> None:
     [
         ('Li1 Li 0 0 0 0.5\nNa1 Na 0 0 0 0.5\nCl1 Cl .5 .5 .5 1', r'site 0: Li 0.5 / Na 0.5'),
         ('Li1 Li 0 0 0 1.0\nLi2 Li .5 .5 .5 0.5', r'site 1: Li 0.5'),
+        ('Na1 Na 0 0 0 ?\nCl1 Cl .5 .5 .5 0.5', r'site 1: Cl 0.5'),
         ('Na1 Na 0 0 0 0.9\nCl1 Cl .5 .5 .5 1', r'site 0: Na 0.9'),
     ],
 )
@@ -140,8 +148,9 @@ def test_partial_occupancies_are_named(sites: str, words: str, tmp_path: Path) -
 
 
 def test_whole_occupancies_pass(tmp_path: Path) -> None:
-    """Written out, or rounded, or not there; a PDB file of a program that writes none."""
-    for sites in ('Na1 Na 0 0 0 1.0\nCl1 Cl .5 .5 .5 1', 'Na1 Na 0 0 0 0.999\nCl1 Cl .5 .5 .5 1.0(1)'):
+    """Written out, or rounded, or not said, or not there; a PDB file of a program that writes none."""
+    unsaid = ('Na1 Na 0 0 0 ?\nCl1 Cl .5 .5 .5 1', 'Na1 Na 0 0 0 .\nCl1 Cl .5 .5 .5 .')
+    for sites in (*unsaid, 'Na1 Na 0 0 0 1.0\nCl1 Cl .5 .5 .5 1', 'Na1 Na 0 0 0 0.999\nCl1 Cl .5 .5 .5 1.0(1)'):
         (tmp_path / 'x.cif').write_text(CIF + sites + '\n')
         assert atoms_from_file(tmp_path / 'x.cif').get_chemical_symbols() == ['Na', 'Cl']
     salt = bulk('NaCl', 'rocksalt', a=5.64, cubic=True)

@@ -116,7 +116,7 @@ def _numbers(words: list[str], units: dict[str, float]) -> list[float]:
             break
     if len(numbers) != 3:
         raise ReadError(
-            f'the cell of the CP2K input has {" ".join(words)}, which is not three numbers in {", ".join(units)}: print '
-            'the cell by &MOTION &PRINT &CELL.'
+            f'the cell of the CP2K input has {" ".join(words)}, which is not three numbers in {", ".join(units)}: '
+            'print the cell by &MOTION &PRINT &CELL.'
         )
     return numbers

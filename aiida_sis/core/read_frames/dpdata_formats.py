@@ -27,6 +27,8 @@ def read_dpdata(path: Path, fmt: str, hints: Hints) -> System:
     :param hints: elements, where the file does not name them.
     :raises ReadError: if it can't be read, or holds no energies or forces.
     """
+    if path.suffix in ('.gz', '.bz2', '.xz'):
+        raise ReadError(f"'{path}' is compressed, and dpdata reads {fmt} as it is only: unpack it first.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         data, unconverged = _load(path, fmt)

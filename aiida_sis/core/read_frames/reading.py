@@ -11,8 +11,10 @@ from aiida_sis.core.read_frames.ase_formats import read_ase
 from aiida_sis.core.read_frames.dpdata_formats import read_dpdata
 from aiida_sis.core.read_frames.system import Hints, ReadError, System
 
-#: Names of files that ASE would not know by their suffix, or reads less well than dpdata.
+#: Names of files that ASE would not know by their suffix.
 _DPDATA_NAMES = {'OUTCAR': 'vasp/outcar', 'vasprun.xml': 'vasp/xml'}
+#: Formats of ASE's of which dpdata tells the steps whose SCF did not converge, and ASE does not.
+_BETTER = {'vasp-out': 'vasp/outcar', 'vasp-xml': 'vasp/xml'}
 _DEEPMD_FOLDER = ('deepmd/npy', 'deepmd/npy/mixed', 'deepmd/raw', 'deepmd/comp', 'deepmd')
 _HDF5 = ('.hdf5', '.h5')
 #: Formats of which dpdata reads the first frame only, and ASE all.
@@ -39,7 +41,7 @@ def read_systems(path: Path, fmt: str | None = None, hints: Hints | None = None)
     if not path.exists():
         raise ReadError(f"'{path}' does not exist: give a file, or a folder with {deepmd.MARK} in or below it.")
     fmt = fmt or guess_format(path)
-    fmt = 'extxyz' if fmt in _EXTXYZ else fmt
+    fmt = 'extxyz' if fmt in _EXTXYZ else _BETTER.get(fmt, fmt)
     by_ase = '/' not in fmt and fmt not in ('cp2k', 'deepmd')
     if (hints.energy_key or hints.forces_key) and not by_ase:
         raise ReadError(f"'{path}' is read as {fmt}, whose energies and forces have fixed names: leave the keys out.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,21 @@ def test_steps_whose_scf_did_not_converge_are_counted(tmp_path: Path) -> None:
     (system,) = read_systems(tmp_path / 'OUTCAR')
     assert dict(system.flaws) == {'unconverged': (2,)}
     assert len(system.frames) == 4
+
+
+@pytest.mark.parametrize(('name', 'fmt'), [('01.OUTCAR', None), ('run-OUTCAR', None), ('OUTCAR', 'vasp-out')])
+def test_whatever_the_file_is_called(name: str, fmt: str | None, tmp_path: Path) -> None:
+    """ASE has a reader for these too, which does not tell of the SCF."""
+    outcar(tmp_path / name, unconverged=2)
+    (system,) = read_systems(tmp_path / name, fmt)
+    assert dict(system.flaws) == {'unconverged': (2,)}
+
+
+def test_a_compressed_file(tmp_path: Path) -> None:
+    outcar(tmp_path / 'OUTCAR')
+    (tmp_path / 'OUTCAR.gz').write_bytes(gzip.compress((tmp_path / 'OUTCAR').read_bytes()))
+    with pytest.raises(ReadError, match=r'is compressed, .* unpack it first'):
+        read_systems(tmp_path / 'OUTCAR.gz')
 
 
 def test_what_dpdata_leaves_out_is_said(tmp_path: Path) -> None:
