@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiida_sis.core.deepmd_backend import check_other_backends, check_trainable, descriptors, lookup
+from aiida_sis.core.deepmd_backend import ATTENTION, check_other_backends, check_trainable, descriptors, lookup
 
 INPUT_FILENAME = 'input.json'
 LEARNING_CURVE_FILENAME = 'lcurve.out'
@@ -30,8 +30,6 @@ TRAINED = (
     *('se_e2_a', 'se_a', 'se_e2_r', 'se_r', 'se_e3', 'se_at', 'se_t', 'se_a_3be', 'se_a_tpe_v2'),
     *('se_a_ebd_v2', 'se_atten', 'dpa1', 'se_atten_v2', 'hybrid'),
 )
-#: Of these, the ones with attention.
-_ATTENTION = ('se_atten', 'dpa1', 'se_atten_v2')
 #: Activation functions that `dp compress` tabulates.
 _TABULATED = ('tanh', 'gelu', 'gelu_tf', 'relu', 'relu6', 'softplus', 'sigmoid')
 #: Descriptors of the models that the TensorFlow backend fine-tunes (`dp train --finetune`).
@@ -78,7 +76,7 @@ def _check_type(descriptor: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"`parameters.model.descriptor.type` is '{kind}', which DeePMD-kit's TensorFlow backend does not have, and "
-        f'that is the one that trains here; use for example {", ".join(("se_e2_a", *_ATTENTION))}.'
+        f'that is the one that trains here; use for example {", ".join(("se_e2_a", *ATTENTION))}.'
     )
 
 
@@ -100,7 +98,7 @@ def check_compressible(parameters: Mapping[str, Any]) -> str | None:
                 f"`parameters.model.descriptor.activation_function` is '{function}', and DeePMD-kit compresses "
                 f'{", ".join(_TABULATED)} only: use one of these, or leave `settings.compress` out.'
             )
-        if part.get('type') not in _ATTENTION:
+        if part.get('type') not in ATTENTION:
             continue
         if part.get('attn_layer', 2) != 0:
             return (

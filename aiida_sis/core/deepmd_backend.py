@@ -14,6 +14,9 @@ from typing import Any, TypeGuard
 BACKEND = 'TensorFlow'
 #: Names of its descriptor of three bodies.
 _THREE_BODY = ('se_e3', 'se_at', 'se_t', 'se_a_3be')
+#: Descriptors with attention, which take batches of frames with different atoms too.
+ATTENTION = ('se_atten', 'dpa1', 'se_atten_v2')
+_ACTIVATION = re.compile(r'tanh|gelu(_tf)?|relu6?|softplus|sigmoid|silu|silut(:.+)?|linear|none')
 _SUPPORTED = re.compile(r'\(Supported Backend: ([^)]*)\)')
 #: The kinds that can be trained here, of keys that have several.
 _KINDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -81,8 +84,9 @@ def check_trainable(parameters: Mapping[str, Any]) -> str | None:
     loss = parameters['loss']
     if loss.get('use_huber') and loss.get('relative_f') is not None:
         return '`parameters.loss` has use_huber and relative_f, which DeePMD-kit cannot have together: leave one out.'
+    attention = all(part.get('type') in ATTENTION for part in descriptors(parameters['model']))
     for block in ('training_data', 'validation_data'):
-        message = _check_batch_size(block, lookup(parameters, ('training', block, 'batch_size')))
+        message = _check_batch_size(block, lookup(parameters, ('training', block, 'batch_size')), attention)
         if message:
             return message
     training = parameters['training']
@@ -93,11 +97,12 @@ def check_trainable(parameters: Mapping[str, Any]) -> str | None:
     )
 
 
-def _check_batch_size(block: str, size: Any) -> str | None:
+def _check_batch_size(block: str, size: Any, attention: bool) -> str | None:
     """The datasets of a run become more, so their sizes cannot be listed; and each is one composition."""
     if size is None or (isinstance(size, int) and size >= 1):
         return None
-    if isinstance(size, str) and re.fullmatch(r'auto(:[1-9]\d*)?|(max|mixed):[1-9]\d*', size):
+    known = r'auto(:[1-9]\d*)?|(max|mixed):[1-9]\d*' if attention else r'auto(:[1-9]\d*)?|max:[1-9]\d*'
+    if isinstance(size, str) and re.fullmatch(known, size):
         return None
     return (
         f'`parameters.training.{block}.batch_size` is {size!r}; give a whole number of frames, or one of "auto", '
@@ -106,7 +111,7 @@ def _check_batch_size(block: str, size: Any) -> str | None:
 
 
 def _check_network(model: Mapping[str, Any]) -> str | None:
-    """Lists that must be as long as something else, and what a descriptor lacks in this backend."""
+    """Lists that must be as long as something else, and each network by itself."""
     fitting = model.get('fitting_net') or {}
     layers = len(fitting.get('neuron', [120, 120, 120])) + 1
     for key, wanted in (('trainable', layers), ('layer_name', layers), ('atom_ener', len(model['type_map']))):
@@ -115,16 +120,48 @@ def _check_network(model: Mapping[str, Any]) -> str | None:
             return (
                 f'`parameters.model.fitting_net.{key}` has {len(value)} entries, but {wanted} are needed: give those.'
             )
+    batches = model.get('data_stat_nbatch', 1)
+    if isinstance(batches, int) and batches < 1:
+        return f'`parameters.model.data_stat_nbatch` is {batches}; give the batches of the statistics, at least 1.'
+    message = _check_activation('fitting_net', fitting)
     for descriptor in descriptors(model):
-        if descriptor.get('neuron') == []:
-            return (
-                '`parameters.model.descriptor.neuron` is empty; give the width of each layer, for example [10, 20, 40].'
-            )
-        if descriptor.get('type') in _THREE_BODY and descriptor.get('exclude_types'):
-            return (
-                f'`parameters.model.descriptor.exclude_types` is {descriptor["exclude_types"]!r}, which '
-                f"'{descriptor['type']}' does not have in DeePMD-kit's {BACKEND} backend: leave it out."
-            )
+        message = message or _check_activation('descriptor', descriptor) or _check_descriptor(descriptor)
+    return message
+
+
+def _check_activation(name: str, network: Mapping[str, Any]) -> str | None:
+    """DeePMD-kit looks the function up when it builds the network."""
+    function = str(network.get('activation_function', 'tanh'))
+    if _ACTIVATION.fullmatch(function.lower()):
+        return None
+    return (
+        f"`parameters.model.{name}.activation_function` is '{function}', which DeePMD-kit does not know; use tanh, "
+        'gelu, silu or relu, say.'
+    )
+
+
+def _check_descriptor(descriptor: Mapping[str, Any]) -> str | None:
+    """The numbers of a descriptor against each other, and what it lacks in this backend."""
+    smooth, cutoff = descriptor.get('rcut_smth', 0.5), descriptor.get('rcut', 6.0)
+    if _is_number(smooth) and _is_number(cutoff) and smooth > cutoff:
+        return (
+            f'`parameters.model.descriptor.rcut_smth` is {smooth:g} and rcut {cutoff:g}; the smoothing must begin '
+            'before the cutoff: give a smaller rcut_smth.'
+        )
+    widths = descriptor.get('neuron', [10, 20, 40])
+    if widths == []:
+        return '`parameters.model.descriptor.neuron` is empty; give the width of each layer, for example [10, 20, 40].'
+    axes = descriptor.get('axis_neuron')
+    if isinstance(axes, int) and isinstance(widths, list) and isinstance(widths[-1], int) and axes > widths[-1]:
+        return (
+            f'`parameters.model.descriptor.axis_neuron` is {axes}, but the last layer of neuron {widths} has '
+            f'{widths[-1]}: give at most as many.'
+        )
+    if descriptor.get('type') in _THREE_BODY and descriptor.get('exclude_types'):
+        return (
+            f'`parameters.model.descriptor.exclude_types` is {descriptor["exclude_types"]!r}, which '
+            f"'{descriptor['type']}' does not have in DeePMD-kit's {BACKEND} backend: leave it out."
+        )
     return None
 
 

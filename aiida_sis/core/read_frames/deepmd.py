@@ -172,12 +172,14 @@ def _check_conditions(stores: Sequence[_Store]) -> list[str]:
     """
     found = []
     for name in _CONDITIONS:
-        values = [np.ravel(one[name]) for store in stores for one in store.sets if name in one]
+        values = [np.atleast_1d(one[name]) for store in stores for one in store.sets if name in one]
         if not values:
             continue
         found.append(name)
-        every = np.concatenate(values)
-        if every.size and not np.all(every == every[0]):
+        # several numbers of a frame may differ from each other, those of its atoms may not
+        widths = [int(np.prod(part.shape[1:])) if name == 'fparam' else 1 for part in values]
+        rows = [part.reshape(-1, width) for part, width in zip(values, widths, strict=True) if part.size]
+        if any(part.shape[1] != rows[0].shape[1] or (part != rows[0][:1]).any() for part in rows):
             where = next(store.where for store in stores if any(name in one for one in store.sets))
             raise ReadError(
                 f"{name} in '{where}' changes from frame to frame (or from atom to atom), and the energies with it: "

@@ -125,6 +125,8 @@ def test_what_energies_may_depend_on_beside_the_positions(tmp_path: Path) -> Non
     np.save(folder / 'set.000/fparam.npy', np.arange(5.0).reshape(5, 1))
     with pytest.raises(ReadError, match=r'fparam in .* changes from frame to frame'):
         read_systems(folder)
+    np.save(folder / 'set.000/fparam.npy', np.tile([300.0, 1.0], (5, 1)))  # a temperature and a pressure
+    read_systems(folder)
     (folder / 'set.000/fparam.npy').unlink()
     npy(tmp_path / 'b')
     for name, value in (('a', 0.1), ('b', 0.2)):
