@@ -295,6 +295,25 @@ def check_level_of_theory(parameters: Mapping[str, Any]) -> str | None:
         return (
             'cp2k.cp2k.parameters has no single FORCE_EVAL section, which is the level of theory of the labels: add it.'
         )
+    for name in ('TRAJECTORY', 'FORCES', 'CELL'):
+        for key in ('UNIT', 'FORMAT', 'FILENAME'):
+            if key in _section(parameters, 'MOTION', 'PRINT', name):
+                return (
+                    f'MOTION/PRINT/{name}/{key} is set, but the frames are read as CP2K writes them by itself, in Å '
+                    'and hartree/bohr: leave it out.'
+                )
+    cell = _section(parameters, 'FORCE_EVAL', 'SUBSYS', 'CELL')
+    if str(cell.get('PERIODIC', 'XYZ')).strip().upper() != 'XYZ' or 'MULTIPLE_UNIT_CELL' in cell:
+        key = 'MULTIPLE_UNIT_CELL' if 'MULTIPLE_UNIT_CELL' in cell else 'PERIODIC'
+        return (
+            f'FORCE_EVAL/SUBSYS/CELL/{key} is {cell[key]}, but the frames are learnt as those of the structure, '
+            'periodic in three directions: leave it out.'
+        )
+    if 'FIXED_ATOMS' in _section(parameters, 'MOTION', 'CONSTRAINT'):
+        return (
+            'MOTION/CONSTRAINT/FIXED_ATOMS is set, and the forces of these atoms would be learnt as zero: give their '
+            'numbers as `fixed_atoms`, which leaves them out.'
+        )
     return None
 
 

@@ -10,7 +10,7 @@ from aiida import orm
 
 from aiida_sis.calculations import md, train
 from aiida_sis.calculations.structure import check_structure, positions_of, symbols_of
-from aiida_sis.core.cp2k import check_elements, merge
+from aiida_sis.core.cp2k import check_elements, check_level_of_theory, merge
 from aiida_sis.core.deepmd import check_maskable, check_parameters
 from aiida_sis.core.electrons import check_electrons
 from aiida_sis.core.label import check_label_parameters, read_label_settings
@@ -203,7 +203,8 @@ def _check_elements(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
         if parameters is None:
             continue
         level = merge(parameters.get_dict(), settings.system(name).cp2k)
-        problem = check_elements(level, elements, with_basis=with_basis, with_potential=with_potential)
+        problem = check_level_of_theory(level)
+        problem = problem or check_elements(level, elements, with_basis=with_basis, with_potential=with_potential)
         problem = problem or check_electrons(level, structure.get_ase().get_chemical_symbols(), with_potential)
         if problem:
             return f"The system '{name}' cannot be labelled: {problem}"
@@ -230,7 +231,7 @@ def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     if potential is not None and settings.max_generations > 0:
         first |= {'parent': potential, 'settings': orm.Dict({**options, 'start': learning.pretrained})}
     problem = train.validate_inputs(first, None)
-    if problem is None and 'stop_lr' not in parameters['learning_rate']:
+    if problem is None and parameters['learning_rate'].get('stop_lr') is None:
         problem = '`parameters.learning_rate` lacks stop_lr, which each generation needs: give it, not stop_lr_ratio.'
     for generation in (1, *learning.loss_by_generation):
         problem = problem or check_parameters(training_parameters(parameters, generation, learning))

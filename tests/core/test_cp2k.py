@@ -193,6 +193,17 @@ def test_check_level_of_theory():
     """There is exactly one level of theory."""
     assert cp2k.check_level_of_theory(XTB) is None
     assert 'FORCE_EVAL' in cp2k.check_level_of_theory({'GLOBAL': {}})
+    for motion, words in (
+        ({'PRINT': {'TRAJECTORY': {'UNIT': 'bohr'}}}, 'TRAJECTORY/UNIT is set'),
+        ({'PRINT': {'FORCES': {'UNIT': 'eV*angstrom^-1'}}}, 'FORCES/UNIT is set'),
+        ({'PRINT': {'TRAJECTORY': {'FORMAT': 'DCD'}}}, 'TRAJECTORY/FORMAT is set'),
+        ({'CONSTRAINT': {'FIXED_ATOMS': {'LIST': '1'}}}, 'learnt as zero'),
+    ):
+        assert words in (cp2k.check_level_of_theory({**XTB, 'MOTION': motion}) or '')
+    for cell, words in (({'PERIODIC': 'NONE'}, 'PERIODIC is NONE'), ({'MULTIPLE_UNIT_CELL': '2 1 1'}, 'is 2 1 1')):
+        tree = {'FORCE_EVAL': {**XTB['FORCE_EVAL'], 'SUBSYS': {'CELL': cell}}}
+        assert words in (cp2k.check_level_of_theory(tree) or '')
+    assert cp2k.check_level_of_theory({'FORCE_EVAL': {'SUBSYS': {'CELL': {'PERIODIC': 'xyz'}}}}) is None
     assert 'FORCE_EVAL' in cp2k.check_level_of_theory({'FORCE_EVAL': [{}, {}]})
 
 

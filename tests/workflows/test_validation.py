@@ -50,6 +50,9 @@ def test_every_protocol_has_a_description() -> None:
     ('overrides', 'words'),
     [
         ({'siss': {}}, ("'siss'", "'sis'")),
+        ({'dp': {'learning_rate': {'stop_lr': None, 'stop_lr_ratio': 1e-3}}}, ('lacks stop_lr',)),
+        ({'cp2k': {'MOTION': {'PRINT': {'TRAJECTORY': {'UNIT': 'bohr'}}}}}, ('TRAJECTORY/UNIT', 'leave it out')),
+        ({'cp2k': {'FORCE_EVAL': {'SUBSYS': {'CELL': {'PERIODIC': 'NONE'}}}}}, ('CELL/PERIODIC', 'leave it out')),
         ({'sis': {'replicas': 0}}, ("'replicas'", '0')),
         ({'label': {'timestep_fs': 0.0}}, ('timestep_fs', '0')),
         ({'label': {'length_fs': -1.0}}, ('length_fs', '-1')),
