@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ase.data import atomic_numbers
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
 
 DUMP_FORMAT = 'lammps-dump-text'
+#: By how much a mass may differ from that of the element that it names: people round, H to 1 and Li to 7 (0.9 %).
+_ROUNDED = 0.02
 
 
 def read_options(path: Path, type_map: Sequence[str] | None = None) -> dict[str, Any]:
@@ -26,10 +29,13 @@ def read_options(path: Path, type_map: Sequence[str] | None = None) -> dict[str,
         if type_map:
             raise ValueError(f'{path} names its elements itself: leave `type_map` out.')
         return {}
-    columns, types = _first_snapshot(path)
+    columns, rows = _first_snapshot(path)
+    types = {int(row['type']) for row in rows if row.get('type', '').isdigit()}
     if 'element' in columns or 'mass' in columns:
         if type_map:
             raise ValueError(f'{path} has a column of elements or masses: leave `type_map` out.')
+        if 'element' not in columns:
+            _check_masses(path, {row['mass'] for row in rows if 'mass' in row})
         return {'format': DUMP_FORMAT}
     if 'type' not in columns:
         raise ValueError(f'{path} is a LAMMPS dump with neither elements nor types: dump it with a column `element`.')
@@ -70,8 +76,19 @@ def check_elements(symbols: Sequence[str]) -> None:
             raise ValueError(f"'{symbol}' in `type_map` is no element: give symbols of the periodic table.")
 
 
-def _first_snapshot(path: Path) -> tuple[list[str], set[int]]:
-    """Columns of the first snapshot, and the atom types in it."""
+def _check_masses(path: Path, masses: Iterable[str]) -> None:
+    """Refuse masses that are not those of elements, since ASE takes the element with the nearest mass, however far."""
+    for mass in sorted(masses):
+        nearest = int(np.abs(atomic_masses[1:] - float(mass)).argmin()) + 1
+        if abs(atomic_masses[nearest] - float(mass)) > _ROUNDED * atomic_masses[nearest]:
+            raise ValueError(
+                f'{path} has atoms of mass {mass}, which no element has (the nearest is {chemical_symbols[nearest]}, '
+                f'{atomic_masses[nearest]:g}): dump it with a column `element`.'
+            )
+
+
+def _first_snapshot(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns of the first snapshot, and its atoms as words by column."""
     with open_with_compression(str(path), 'r') as lines:
         n_atoms = 0
         for line in lines:
@@ -80,9 +97,5 @@ def _first_snapshot(path: Path) -> tuple[list[str], set[int]]:
                 n_atoms = int(words[0]) if words and words[0].isdigit() else 0
             elif line.startswith('ITEM: ATOMS'):
                 columns = line.split()[2:]
-                if 'type' not in columns:
-                    return columns, set()
-                index = columns.index('type')
-                rows = (row.split() for row in islice(lines, n_atoms))
-                return columns, {int(row[index]) for row in rows if len(row) > index and row[index].isdigit()}
-    return [], set()
+                return columns, [dict(zip(columns, row.split(), strict=False)) for row in islice(lines, n_atoms)]
+    return [], []

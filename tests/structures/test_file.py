@@ -74,6 +74,7 @@ def test_a_dump_with_types_asks_for_the_elements(tmp_path: Path) -> None:
         ('id x y z', ['1 0 0 0', '2 3 3 3'], ['Na'], 'neither elements nor types'),
         ('id element x y z', ['1 Na 0 0 0', '2 Cl 3 3 3'], ['Na', 'Cl'], 'leave `type_map` out'),
         ('id type mass x y z', ['1 1 22.99 0 0 0', '2 2 35.45 3 3 3'], ['Na', 'Cl'], 'leave `type_map` out'),
+        ('id type mass x y z', ['1 1 2.014 0 0 0', '2 2 15.999 3 3 3'], None, 'no element has .*H, 1.008'),
     ],
 )
 def test_dumps_that_are_refused(
@@ -90,6 +91,7 @@ def test_dumps_that_are_refused(
     [
         ('id type element x y z', ['1 1 Na 0 0 0', '2 2 Cl 3 3 3']),
         ('id type mass xs ys zs', ['1 1 22.99 0 0 0', '2 2 35.45 .5 .5 .5']),
+        ('id type mass xs ys zs', ['1 1 23 0 0 0', '2 2 35.5 .5 .5 .5']),
     ],
 )
 def test_dumps_that_say_what_they_hold(columns: str, rows: list[str], tmp_path: Path) -> None:
