@@ -147,6 +147,9 @@ def as_elements(names: Sequence[str], hints: Hints, where: str) -> tuple[dict[st
     :raises ReadError: if a name can be no element's, or is said to be none.
     """
     told = dict(hints.elements)
+    wrong = [f'{name}={element}' for name, element in told.items() if element not in _ELEMENTS]
+    if wrong:
+        raise ReadError(f'--elements {",".join(wrong)} names no element: give the symbol behind the sign, as in Hw=H.')
     found: dict[str, str] = {}
     unknown = []
     for name in dict.fromkeys(names):

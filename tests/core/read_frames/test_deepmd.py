@@ -108,7 +108,7 @@ def test_names_of_types(tmp_path: Path) -> None:
     (system,) = read_systems(folder, hints=Hints(elements=(('Hw', 'H'),)))
     assert system.symbols == ['Na', 'Na', 'O', 'H', 'H', 'H']
     assert system.notes == ('Atoms called Na_bulk as Na, Na_surf as Na, O-w as O, H1 as H, Hw as H.',)
-    with pytest.raises(ReadError, match='atoms called Hw'):
+    with pytest.raises(ReadError, match=r'--elements Hw=Water names no element'):
         read_systems(folder, hints=Hints(elements=(('Hw', 'Water'),)))
 
 
