@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR, symbols
 from aiida_sis.cli.profile import open_profile
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ _REASONS = {
 }
 
 
-def _symbols(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
-    """Elements separated by commas or spaces."""
-    return value.replace(',', ' ').split() if value else None
-
-
 def _pairs(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
     """NAME=ELEMENT, separated by commas."""
     found = dict(word.strip().partition('=')[::2] for word in (value or '').split(',') if word.strip())
@@ -51,7 +46,7 @@ def _pairs(_: click.Context, __: click.Parameter, value: str | None) -> dict[str
 TYPE_MAP = click.option(
     '--type-map',
     metavar='N,S,O,…',
-    callback=_symbols,
+    callback=symbols,
     help='Elements in the order of the whole run.  [default: as they come up]',
 )
 

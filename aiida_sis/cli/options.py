@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ('PROFILE', 'PROFILE_DIR', 'RUN', 'TYPES', 'in_words_of_types', 'writing')
+__all__ = ('PROFILE', 'PROFILE_DIR', 'RUN', 'TYPES', 'in_words_of_types', 'symbols', 'writing')
 
 PROFILE_DIR = click.option(
     '--profile-dir',
@@ -27,15 +27,18 @@ PROFILE = click.option(
 )
 
 
-def _symbols(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
-    """Elements separated by commas or spaces."""
+def symbols(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    """Take elements separated by commas or spaces.
+
+    :param value: what was typed.
+    """
     return value.replace(',', ' ').split() if value else None
 
 
 TYPES = click.option(
     '--type-map',
     metavar='Na,Cl,…',
-    callback=_symbols,
+    callback=symbols,
     help='Elements of the atom types 1, 2, … of a LAMMPS dump, or of the types 0, 1, … of a deepmd/npy folder, where '
     'they are not named.',
 )

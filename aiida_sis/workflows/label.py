@@ -17,7 +17,7 @@ from aiida_sis.calculations.label import (
     summarise_label,
 )
 from aiida_sis.calculations.monitor import INTERVAL_S
-from aiida_sis.calculations.structure import validate_masses
+from aiida_sis.calculations.structure import symbols_of, validate_masses
 from aiida_sis.core.verdict import FAILED, NORMAL, SLOW, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
 
@@ -100,7 +100,7 @@ class LabelWorkChain(LabellingWorkChain):
         if 'velocities' in self.inputs:
             arrays = self.inputs.velocities
             shapes = {name: tuple(arrays.get_shape(name)) for name in arrays.get_arraynames()}
-        return self.check_inputs(_symbols(self.inputs.structure), shapes)
+        return self.check_inputs(symbols_of(self.inputs.structure), shapes)
 
     @property
     def verdicts(self) -> list[AimdVerdict]:
@@ -244,11 +244,6 @@ class LabelWorkChain(LabellingWorkChain):
             problem = reasons or 'every frame was refused, see the report of the dataset.'
             return self.exit_with('ERROR_NO_GOOD_FRAMES', problem)
         return None
-
-
-def _symbols(structure: orm.StructureData) -> list[str]:
-    """Element of each site."""
-    return [structure.get_kind(site.kind_name).symbol for site in structure.sites]
 
 
 def _is_whole(trajectory: orm.TrajectoryData, n_frames: int) -> bool:

@@ -193,7 +193,8 @@ def _check_elements(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     with_basis = _without_tags(cp2k.get('basissets', {}))
     with_potential = _without_tags([*cp2k.get('pseudos', {}), *cp2k.get('pseudos_upf', {})])
     for name, structure in {**inputs['systems'], **(inputs.get('supporting') or {})}.items():
-        elements = sorted(_symbols(structure))
+        symbols = symbols_of(structure)
+        elements = sorted(set(symbols))
         unknown = [element for element in elements if element not in type_map]
         if unknown:
             return (
@@ -205,7 +206,7 @@ def _check_elements(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
         level = merge(parameters.get_dict(), settings.system(name).cp2k)
         problem = check_level_of_theory(level)
         problem = problem or check_elements(level, elements, with_basis=with_basis, with_potential=with_potential)
-        problem = problem or check_electrons(level, structure.get_ase().get_chemical_symbols(), with_potential)
+        problem = problem or check_electrons(level, symbols, with_potential)
         if problem:
             return f"The system '{name}' cannot be labelled: {problem}"
     return None
@@ -269,7 +270,3 @@ def _check_dynamics(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
 
 def _without_tags(names: Iterable[str]) -> set[str]:
     return {name.rstrip('0123456789') for name in names}
-
-
-def _symbols(structure: orm.StructureData) -> set[str]:
-    return {symbol for kind in structure.kinds for symbol in kind.symbols}
