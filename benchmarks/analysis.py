@@ -83,8 +83,8 @@ def whole(folder: Path, n_frames: int) -> dict[str, Any]:
     :param n_frames: all of it.
     :returns: what was found, for the comparison.
     """
+    from aiida_sis.core.analysis.analyse import AnalysisSettings, analyse
     from aiida_sis.core.analysis.trajectory import open_trajectory
-    from aiida_sis.core.analysis.whole import AnalysisSettings, analyse
 
     settings = AnalysisSettings(r_max=R_MAX, bin_width=R_MAX / N_BINS, density_axis=2, density_reference='Li')
     found = analyse(open_trajectory(folder, timestep_fs=1000.0), settings)

@@ -21,7 +21,7 @@ from aiida.engine import run_get_node
 from numpy.typing import NDArray
 
 from aiida_sis.calculations.dataset import frames_of
-from aiida_sis.calculations.select import select_replay_frames
+from aiida_sis.calculations.trajectories import select_replay_frames
 from aiida_sis.workflows.replay import ReplayWorkChain
 
 

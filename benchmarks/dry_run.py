@@ -22,9 +22,9 @@ from aiida import load_profile, orm
 from aiida.engine import run
 from ase import Atoms
 
-from aiida_sis.core.cp2k import aimd_input, merge, optimisation_input
-from aiida_sis.core.label import read_label_settings
-from aiida_sis.core.settings import read_settings
+from aiida_sis.core.cp2k.input import aimd_input, merge, optimisation_input
+from aiida_sis.core.settings.label import read_label_settings
+from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.build import build
 from aiida_sis.structures.file import atoms_from_file
 from aiida_sis.workflows.protocols import load_protocol

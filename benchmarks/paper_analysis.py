@@ -13,13 +13,13 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
+from aiida_sis.core.analysis.analyse import Analysis, AnalysisSettings, analyse
 from aiida_sis.core.analysis.neighbours import NeighbourSearch
 from aiida_sis.core.analysis.rdf import rdf_difference
 from aiida_sis.core.analysis.rules import BondRules, pair_name
 from aiida_sis.core.analysis.summary import bond_counts
 from aiida_sis.core.analysis.trajectory import Trajectory, open_trajectory
-from aiida_sis.core.analysis.whole import Analysis, AnalysisSettings, analyse
-from aiida_sis.report.style import MUTED, STYLE, new_figure, series_colour
+from aiida_sis.show.figures.style import MUTED, STYLE, new_figure, series_colour
 
 ELECTROLYTE = [f'electrolyte-1M/gen{number}' for number in (1, 2, 3, 4)]
 INTERFACES = ['interface-1M/gen3', 'interface-1M/gen4', 'interface-10M/gen1', 'interface-10M/gen2']

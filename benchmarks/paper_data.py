@@ -17,13 +17,13 @@ from aiida import orm
 from aiida.engine import calcfunction, submit
 from ase import Atoms
 
-from aiida_sis.calculations.import_data import import_datasets
-from aiida_sis.calculations.select import select_snapshot
-from aiida_sis.core.stability import kinetic_temperature
-from aiida_sis.core.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
+from aiida_deepmd.calculations.import_data import import_datasets
+from aiida_deepmd.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
+from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
+from aiida_sis.calculations.trajectories import select_snapshot
+from aiida_sis.core.indicator import kinetic_temperature
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.protocols import load_protocol
-from aiida_sis.workflows.train import TrainWorkChain
 
 TYPE_MAP = ['N', 'S', 'O', 'F', 'Li', 'C', 'H']
 #: What is trained on, what is held out whole, and the neighbours within 6 Å with room to spare.
@@ -81,7 +81,7 @@ def train(data: Path, name: str, steps: int) -> orm.ProcessNode:
     parameters['training'] |= {'numb_steps': steps, 'save_freq': 500}
     # So few steps have no time to go down to the 1e-7 of the protocol: half of them would learn nothing.
     parameters['learning_rate'] |= {'start_lr': 2.0e-3, 'stop_lr': 1.0e-5, 'decay_steps': max(steps // 100, 1)}
-    builder = TrainWorkChain.get_builder()
+    builder = DeepmdBaseWorkChain.get_builder()
     builder.train.code = orm.load_code('dp@localhost')
     builder.train.datasets = datasets
     builder.train.parameters = orm.Dict(parameters)

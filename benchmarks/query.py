@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiida_sis.cli.profile import ensure_profile
+from aiida_sis.setup.profile import ensure_profile
 
 EXAMPLE = Path(__file__).parent.parent / 'examples' / 'lifsi_ion_pair.aiida'
 #: How many runs go on from each other in a row.
@@ -96,7 +96,7 @@ def _own_clock(content: dict[str, Any], copy: int, repository: Any) -> dict[str,
 
 def _places(nodes: Sequence[dict[str, Any]], links: Sequence[tuple[Any, ...]]) -> dict[str, int]:
     """Find the run, its last potential and its first training job."""
-    from aiida_sis.query.graph import SIS, TRAIN_JOB
+    from aiida_sis.run.graph import SIS, TRAIN_JOB
 
     run = next(node['id'] for node in nodes if node['process_type'] == SIS)
     potential = next(b for a, b, label, kind in links if a == run and label == 'potential' and kind == 'return')
@@ -111,8 +111,8 @@ def ask(run: int) -> None:
     """
     from aiida import orm
 
-    from aiida_sis import query
-    from aiida_sis.query.lineage import datasets_of
+    from aiida_sis import run as query
+    from aiida_sis.run.origins import datasets_of
 
     node = orm.load_node(run)
     potential, structure = node.outputs.potential.pk, next(iter(node.inputs.systems.values())).pk

@@ -13,8 +13,8 @@ import time
 from aiida import orm
 from aiida.engine import submit
 
-from aiida_sis.query.clock import wall_time
-from aiida_sis.report.collect import RunRecord, collect
+from aiida_sis.run.clock import wall_time
+from aiida_sis.run.record import RunRecord, collect
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sis import SisWorkChain
 

@@ -13,9 +13,9 @@ from collections import defaultdict
 
 from aiida import orm
 
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
-from aiida_sis.report.collect import called
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_sis.run.record import called
 
 
 def files_of(node: orm.Node) -> dict[str, int]:

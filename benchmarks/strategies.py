@@ -21,9 +21,9 @@ from typing import Any
 from aiida.engine import submit
 from rich.console import Console
 
-from aiida_sis.cli.progress import follow
-from aiida_sis.query import costs
-from aiida_sis.report.collect import collect
+from aiida_sis.run import costs
+from aiida_sis.run.record import collect
+from aiida_sis.show.progress import follow
 from aiida_sis.structures.demo import lifsi_ion_pair, rehearsal_systems
 from aiida_sis.workflows.sis import SisWorkChain
 

@@ -15,9 +15,9 @@ import numpy as np
 from aiida import orm
 from aiida.engine import submit
 
-from aiida_sis.calculations.select import select_snapshot
-from aiida_sis.core.stability import Catastrophe, TemperatureSeries, TNextRule, choose_t_next, degrees_of_freedom
-from aiida_sis.report.collect import called
+from aiida_sis.calculations.trajectories import select_snapshot
+from aiida_sis.core.indicator import Catastrophe, TemperatureSeries, TNextRule, choose_t_next, degrees_of_freedom
+from aiida_sis.run.record import called
 from aiida_sis.workflows.label import LabelWorkChain
 
 RULES = {

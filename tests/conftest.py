@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_sis.core import frames, units
-from aiida_sis.data.dataset import DatasetData
+from aiida_deepmd import units
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.frames import hygiene as frames
 
-pytest_plugins = 'aiida.tools.pytest_fixtures'
+pytest_plugins = ('aiida.tools.pytest_fixtures', 'tests.built_runs')
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -30,7 +31,7 @@ def aiida_profile(aiida_config: Any, aiida_profile_factory: Any) -> Iterator[Any
 @pytest.fixture
 def stand_in_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
     """Codes of the right kinds that are never run."""
-    plugins = {'cp2k': 'cp2k', 'dp': 'sis.deepmd.train', 'lmp': 'sis.lammps.md'}
+    plugins = {'cp2k': 'cp2k', 'dp': 'deepmd.train', 'lmp': 'sis.lammps.md'}
     return {
         label: aiida_code_installed(label=label, default_calc_job_plugin=plugin, filepath_executable='/bin/true')
         for label, plugin in plugins.items()
@@ -40,7 +41,7 @@ def stand_in_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
 @pytest.fixture
 def real_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
     """The three real codes on one core each; a test that needs them fails, and does not skip, where one is missing."""
-    plugins = {'cp2k': ('cp2k', 'cp2k.psmp'), 'dp': ('sis.deepmd.train', 'dp'), 'lmp': ('sis.lammps.md', 'lmp')}
+    plugins = {'cp2k': ('cp2k', 'cp2k.psmp'), 'dp': ('deepmd.train', 'dp'), 'lmp': ('sis.lammps.md', 'lmp')}
     threads = 'export OMP_NUM_THREADS=1 DP_INTRA_OP_PARALLELISM_THREADS=1 DP_INTER_OP_PARALLELISM_THREADS=1'
     codes = {}
     for label, (plugin, command) in plugins.items():

@@ -8,10 +8,10 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_sis.core.analysis.analyse import Analysis, analyse, read_analysis_settings
 from aiida_sis.core.analysis.rdf import rdf_difference
 from aiida_sis.core.analysis.summary import facts
 from aiida_sis.core.analysis.trajectory import Trajectory, from_arrays
-from aiida_sis.core.analysis.whole import Analysis, analyse, read_analysis_settings
 
 
 @calcfunction
@@ -22,7 +22,7 @@ def analyse_trajectory(
 
     :param trajectory: ``positions`` Å (n_frames, n_atoms, 3), ``cells`` Å (n_frames, 3, 3), and ``times`` ps
         (n_frames,) or ``steps``.
-    :param parameters: keys of :class:`aiida_sis.core.analysis.whole.AnalysisSettings`, each with a default; also
+    :param parameters: keys of :class:`aiida_sis.core.analysis.analyse.AnalysisSettings`, each with a default; also
         ``timestep_fs``, the time of one step, for a trajectory without ``times`` (an AIMD).
     :param structure: the structure whose molecules name the kinds of atoms; without it the first frame.
     :returns: ``results``, a ``Dict``: molecules, bond events, clusters, coordination and diffusion, see

@@ -9,10 +9,10 @@ from aiida import orm
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
-from aiida_sis.core import choice
-from aiida_sis.core import frames as fr
-from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
-from aiida_sis.data.dataset import DatasetData
+from aiida_deepmd.data.dataset import DatasetData, atom_types
+from aiida_deepmd.frames import hygiene as fr
+from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_sis.core import frame_selection as choice
 
 DEFAULTS: dict[str, Any] = {
     'fractions': [0.6, 0.2, 0.2],
@@ -118,19 +118,6 @@ def _weights(n_atoms: int, fixed_atoms: list[int]) -> NDArray[np.float64] | None
     weights = np.ones(n_atoms)
     weights[fixed_atoms] = 0.0
     return weights
-
-
-def atom_types(symbols: list[str], type_map: list[str]) -> list[int]:
-    """Index of each atom's element in the type map.
-
-    :param symbols: element of each atom.
-    :param type_map: element of each type.
-    :raises ValueError: if an element is not in the type map.
-    """
-    foreign = sorted(set(symbols) - set(type_map))
-    if foreign:
-        raise ValueError(f'elements {foreign} are not in the type_map {type_map}: add them for the whole run.')
-    return [type_map.index(symbol) for symbol in symbols]
 
 
 def frames_of(trajectory: orm.TrajectoryData) -> fr.Frames:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_sis.core.deviation import evenly, judge_deviation
-from aiida_sis.core.md_settings import MdSettings
+from aiida_sis.core.lammps.deviation import evenly, judge_deviation
+from aiida_sis.core.settings.md import MdSettings
 
 
 @calcfunction

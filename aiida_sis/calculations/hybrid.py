@@ -9,9 +9,9 @@ from aiida import orm
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
+from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 from aiida_sis.calculations.label import read_text
-from aiida_sis.core.hybrid import Piece, make_hybrid_summary, place_pieces, read_restart
-from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
+from aiida_sis.core.loop.hybrid import Piece, make_hybrid_summary, place_pieces, read_restart
 
 RESTART_FILE = 'aiida-1.restart'
 #: Å; the trajectory has ten digits after the point, the restart file sixteen, and frames differ by more than that.
@@ -104,7 +104,7 @@ def summarise_hybrid(outcome: orm.Str, parameters: orm.Dict, continued: orm.List
     :param parameters: the settings of the run.
     :param continued: for every MD, whether it started with the velocities of the AIMD.
     :param results: the results, under the link labels of the workchains that gave them.
-    :returns: the summary, see :func:`aiida_sis.core.hybrid.make_hybrid_summary`.
+    :returns: the summary, see :func:`aiida_sis.core.loop.hybrid.make_hybrid_summary`.
     """
     values = {key: node.get_dict() for key, node in results.items()}
     return orm.Dict(make_hybrid_summary(outcome.value, parameters.get_dict(), values, continued.get_list()))

@@ -9,9 +9,9 @@ from aiida import orm
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
-from aiida_sis.core import cp2k_output as cp2k
-from aiida_sis.core.cp2k import aimd_input, optimisation_input
-from aiida_sis.core.label import read_label_settings
+from aiida_sis.core.cp2k import output as cp2k
+from aiida_sis.core.cp2k.input import aimd_input, optimisation_input
+from aiida_sis.core.settings.label import read_label_settings
 
 #: CP2K draws its random numbers from a 32-bit seed above zero.
 _SEED_RANGE = 2**31 - 1

@@ -12,11 +12,12 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 from numpy.typing import NDArray
 
+from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.calculations.structure import check_structure, positions_of, symbols_of
-from aiida_sis.core import deviation, lammps_input
-from aiida_sis.core.md_settings import MdSettings, SettingsError
-from aiida_sis.core.stability import degrees_of_freedom, kinetic_temperature, validate_window
-from aiida_sis.data.potential import PotentialData
+from aiida_sis.core.indicator import degrees_of_freedom, kinetic_temperature, validate_window
+from aiida_sis.core.lammps import deviation
+from aiida_sis.core.lammps import script as lammps_input
+from aiida_sis.core.settings.md import MdSettings, SettingsError
 
 
 class LammpsMdCalculation(CalcJob):

@@ -9,9 +9,9 @@ from aiida.engine.processes.calcjobs.monitors import CalcJobMonitorAction, CalcJ
 from aiida.orm import CalcJobNode
 from aiida.transports import Transport
 
-from aiida_sis.core.cp2k_output import ENERGY_FILE, read_ener
-from aiida_sis.core.stability import judge_aimd
-from aiida_sis.core.verdict import HOT
+from aiida_sis.core.cp2k.output import ENERGY_FILE, read_ener
+from aiida_sis.core.cp2k.verdict import HOT
+from aiida_sis.core.indicator import judge_aimd
 
 #: CP2K looks for a file of this name every 20 s and ends in good order after the step that it is at.
 STOP_FILE = 'EXIT'

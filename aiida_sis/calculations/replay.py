@@ -11,9 +11,9 @@ from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
 from aiida_sis.calculations.label import costs, count_frames, read_text, to_trajectory
-from aiida_sis.calculations.select import take_frames
-from aiida_sis.core import cp2k_output as cp2k
-from aiida_sis.core.cp2k import replay_input
+from aiida_sis.calculations.trajectories import take_frames
+from aiida_sis.core.cp2k import output as cp2k
+from aiida_sis.core.cp2k.input import replay_input
 
 #: Cells that differ by less than this (Å) are one cell.
 SAME_CELL = 1.0e-8
@@ -46,7 +46,7 @@ def make_replay_input(
     :param level_of_theory: CP2K input tree of the user.
     :param frames: the frames to label.
     :param first_frame: number of the first one to compute, from 0.
-    :param manner: `careful` and `eval_keyword` of :func:`aiida_sis.core.cp2k.replay_input`.
+    :param manner: `careful` and `eval_keyword` of :func:`aiida_sis.core.cp2k.input.replay_input`.
     :param max_seconds: time of the job in s; CP2K ends in good order when a tenth of it is left.
     :returns: CP2K input tree.
     """

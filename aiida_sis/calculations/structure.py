@@ -9,8 +9,8 @@ from aiida import orm
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from aiida_sis.core.start import check_masses
-from aiida_sis.data.potential import PotentialData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_sis.core.start_structure import check_masses
 
 
 def symbols_of(structure: orm.StructureData) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_sis.core.summary import make_summary
+from aiida_sis.core.loop.summary import make_summary
 
 
 @calcfunction
@@ -19,7 +19,7 @@ def summarise(
     :param stages_passed: how many stages every replica survived.
     :param systems: the system that each replica explores, by the number of the replica.
     :param results: the results, under the link labels of the workchains that gave them.
-    :returns: the summary, see :func:`aiida_sis.core.summary.make_summary`.
+    :returns: the summary, see :func:`aiida_sis.core.loop.summary.make_summary`.
     """
     summary = make_summary(
         outcome.value,

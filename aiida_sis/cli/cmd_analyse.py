@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, TYPES, in_words_of_types
-from aiida_sis.cli.profile import open_profile
+from aiida_sis.setup.profile import open_profile
 
 if TYPE_CHECKING:
-    from aiida_sis.cli.trajectories import Chosen
-    from aiida_sis.core.analysis.whole import Analysis
+    from aiida_sis.core.analysis.analyse import Analysis
+    from aiida_sis.run.find_trajectory import Chosen
 
 __all__ = ('analyse',)
 
@@ -69,7 +69,7 @@ def analyse(
                 raise click.UsageError('--type-map names the types of a file: a stored trajectory knows its elements.')
             open_profile(profile_dir, profile)
             from aiida_sis.cli.nodes import load_node
-            from aiida_sis.cli.trajectories import choose_trajectory
+            from aiida_sis.run.find_trajectory import choose_trajectory
 
             chosen = choose_trajectory(load_node(target), replica)
             _tell(chosen, console)
@@ -102,9 +102,9 @@ def _refuse_word(target: str) -> None:
 def _of_file(
     path: Path, timestep_fs: float | None, start: Path | None, parameters: dict[str, Any], type_map: list[str] | None
 ) -> Analysis:
+    from aiida_sis.core.analysis.analyse import analyse as run
+    from aiida_sis.core.analysis.analyse import read_analysis_settings
     from aiida_sis.core.analysis.trajectory import open_trajectory
-    from aiida_sis.core.analysis.whole import analyse as run
-    from aiida_sis.core.analysis.whole import read_analysis_settings
 
     trajectory = open_trajectory(path, timestep_fs, type_map)
     return run(trajectory, read_analysis_settings(parameters), _read_start(start, type_map))
@@ -112,8 +112,8 @@ def _of_file(
 
 def _of_node(chosen: Chosen, timestep_fs: float | None, start: Path | None, parameters: dict[str, Any]) -> Analysis:
     from aiida_sis.calculations.analysis import trajectory_of
-    from aiida_sis.core.analysis.whole import analyse as run
-    from aiida_sis.core.analysis.whole import read_analysis_settings
+    from aiida_sis.core.analysis.analyse import analyse as run
+    from aiida_sis.core.analysis.analyse import read_analysis_settings
 
     trajectory = trajectory_of(chosen.node, timestep_fs or chosen.timestep_fs)
     structure = _read_start(start) or (chosen.start.get_ase() if chosen.start else None)
@@ -121,7 +121,7 @@ def _of_node(chosen: Chosen, timestep_fs: float | None, start: Path | None, para
 
 
 def _read_start(path: Path | None, type_map: list[str] | None = None) -> Any:
-    from aiida_sis.core.dump_types import is_dump
+    from aiida_sis.core.lammps.dump_types import is_dump
     from aiida_sis.structures.file import atoms_from_file
 
     return None if path is None else atoms_from_file(path, type_map=type_map if is_dump(path) else None)
@@ -135,7 +135,7 @@ def _tell(chosen: Chosen, console: Any) -> None:
 
 
 def _show(found: Analysis, console: Any, csv_folder: Path | None, figure: Path | None) -> None:
-    from aiida_sis.report.trajectory_tables import analysis_view
+    from aiida_sis.show.analysis_tables import analysis_view
 
     for part in analysis_view(found):
         console.print(part, highlight=False)
@@ -145,7 +145,7 @@ def _show(found: Analysis, console: Any, csv_folder: Path | None, figure: Path |
         names = ', '.join(path.name for path in write_csv(found, csv_folder))
         console.print(f'Wrote {csv_folder}: {names}.', highlight=False)
     if figure is not None:
-        from aiida_sis.report.trajectory_figure import save_analysis
+        from aiida_sis.show.figures.analysis import save_analysis
 
         console.print(f'Wrote {save_analysis(found, figure)}.', highlight=False)
 

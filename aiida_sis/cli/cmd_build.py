@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, TYPES, in_words_of_types
-from aiida_sis.cli.profile import open_profile
+from aiida_sis.setup.profile import open_profile
 
 if TYPE_CHECKING:
     from aiida_sis.structures.build import Built

@@ -11,7 +11,7 @@ import click
 from aiida_sis.cli.cmd_setup import prepare
 from aiida_sis.cli.nodes import load_sis_run
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
-from aiida_sis.cli.profile import open_profile
+from aiida_sis.setup.profile import open_profile
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -78,7 +78,7 @@ def continue_(
     if wait:
         from rich.console import Console
 
-        from aiida_sis.cli.progress import watch_run
+        from aiida_sis.show.progress import watch_run
 
         sys.exit(watch_run(node, Console()))
 

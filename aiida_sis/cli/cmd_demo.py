@@ -45,7 +45,7 @@ def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
     codes = prepare(profile_dir)
     from rich.console import Console
 
-    from aiida_sis.cli.progress import watch_run
+    from aiida_sis.show.progress import watch_run
 
     node = submit_demo(codes, protocol, seed)
     click.echo(f'Submitted run {node.pk}; `{again(f"watch {node.pk}")}` comes back to it.')
@@ -95,9 +95,9 @@ def export(node: orm.ProcessNode, folder: Path) -> dict[str, Path]:
     :param folder: the folder; made if need be.
     :returns: the paths by title.
     """
-    from aiida_sis.data.potential import PotentialData
-    from aiida_sis.report.collect import collect, output_of
-    from aiida_sis.report.figures import save_figure
+    from aiida_deepmd.data.potential import PotentialData
+    from aiida_sis.run.record import collect, output_of
+    from aiida_sis.show.figures.temperature import save_figure
 
     folder.mkdir(parents=True, exist_ok=True)
     record = collect(node, with_series=True)

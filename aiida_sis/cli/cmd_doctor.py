@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from aiida_sis.cli.codes import CODES, find_code, problem_of_ps
 from aiida_sis.cli.options import PROFILE_DIR
-from aiida_sis.cli.profile import point_to
 from aiida_sis.command_lines import PROFILE_NAME
+from aiida_sis.setup.codes import CODES, find_code, problem_of_ps
+from aiida_sis.setup.profile import point_to
 
 __all__ = ('doctor',)
 

@@ -9,7 +9,7 @@ import click
 
 from aiida_sis.cli.nodes import load_node
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
-from aiida_sis.cli.profile import ensure_profile, open_profile
+from aiida_sis.setup.profile import ensure_profile, open_profile
 
 __all__ = ('export', 'import_', 'size_in_words')
 

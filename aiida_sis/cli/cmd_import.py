@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, symbols
-from aiida_sis.cli.profile import open_profile
+from aiida_sis.setup.profile import open_profile
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from aiida_sis.calculations.import_data import Imported
+    from aiida_deepmd.calculations.import_data import Imported
 
 __all__ = ('import_dataset', 'import_model', 'ranges')
 
@@ -86,7 +86,7 @@ def import_dataset(path: Path, profile_dir: Path, profile: str | None, **options
     open_profile(profile_dir, profile)
     from rich.console import Console
 
-    from aiida_sis.calculations.import_data import import_datasets
+    from aiida_deepmd.calculations.import_data import import_datasets
 
     named = {key: options.pop(key) for key in ('fmt', 'type_map', 'elements', 'energy_key', 'forces_key', 'seed')}
     options['fixed_atoms'] = options['fixed_atoms'] or 'refuse'
@@ -211,7 +211,7 @@ def import_model(file: Path, profile_dir: Path, profile: str | None, type_map: l
     Example: aiida-sis import-model frozen_model.pb --label literature
     """
     open_profile(profile_dir, profile)
-    from aiida_sis.calculations.import_potential import import_potential
+    from aiida_deepmd.calculations.import_potential import import_potential
 
     click.echo('Loading the model and comparing its forces with its energies (some ten seconds) …', err=True)
     try:

@@ -9,7 +9,7 @@ import click
 
 from aiida_sis.cli.nodes import load_node, potential_of
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
-from aiida_sis.cli.profile import open_profile
+from aiida_sis.setup.profile import open_profile
 
 __all__ = ('model',)
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN, writing
-from aiida_sis.cli.profile import load_run, open_profile
+from aiida_sis.setup.profile import load_run, open_profile
 
 if TYPE_CHECKING:
-    from aiida_sis.report.catalogue import Content
+    from aiida_sis.show.figures.catalogue import Content
 
 __all__ = ('plot',)
 
-# The names of `aiida_sis.report.catalogue.FIGURES`, which can't be imported before AiiDA has been pointed to a profile.
+# The names of `show.figures.catalogue.FIGURES`, which can't be imported before AiiDA has been pointed to a profile.
 NAMES = (
     'temperature', 'zoom', 'growth', 'learning', 'parity', 'elements', 'forgetting', 'cost', 'rdf', 'reactions',
     'census', 'provenance',
@@ -50,9 +50,9 @@ def plot(
     if output is not None and figure != 'all':
         _check_name(output, as_csv)
     open_profile(profile_dir, profile)
-    from aiida_sis.cli.progress import refuse_parts
-    from aiida_sis.report.collect import collect, loop_of
-    from aiida_sis.report.figures import save_figure
+    from aiida_sis.run.record import collect, loop_of
+    from aiida_sis.show.figures.temperature import save_figure
+    from aiida_sis.show.progress import refuse_parts
 
     node = load_run(pk)
     refuse_parts(node)
@@ -62,8 +62,8 @@ def plot(
         with _picture(path):
             click.echo(str(save_figure(collect(run, with_series=True), path)))
         return
-    from aiida_sis.report.catalogue import Content
-    from aiida_sis.report.details import read_details
+    from aiida_sis.run.trajectories import read_details
+    from aiida_sis.show.figures.catalogue import Content
 
     content = Content(read_details(run))
     name, suffix = figure or 'temperature', 'csv' if as_csv else 'png'
@@ -84,8 +84,8 @@ def plot(
 
 def _write(name: str, content: Content, path: Path, as_csv: bool) -> None:
     """Write one figure or its numbers and name the file."""
-    from aiida_sis.report.export import write_figure, write_numbers
-    from aiida_sis.report.style import NothingToShowError
+    from aiida_sis.show.figures.export import write_figure, write_numbers
+    from aiida_sis.show.figures.style import NothingToShowError
 
     try:
         with _picture(path):

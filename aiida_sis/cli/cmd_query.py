@@ -11,17 +11,17 @@ import click
 
 from aiida_sis.cli.nodes import load_node, potential_of, run_pks
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR
-from aiida_sis.cli.profile import open_profile
+from aiida_sis.setup.profile import open_profile
 
 if TYPE_CHECKING:
-    from aiida_sis.query.rows import Row
+    from aiida_sis.run.rows import Row
 
 __all__ = ('query',)
 
 #: A table that goes into a file or a pipe has no terminal's width; no table here is wider.
 _WIDTH = 200
 
-#: The names of `aiida_sis.core.stability.Bound`, which is slow to import.
+#: The names of `aiida_sis.core.indicator.Bound`, which is slow to import.
 BOUNDS = ('low', 'high', 'crash', 'lost_atoms', 'non_finite')
 
 _RUNS = click.option('-r', '--run', 'runs', metavar='PK', multiple=True, help='Only this run; may be repeated.')
@@ -53,7 +53,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _show(rows: Sequence[Row], kind: type[Row], fmt: str, limit: int | None, hint: str) -> None:
     """Print the rows; everything that is no row goes to standard error, so that CSV and JSON stay clean."""
-    from aiida_sis.query.formats import to_csv, to_json, to_records, to_table
+    from aiida_sis.show.formats import to_csv, to_json, to_records, to_table
 
     total, rows = len(rows), rows[:limit]
     if fmt == 'json':
@@ -92,7 +92,7 @@ def runs_command(runs: Sequence[str]) -> Any:
 
     Example: aiida-sis query runs
     """
-    from aiida_sis import query as ask
+    from aiida_sis import run as ask
 
     return ask.runs(run_pks(runs)), ask.RunRow, 'There is no run in this profile.'
 
@@ -108,7 +108,7 @@ def frames_command(model: str) -> Any:
 
     Example: aiida-sis query frames 21
     """
-    from aiida_sis import query as ask
+    from aiida_sis import run as ask
 
     rows = ask.training_frames(int(potential_of(load_node(model)).pk or 0))
     return rows, ask.FramesRow, 'The graph holds no training of this potential: it was imported.'
@@ -124,7 +124,7 @@ def origin_command(dataset: str) -> Any:
 
     Example: aiida-sis query origin 136
     """
-    from aiida_sis import query as ask
+    from aiida_sis import run as ask
 
     return ask.origins(_datasets(dataset)), ask.OriginRow, 'This run has no dataset yet.'
 
@@ -143,7 +143,7 @@ def catastrophes_command(runs: Sequence[str], element: str | None, bound: str | 
 
     from ase.data import chemical_symbols
 
-    from aiida_sis import query as ask
+    from aiida_sis import run as ask
 
     if element is not None and element not in chemical_symbols[1:]:
         guess = (
@@ -169,7 +169,7 @@ def models_command(runs: Sequence[str], below: float | None) -> Any:
 
     Example: aiida-sis query models --below 0.1
     """
-    from aiida_sis import query as ask
+    from aiida_sis import run as ask
 
     limit = '' if below is None else f' with a force RMSE below {below:g} eV/Å'
     return ask.models(below, run_pks(runs)), ask.ModelRow, f'There is no trained model{limit}.'
@@ -186,7 +186,7 @@ def uses_command(structure: str, equal: bool) -> Any:
     """
     from aiida import orm
 
-    from aiida_sis import query as ask
+    from aiida_sis import run as ask
 
     node = load_node(structure)
     if not isinstance(node, orm.StructureData):
@@ -203,7 +203,7 @@ def cost_command(runs: Sequence[str], by_generation: bool) -> Any:
 
     Example: aiida-sis query cost --by-generation
     """
-    from aiida_sis import query as ask
+    from aiida_sis import run as ask
 
     return ask.costs(run_pks(runs), by_generation), ask.CostRow, 'There is no run in this profile.'
 
@@ -212,10 +212,10 @@ def _datasets(identifier: str) -> list[int]:
     """The dataset of that name, or those of the run."""
     from aiida import orm
 
-    from aiida_sis.data.dataset import DatasetData
-    from aiida_sis.query.graph import RUNS
-    from aiida_sis.query.lineage import datasets_of
-    from aiida_sis.report.collect import loop_of
+    from aiida_deepmd.data.dataset import DatasetData
+    from aiida_sis.run.graph import RUNS
+    from aiida_sis.run.origins import datasets_of
+    from aiida_sis.run.record import loop_of
 
     node = load_node(identifier)
     if isinstance(node, DatasetData):

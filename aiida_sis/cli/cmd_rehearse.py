@@ -49,7 +49,7 @@ def rehearse(
     codes = prepare(profile_dir)
     from rich.console import Console
 
-    from aiida_sis.cli.progress import watch_run
+    from aiida_sis.show.progress import watch_run
 
     sis: dict[str, Any] = {} if strategy is None else {'sampling': {'strategy': strategy}}
     wanted = {'choice': choice, 'max_frames': max_frames}
@@ -95,8 +95,8 @@ def show_verification(node: orm.ProcessNode, console: Console) -> None:
     :param console: where to print.
     """
     from aiida_sis.cli.cmd_demo import export, print_paths
-    from aiida_sis.report.collect import loop_of, output_of
-    from aiida_sis.report.verification import save_verification
+    from aiida_sis.run.record import loop_of, output_of
+    from aiida_sis.show.figures.verification import save_verification
 
     run = loop_of(node)
     if run is node:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN, writing
-from aiida_sis.cli.profile import load_run, open_profile
+from aiida_sis.setup.profile import load_run, open_profile
 
 __all__ = ('report',)
 
@@ -36,10 +36,10 @@ def report(pk: str, profile_dir: Path, profile: str | None, output: Path | None)
             param_hint='--output',
         )
     open_profile(profile_dir, profile)
-    from aiida_sis.cli.progress import refuse_parts
-    from aiida_sis.report.collect import loop_of
-    from aiida_sis.report.details import read_details
-    from aiida_sis.report.page import make_page
+    from aiida_sis.run.record import loop_of
+    from aiida_sis.run.trajectories import read_details
+    from aiida_sis.show.page.page import make_page
+    from aiida_sis.show.progress import refuse_parts
 
     node = load_run(pk)
     refuse_parts(node)

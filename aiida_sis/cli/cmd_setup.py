@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_sis.cli.codes import CODES, FoundCode, find_code, find_mpirun, problem_of_ps
 from aiida_sis.cli.options import PROFILE_DIR
-from aiida_sis.cli.profile import ensure_codes, ensure_computer, ensure_daemon, ensure_profile
+from aiida_sis.setup.codes import CODES, FoundCode, find_code, find_mpirun, problem_of_ps
+from aiida_sis.setup.profile import ensure_codes, ensure_computer, ensure_daemon, ensure_profile
 
 if TYPE_CHECKING:
     from aiida import orm

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
-from aiida_sis.cli.profile import load_run, open_profile
+from aiida_sis.setup.profile import load_run, open_profile
 
 __all__ = ('status',)
 
@@ -33,14 +33,14 @@ def status(pk: str, profile_dir: Path, profile: str | None, as_json: bool, watch
     open_profile(profile_dir, profile)
     from rich.console import Console
 
-    from aiida_sis.cli.progress import refuse_parts, show_frame, watch_run
+    from aiida_sis.show.progress import refuse_parts, show_frame, watch_run
 
     node = load_run(pk)
     refuse_parts(node)
     if watch:
         sys.exit(watch_run(node, Console()))
     if as_json:
-        from aiida_sis.report.status import current_status
+        from aiida_sis.run.status import current_status
 
         click.echo(current_status(node).model_dump_json(indent=2))
     else:

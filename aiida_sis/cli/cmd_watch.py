@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
-from aiida_sis.cli.profile import load_run, open_profile
+from aiida_sis.setup.profile import load_run, open_profile
 
 __all__ = ('watch',)
 
@@ -34,7 +34,7 @@ def watch(pk: str, profile_dir: Path, profile: str | None, once: bool) -> None:
     open_profile(profile_dir, profile)
     from rich.console import Console
 
-    from aiida_sis.cli.progress import refuse_parts, show_frame, watch_run
+    from aiida_sis.show.progress import refuse_parts, show_frame, watch_run
 
     node = load_run(pk)
     refuse_parts(node)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_sis.cli.profile import load_node, load_run
 from aiida_sis.command_lines import again
+from aiida_sis.setup.profile import load_node, load_run
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -21,7 +21,7 @@ def load_sis_run(identifier: str) -> orm.ProcessNode:
 
     :param identifier: PK or UUID.
     """
-    from aiida_sis.report.collect import loop_of
+    from aiida_sis.run.record import loop_of
 
     node = loop_of(load_run(identifier))
     if node.process_label not in ('SisWorkChain', 'HybridWorkChain'):
@@ -47,8 +47,8 @@ def potential_of(node: orm.Node) -> orm.Data:
     """
     from aiida import orm
 
-    from aiida_sis.data.potential import PotentialData
-    from aiida_sis.report.collect import loop_of
+    from aiida_deepmd.data.potential import PotentialData
+    from aiida_sis.run.record import loop_of
 
     if isinstance(node, PotentialData):
         return node

@@ -74,7 +74,7 @@ def _complete_run(context: click.Context, _: click.Parameter, incomplete: str) -
     :param incomplete: what has been typed of the PK.
     :returns: the PKs of the last 50 runs, with their state; none where the profile cannot be read.
     """
-    from aiida_sis.cli.profile import open_profile
+    from aiida_sis.setup.profile import open_profile
 
     folder = Path(context.params.get('profile_dir') or '.sis')
     try:

@@ -1,7 +1,7 @@
 """The root of the command line.
 
 AiiDA chooses its configuration folder when it is imported. The commands therefore import AiiDA inside their functions,
-after :func:`aiida_sis.cli.profile.point_to` has named the folder, so that nothing is made in the user's home.
+after :func:`aiida_sis.setup.profile.point_to` has named the folder, so that nothing is made in the user's home.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ from aiida.parsers import Parser
 
 from aiida_sis.calculations.md import temperature_of
 from aiida_sis.calculations.structure import symbols_of
-from aiida_sis.core import deviation, lammps_input
-from aiida_sis.core.lammps_dump import DumpFrame, latest_at, merge_frames, parse_dump, parse_dump_at
-from aiida_sis.core.lammps_log import LammpsLog, diagnose, parse_log, symptoms
-from aiida_sis.core.md_settings import MdSettings
-from aiida_sis.core.stability import Catastrophe, choose_t_next, degrees_of_freedom
+from aiida_sis.core.indicator import Catastrophe, choose_t_next, degrees_of_freedom
+from aiida_sis.core.lammps import deviation
+from aiida_sis.core.lammps import script as lammps_input
+from aiida_sis.core.lammps.dump import DumpFrame, latest_at, merge_frames, parse_dump, parse_dump_at
+from aiida_sis.core.lammps.log import LammpsLog, diagnose, parse_log, symptoms
+from aiida_sis.core.settings.md import MdSettings
 
 # The scheduler keeps what the shell says of a process that died by a signal.
 _SIGNALS = ('Segmentation fault', 'Floating point exception', 'signal 11', 'signal 8')

@@ -9,9 +9,9 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_sis.command_lines import verdi
-from aiida_sis.core.calls import EXPLORE, read_call
-from aiida_sis.core.settings import plan_replicas, read_settings
-from aiida_sis.query import graph
+from aiida_sis.core.loop.call_labels import EXPLORE, read_call
+from aiida_sis.core.settings.sis import plan_replicas, read_settings
+from aiida_sis.run import graph
 
 __all__ = ('continuation', 'missing_for_continuation')
 

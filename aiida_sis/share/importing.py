@@ -15,8 +15,8 @@ from aiida.common.exceptions import CorruptStorage, IncompatibleStorageSchema, S
 from aiida.tools.archive import import_archive
 from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
 
-from aiida_sis.query.graph import RUNS
-from aiida_sis.query.rows import NodeRef
+from aiida_sis.run.graph import RUNS
+from aiida_sis.run.rows import NodeRef
 
 __all__ = ('ImportedArchive', 'import_run', 'quiet_archives')
 

@@ -12,15 +12,15 @@ from aiida import orm
 from aiida.common.links import LinkType
 from ase.formula import Formula
 
+from aiida_deepmd.calculations.train import STARTS, DeepmdTrainCalculation, masks_fixed_atoms
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_deepmd.files.input import INPUT_FILENAME
 from aiida_sis.calculations.structure import positions_of, symbols_of
-from aiida_sis.calculations.train import STARTS, DeepmdTrainCalculation, masks_fixed_atoms
-from aiida_sis.core.deepmd import INPUT_FILENAME
-from aiida_sis.core.lammps_input import write_data, write_script
-from aiida_sis.core.md_settings import MdSettings
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
-from aiida_sis.query import graph, training_frames
-from aiida_sis.query.rows import FramesRow
+from aiida_sis.core.lammps.script import write_data, write_script
+from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.run import graph, training_frames
+from aiida_sis.run.rows import FramesRow
 from aiida_sis.share.card import CardData, CardFacts, CardMd, level_in_words, write_card
 
 __all__ = ('CARD', 'write_model')

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from aiida_sis.core.composition import GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3
 from aiida_sis.structures import electrolyte, lithium, salt
+from aiida_sis.structures.composition import GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3
 from aiida_sis.structures.molecules import LIFSI_DOL
 from aiida_sis.structures.packing import shortest_between
 from aiida_sis.structures.parameters import (

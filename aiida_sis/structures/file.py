@@ -13,8 +13,8 @@ from ase.data import atomic_numbers
 from ase.io import read
 from ase.io.formats import UnknownFileTypeError
 
-from aiida_sis.core.dump_types import read_options
-from aiida_sis.core.start import check_distances, check_masses
+from aiida_sis.core.lammps.dump_types import read_options
+from aiida_sis.core.start_structure import check_distances, check_masses
 
 if TYPE_CHECKING:
     from aiida import orm

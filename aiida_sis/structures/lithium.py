@@ -8,7 +8,7 @@ from ase.build import bcc100, bulk
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from aiida_sis.core.wording import at_least
+from aiida_deepmd.settings import at_least
 from aiida_sis.structures.molecules import lifsi
 from aiida_sis.structures.packing import pack
 

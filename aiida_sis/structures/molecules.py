@@ -7,7 +7,7 @@ from importlib import resources
 from ase import Atoms
 from ase.io import read
 
-from aiida_sis.core.composition import Solution
+from aiida_sis.structures.composition import Solution
 
 
 def read_geometry(filename: str) -> Atoms:

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.io import read, write
 from numpy.typing import NDArray
 
-from aiida_sis.core.wording import at_least
+from aiida_deepmd.settings import at_least
 
 # Molecules keep 2 Å from one another. Packmol is asked for a little more, since it stops within its own precision.
 NEAREST_ANGSTROM = 2.0

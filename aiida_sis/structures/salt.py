@@ -5,7 +5,7 @@ from __future__ import annotations
 from ase import Atoms
 from ase.build import bulk
 
-from aiida_sis.core.composition import GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3
+from aiida_sis.structures.composition import GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3
 from aiida_sis.structures.lithium import rattled
 
 LATTICE_PARAMETER = 5.64  # Å, at 25 °C

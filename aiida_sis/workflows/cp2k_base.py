@@ -12,13 +12,13 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
 from aiida_cp2k.workchains import Cp2kBaseWorkChain
 
+from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.dataset import dataset_from_trajectory
 from aiida_sis.calculations.label import read_text
-from aiida_sis.core.cp2k import check_elements, check_level_of_theory
-from aiida_sis.core.cp2k_output import ENERGY_FILE, OUTPUT_FILE, abort_reason, read_version
-from aiida_sis.core.electrons import check_electrons
-from aiida_sis.core.label import LabelSettings, check_label_parameters, check_start, read_label_settings
-from aiida_sis.data.dataset import DatasetData
+from aiida_sis.core.cp2k.electrons import check_electrons
+from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
+from aiida_sis.core.cp2k.output import ENERGY_FILE, OUTPUT_FILE, abort_reason, read_version
+from aiida_sis.core.settings.label import LabelSettings, check_label_parameters, check_start, read_label_settings
 
 #: So many jobs of a code are asked for its version; one that stopped at its input does not tell it.
 _JOBS_ASKED = 5
@@ -65,7 +65,7 @@ class LabellingWorkChain(WorkChain):
             valid_type=orm.Dict,
             default=lambda: orm.Dict({}),
             validator=validate_parameters,
-            help='The fields of `aiida_sis.core.label.LabelSettings`; times in fs, temperatures in K, forces in eV/Å.',
+            help='The fields of `core.settings.label.LabelSettings`; times in fs, temperatures in K, forces in eV/Å.',
         )
         spec.output('dataset', valid_type=DatasetData, required=False, help='The labelled frames: eV, Å, eV/Å.')
         spec.output(

@@ -9,18 +9,18 @@ from aiida import engine, orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
 
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations import md
 from aiida_sis.calculations.hybrid import end_of_aimd, join_pieces, summarise_hybrid
-from aiida_sis.calculations.select import select_snapshot
-from aiida_sis.core.hybrid import HybridSettings, counted_md_ps, on_trajectory_fs, read_hybrid_settings
-from aiida_sis.core.label import read_label_settings
-from aiida_sis.core.learning import derive_seed, training_parameters
-from aiida_sis.core.stability import canonical_band, degrees_of_freedom
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
+from aiida_sis.calculations.trajectories import select_snapshot
+from aiida_sis.core.indicator import canonical_band, degrees_of_freedom
+from aiida_sis.core.loop.hybrid import HybridSettings, counted_md_ps, on_trajectory_fs, read_hybrid_settings
+from aiida_sis.core.loop.schedule import derive_seed, training_parameters
+from aiida_sis.core.settings.label import read_label_settings
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
-from aiida_sis.workflows.train import TrainWorkChain
 from aiida_sis.workflows.validation import validate_seed, validate_sis_inputs
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
@@ -74,7 +74,9 @@ class HybridWorkChain(WorkChain):
             help='Every random choice of the run follows from it.',
         )
         spec.expose_inputs(LabelWorkChain, namespace='label', exclude=('structure', 'velocities', 'type_map', 'seed'))
-        spec.expose_inputs(TrainWorkChain, namespace='train', exclude=('train.datasets', 'train.parent', 'train.seed'))
+        spec.expose_inputs(
+            DeepmdBaseWorkChain, namespace='train', exclude=('train.datasets', 'train.parent', 'train.seed')
+        )
         spec.expose_inputs(
             ExploreWorkChain,
             namespace='explore',
@@ -217,7 +219,7 @@ class HybridWorkChain(WorkChain):
     def train_potential(self) -> None:
         """Train on all frames so far, from the potential of the cycle before."""
         cycle = self.ctx.cycle
-        exposed = AttributeDict(self.exposed_inputs(TrainWorkChain, 'train'))
+        exposed = AttributeDict(self.exposed_inputs(DeepmdBaseWorkChain, 'train'))
         train = exposed.train
         train.datasets = dict(self.ctx.datasets)
         train.seed = orm.Int(derive_seed(self.inputs.seed.value, _TRAIN, cycle))
@@ -226,7 +228,7 @@ class HybridWorkChain(WorkChain):
         train.settings = orm.Dict(settings | {'mask_fixed_atoms': self.settings.learning.mask_fixed_atoms})
         if self.ctx.potential is not None:
             train.parent = self.ctx.potential
-        self._submit('train', TrainWorkChain, exposed)
+        self._submit('train', DeepmdBaseWorkChain, exposed)
 
     def inspect_potential(self) -> ExitCode | None:
         """Take the potential.

@@ -18,7 +18,7 @@ from aiida_sis.calculations.label import (
 )
 from aiida_sis.calculations.monitor import INTERVAL_S
 from aiida_sis.calculations.structure import symbols_of, validate_masses
-from aiida_sis.core.verdict import FAILED, NORMAL, SLOW, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
+from aiida_sis.core.cp2k.verdict import FAILED, NORMAL, SLOW, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
 
 OUT_OF_WALLTIME = Cp2kCalculation.exit_codes.ERROR_OUT_OF_WALLTIME.status

@@ -6,11 +6,11 @@ from typing import Any
 
 from aiida import orm
 
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
-from aiida_sis.workflows.train import TrainWorkChain
 from aiida_sis.workflows.validation import validate_seed, validate_sis_inputs
 
 
@@ -53,7 +53,7 @@ def define_inputs(spec: Any) -> None:
         help='Every random choice of the run follows from it.',
     )
     spec.expose_inputs(LabelWorkChain, namespace='label', exclude=('structure', 'velocities', 'type_map', 'seed'))
-    spec.expose_inputs(TrainWorkChain, namespace='train', exclude=('train.datasets', 'train.parent', 'train.seed'))
+    spec.expose_inputs(DeepmdBaseWorkChain, namespace='train', exclude=('train.datasets', 'train.parent', 'train.seed'))
     spec.expose_inputs(
         ExploreWorkChain,
         namespace='explore',

@@ -10,11 +10,11 @@ from aiida import engine, orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
 
-from aiida_sis.calculations.select import select_snapshot
-from aiida_sis.calculations.verify import compare_forces, compare_structure
-from aiida_sis.core.learning import derive_seed
-from aiida_sis.core.settings import plan_replicas, read_settings
-from aiida_sis.core.wording import nearest_key
+from aiida_deepmd.settings import nearest_key
+from aiida_sis.calculations.rehearsal import compare_forces, compare_structure
+from aiida_sis.calculations.trajectories import select_snapshot
+from aiida_sis.core.loop.schedule import derive_seed
+from aiida_sis.core.settings.sis import plan_replicas, read_settings
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain
 from aiida_sis.workflows.sis import SisWorkChain
@@ -207,8 +207,8 @@ class RehearsalWorkChain(WorkChain):
 def merge_results(structure: orm.Dict, **forces: orm.Dict) -> orm.Dict:
     """Put the facts of a verification into one node.
 
-    :param structure: as :func:`aiida_sis.calculations.verify.compare_structure` gives them.
-    :param forces: by replica, as :func:`aiida_sis.calculations.verify.compare_forces` gives them.
+    :param structure: as :func:`aiida_sis.calculations.rehearsal.compare_structure` gives them.
+    :param forces: by replica, as :func:`aiida_sis.calculations.rehearsal.compare_forces` gives them.
     :returns: ``forces`` by replica, ``force_rmse_ev_per_angstrom`` over all of them, ``rdf_difference``.
     """
     rows = {key: node.get_dict() for key, node in forces.items()}

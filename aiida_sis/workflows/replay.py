@@ -8,6 +8,7 @@ from aiida import engine, orm
 from aiida.engine import ExitCode
 from aiida_cp2k.calculations import Cp2kCalculation
 
+from aiida_deepmd.frames.plausibility import pressed_atoms
 from aiida_sis.calculations.replay import (
     collect_replay,
     labelled_frames,
@@ -15,8 +16,7 @@ from aiida_sis.calculations.replay import (
     prepare_replay,
     summarise_replay,
 )
-from aiida_sis.core.cp2k import knows_eval
-from aiida_sis.core.plausibility import pressed_atoms
+from aiida_sis.core.cp2k.input import knows_eval
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call, version_of
 
 #: After so many jobs the frames that are left stay without a label.

@@ -14,11 +14,11 @@ import numpy as np
 from aiida import orm
 from numpy.typing import NDArray
 
-from aiida_sis.calculations.select import select_replay_frames, select_snapshot
 from aiida_sis.calculations.structure import symbols_of
-from aiida_sis.core.lammps_dump import latest_at
-from aiida_sis.core.settings import Replica, SamplingSettings
-from aiida_sis.core.stability import TIME_TOLERANCE_PS, canonical_band, degrees_of_freedom, kinetic_temperature
+from aiida_sis.calculations.trajectories import select_replay_frames, select_snapshot
+from aiida_sis.core.indicator import TIME_TOLERANCE_PS, canonical_band, degrees_of_freedom, kinetic_temperature
+from aiida_sis.core.lammps.dump import latest_at
+from aiida_sis.core.settings.sis import Replica, SamplingSettings
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain

@@ -9,17 +9,17 @@ from aiida import engine, orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
 
+from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations.summary import summarise
-from aiida_sis.core import cp2k
-from aiida_sis.core.label import read_label_settings
-from aiida_sis.core.learning import derive_seed, training_parameters
-from aiida_sis.core.settings import Replica, SisSettings, plan_replicas, read_settings, training_weights
-from aiida_sis.core.summary import forgetting, in_ev_per_angstrom, in_kelvin
+from aiida_sis.core.cp2k import input as cp2k
+from aiida_sis.core.loop.schedule import derive_seed, training_parameters
+from aiida_sis.core.loop.summary import forgetting, in_ev_per_angstrom, in_kelvin
+from aiida_sis.core.settings.label import read_label_settings
+from aiida_sis.core.settings.sis import Replica, SisSettings, plan_replicas, read_settings, training_weights
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.ports import define_inputs, define_outputs
 from aiida_sis.workflows.sampling import Catastrophe, LabelTask, deviation_parameters, is_in_doubt, label_tasks
-from aiida_sis.workflows.train import TrainWorkChain
 
 # Their types only take the methods of `WorkChain` itself as steps.
 if_: Any = engine.if_
@@ -219,7 +219,7 @@ class SisWorkChain(WorkChain):
 
     def _submit_training(self, member: int) -> None:
         generation, learning = self.ctx.generation, self.settings.learning
-        exposed = AttributeDict(self.exposed_inputs(TrainWorkChain, 'train'))
+        exposed = AttributeDict(self.exposed_inputs(DeepmdBaseWorkChain, 'train'))
         train = exposed.train
         train.datasets = dict(self.ctx.datasets)
         place = (generation, member) if member else (generation,)
@@ -240,8 +240,10 @@ class SisWorkChain(WorkChain):
         train.settings = orm.Dict(settings)
         key = f'train_g{generation}' + (f'_m{member}' if member else '')
         exposed.metadata = {'call_link_label': key}
-        node = self.submit(TrainWorkChain, **exposed)
-        self.report(f'generation {generation}: training on {len(train.datasets)} dataset(s), TrainWorkChain<{node.pk}>')
+        node = self.submit(DeepmdBaseWorkChain, **exposed)
+        self.report(
+            f'generation {generation}: training on {len(train.datasets)} dataset(s), DeepmdBaseWorkChain<{node.pk}>'
+        )
         self.to_context(**{key: node})
 
     def inspect_potential(self) -> ExitCode | None:

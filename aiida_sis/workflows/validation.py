@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from aiida import orm
 
-from aiida_sis.calculations import md, train
+from aiida_deepmd.calculations import train
+from aiida_deepmd.files.input import check_maskable, check_parameters
+from aiida_deepmd.frames.plausibility import MIN_DISTANCE
+from aiida_sis.calculations import md
 from aiida_sis.calculations.structure import check_structure, positions_of, symbols_of
-from aiida_sis.core.cp2k import check_elements, check_level_of_theory, merge
-from aiida_sis.core.deepmd import check_maskable, check_parameters
-from aiida_sis.core.electrons import check_electrons
-from aiida_sis.core.label import check_label_parameters, read_label_settings
-from aiida_sis.core.learning import training_parameters
-from aiida_sis.core.plausibility import MIN_DISTANCE
-from aiida_sis.core.settings import SisSettings, check_systems, plan_replicas, read_settings
-from aiida_sis.core.start import LEAST_OPTIMISED, check_distances, check_names
+from aiida_sis.core.cp2k.electrons import check_electrons
+from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory, merge
+from aiida_sis.core.loop.schedule import training_parameters
+from aiida_sis.core.settings.label import check_label_parameters, read_label_settings
+from aiida_sis.core.settings.sis import SisSettings, check_systems, plan_replicas, read_settings
+from aiida_sis.core.start_structure import LEAST_OPTIMISED, check_distances, check_names
 from aiida_sis.workflows.sampling import deviation_parameters
 
 # Where each code is among the inputs, and the default plugins it may have; a LAMMPS that is registered for
@@ -25,7 +26,7 @@ from aiida_sis.workflows.sampling import deviation_parameters
 # the same program.
 _CODES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (('label', 'cp2k', 'cp2k'), ('cp2k',)),
-    (('train', 'train'), ('sis.deepmd.train',)),
+    (('train', 'train'), ('deepmd.train',)),
     (('explore', 'md'), ('sis.lammps.md', 'lammps.base', 'lammps.raw')),
 )
 

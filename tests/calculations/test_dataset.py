@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from aiida import orm
 
+from aiida_deepmd import units
 from aiida_sis.calculations.dataset import dataset_from_trajectory
-from aiida_sis.core import units
 
 TYPE_MAP = ['Li', 'F']
 

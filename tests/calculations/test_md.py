@@ -13,8 +13,8 @@ from aiida.common.folders import SandboxFolder
 from aiida.engine.utils import instantiate_process
 from aiida.manage.manager import get_manager
 
+from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.calculations.md import LammpsMdCalculation, temperature_of
-from aiida_sis.data.potential import PotentialData
 
 PARAMETERS: dict[str, Any] = {'temperature_k': 300, 'timestep_fs': 1.0, 'window_k': [0, 1500], 'length_ps': 5}
 TYPE_MAP = ['F', 'Li', 'N']

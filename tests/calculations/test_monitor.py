@@ -10,7 +10,7 @@ from aiida.engine.processes.calcjobs.monitors import CalcJobMonitor, CalcJobMoni
 from aiida.transports.plugins.local import LocalTransport
 
 from aiida_sis.calculations.monitor import stop_hot_aimd
-from aiida_sis.core.stability import canonical_band
+from aiida_sis.core.indicator import canonical_band
 
 N_DOF = 27
 LIMIT_K = canonical_band(300.0, N_DOF, 5.0)[1]

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from plumpy import ProcessState
 
 from aiida_sis.cli import main
-from aiida_sis.core.lammps_input import LammpsCell
+from aiida_sis.core.lammps.script import LammpsCell
 from aiida_sis.structures.molecules import dioxolane, lifsi
 
 CELL = 13.0 * np.eye(3)

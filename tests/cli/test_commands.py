@@ -17,7 +17,7 @@ from plumpy import ProcessState
 from aiida_sis import __version__
 from aiida_sis.cli import cmd_doctor, cmd_setup, main
 from aiida_sis.cli.cmd_demo import export
-from aiida_sis.cli.codes import CODES, FoundCode
+from aiida_sis.setup.codes import CODES, FoundCode
 
 
 @pytest.fixture

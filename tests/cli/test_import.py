@@ -15,9 +15,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from click.testing import CliRunner
 
+from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.cli.cmd_import import ranges
 from aiida_sis.cli.root import main
-from aiida_sis.data.dataset import DatasetData
 
 
 def call(*arguments: Any) -> Any:
@@ -115,7 +115,7 @@ def test_a_run_of_cp2k(aiida_profile: Any) -> None:
 
 def test_model(aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is stored of a model, where there is no DeePMD-kit to try it with; and that this is said."""
-    monkeypatch.setattr('aiida_sis.core.model_trial.can_try', lambda: False)
+    monkeypatch.setattr('aiida_deepmd.files.model_trial.can_try', lambda: False)
     script = {'model': {'type_map': ['O', 'Li'], 'descriptor': {'type': 'se_e2_a', 'rcut': 6.0, 'sel': [20, 40]}}}
     path = tmp_path / 'old.pb'
     path.write_bytes(b'train_attr/training_script\x12\x05Const' + json.dumps(script).encode())

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from aiida_sis.cli import cmd_query, main
 from aiida_sis.command_lines import again, verdi
-from aiida_sis.core.stability import Bound
+from aiida_sis.core.indicator import Bound
 
 
 def call(command: str, own: bool = True) -> Result:

@@ -117,8 +117,8 @@ def test_continue_needs_codes_and_a_run(example_run: orm.WorkChainNode) -> None:
     """With a profile of one's own the codes are named; what is no run is refused."""
     assert '--cp2k is missing' in call('continue', RUN, '--dry-run').output
     assert 'no code nowhere' in call('continue', RUN, '--cp2k', 'nowhere', '--dp', 'a', '--lmp', 'b').output
-    training = next(node for node in example_run.called if node.process_label == 'TrainWorkChain')
-    assert 'is a TrainWorkChain, not a run' in call('continue', training.uuid).output
+    training = next(node for node in example_run.called if node.process_label == 'DeepmdBaseWorkChain')
+    assert 'is a DeepmdBaseWorkChain, not a run' in call('continue', training.uuid).output
 
 
 def test_model_of_nothing(example_run: orm.WorkChainNode, tmp_path: Path) -> None:

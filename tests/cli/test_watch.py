@@ -17,8 +17,9 @@ from aiida.manage.configuration import get_config
 from click.testing import CliRunner, Result
 from plumpy import ProcessState
 
-from aiida_sis.cli import main, progress
-from aiida_sis.cli.progress import watch_run
+from aiida_sis.cli import main
+from aiida_sis.show import progress
+from aiida_sis.show.progress import watch_run
 
 
 def invoke(*arguments: str) -> Result:

@@ -23,8 +23,8 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
+from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.cli import main
-from aiida_sis.data.potential import PotentialData
 from aiida_sis.structures.demo import lifsi_ion_pair
 
 ROOT = Path(__file__).parents[2]

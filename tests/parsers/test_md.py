@@ -14,11 +14,11 @@ from aiida.common import LinkType
 from aiida.engine import ProcessState
 from ase.io import read
 
+from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.calculations.md import LammpsMdCalculation
-from aiida_sis.calculations.select import select_snapshot
-from aiida_sis.core.lammps_dump import parse_dump
-from aiida_sis.core.lammps_input import LammpsCell
-from aiida_sis.data.potential import PotentialData
+from aiida_sis.calculations.trajectories import select_snapshot
+from aiida_sis.core.lammps.dump import parse_dump
+from aiida_sis.core.lammps.script import LammpsCell
 from aiida_sis.parsers.md import LammpsMdParser
 
 FILES = Path(__file__).parents[1] / 'files' / 'lammps'

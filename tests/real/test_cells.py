@@ -13,8 +13,8 @@ from ase import Atoms, units
 from ase.calculators.lj import LennardJones
 from ase.md.verlet import VelocityVerlet
 
-from aiida_sis.core.lammps_dump import parse_dump
-from aiida_sis.core.lammps_input import LammpsCell, write_data
+from aiida_sis.core.lammps.dump import parse_dump
+from aiida_sis.core.lammps.script import LammpsCell, write_data
 
 pytestmark = pytest.mark.real
 

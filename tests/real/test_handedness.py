@@ -11,8 +11,8 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_sis.calculations.train import DeepmdTrainCalculation
-from aiida_sis.data.dataset import DatasetData
+from aiida_deepmd.calculations.train import DeepmdTrainCalculation
+from aiida_deepmd.data.dataset import DatasetData
 
 pytestmark = pytest.mark.real
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_sis.calculations.import_potential import import_potential
-from aiida_sis.data.potential import PotentialData
+from aiida_deepmd.calculations.import_potential import import_potential
+from aiida_deepmd.data.potential import PotentialData
 
 pytestmark = pytest.mark.real
 

@@ -10,14 +10,9 @@ from aiida import engine, orm
 from ase.build import bulk
 from ase.io import read
 
-from aiida_sis.core.cp2k_output import read_ener
-from aiida_sis.core.units import (
-    AMU_A2_PS2_TO_EV,
-    BOLTZMANN_EV,
-    HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM,
-    HARTREE_TO_EV,
-)
-from aiida_sis.core.verdict import cp2k_degrees_of_freedom
+from aiida_deepmd.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV, HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_sis.core.cp2k.output import read_ener
+from aiida_sis.core.cp2k.verdict import cp2k_degrees_of_freedom
 from aiida_sis.structures.demo import lif_dimer
 from aiida_sis.workflows.label import LabelWorkChain
 

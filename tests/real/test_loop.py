@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiida import orm
 
-from aiida_sis.query.clock import wall_time
-from aiida_sis.report.collect import collect
+from aiida_sis.run.clock import wall_time
+from aiida_sis.run.record import collect
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sis import SisWorkChain
 

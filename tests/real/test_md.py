@@ -12,12 +12,12 @@ from aiida import orm
 from aiida.engine import run_get_node
 from scipy.spatial.transform import Rotation
 
+from aiida_deepmd.calculations.train import DeepmdTrainCalculation
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.calculations.md import LammpsMdCalculation
-from aiida_sis.calculations.select import select_snapshot
-from aiida_sis.calculations.train import DeepmdTrainCalculation
-from aiida_sis.core.stability import kinetic_temperature
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
+from aiida_sis.calculations.trajectories import select_snapshot
+from aiida_sis.core.indicator import kinetic_temperature
 
 pytestmark = pytest.mark.real
 PARAMETERS: dict[str, Any] = {

@@ -15,16 +15,16 @@ from aiida.engine import run, run_get_node
 from ase import Atoms
 from ase.build import bulk
 
+from aiida_deepmd.calculations.train import DeepmdTrainCalculation
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.files.neighbours import suggest_sel
+from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 from aiida_sis.calculations.md import LammpsMdCalculation
-from aiida_sis.calculations.train import DeepmdTrainCalculation
-from aiida_sis.core import cp2k
-from aiida_sis.core.cp2k_output import read_evaluations
-from aiida_sis.core.label import read_label_settings
-from aiida_sis.core.settings import read_settings
-from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
-from aiida_sis.data.dataset import DatasetData
+from aiida_sis.core.cp2k import input as cp2k
+from aiida_sis.core.cp2k.output import read_evaluations
+from aiida_sis.core.settings.label import read_label_settings
+from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
-from aiida_sis.workflows.neighbours import suggest_sel
 from aiida_sis.workflows.protocols import load_protocol
 
 pytestmark = pytest.mark.real

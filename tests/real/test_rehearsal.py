@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_sis.report.verification import save_verification
+from aiida_sis.show.figures.verification import save_verification
 from aiida_sis.structures.demo import rehearsal_systems
 from aiida_sis.workflows.rehearsal import RehearsalWorkChain
 

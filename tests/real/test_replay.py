@@ -11,8 +11,8 @@ from aiida import engine, orm
 from ase.build import bulk
 from ase.io import read
 
-from aiida_sis.calculations.select import take_frames
-from aiida_sis.core.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_sis.calculations.trajectories import take_frames
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.protocols import load_protocol
 from aiida_sis.workflows.replay import ReplayWorkChain

@@ -42,8 +42,8 @@ def test_takes_data_and_potential(example_run: orm.WorkChainNode, codes: dict[st
 
 def test_learning_rate_goes_on(example_run: orm.WorkChainNode, codes: dict[str, orm.InstalledCode]) -> None:
     """Generation 1 of the new run learns as slowly as generation 2 of the earlier one would have."""
-    from aiida_sis.core.learning import training_parameters
-    from aiida_sis.core.settings import read_settings
+    from aiida_sis.core.loop.schedule import training_parameters
+    from aiida_sis.core.settings.sis import read_settings
 
     builder = continuation(example_run, codes)
     learning = read_settings(example_run.inputs.parameters.get_dict()).learning
@@ -103,7 +103,7 @@ def test_wrong_setting(example_run: orm.WorkChainNode, codes: dict[str, orm.Inst
 
 def test_imported_computer_gives_way(aiida_profile_clean, example_archive: Path) -> None:
     """The computer of an archive keeps its jobs under another label; this machine's is made once."""
-    from aiida_sis.cli.profile import ensure_computer
+    from aiida_sis.setup.profile import ensure_computer
     from aiida_sis.share.importing import import_run
 
     import_run(example_archive)

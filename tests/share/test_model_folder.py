@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_sis.data.potential import PotentialData
+from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.share.card import level_in_words
 from aiida_sis.share.model_folder import CARD, write_model
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aiida_sis.core.md_settings import MdSettings
-from aiida_sis.core.settings import read_settings
-from aiida_sis.core.stability import validate_window
-from aiida_sis.core.wording import at_least, at_most
+from aiida_deepmd.settings import at_least, at_most
+from aiida_sis.core.indicator import validate_window
+from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.build import build, check
 
 MD: dict[str, Any] = {'temperature_k': 300, 'window_k': [0, 1000], 'length_ps': 1.0}

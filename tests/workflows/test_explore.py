@@ -7,7 +7,7 @@ import pytest
 from aiida import orm
 
 from aiida_sis.calculations.deviation import judge_joined_deviation
-from aiida_sis.calculations.select import join_series, join_trajectories
+from aiida_sis.calculations.trajectories import join_series, join_trajectories
 
 
 def deviation(steps: list[int], values: list[float]) -> orm.ArrayData:

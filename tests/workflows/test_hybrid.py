@@ -15,10 +15,10 @@ from aiida.orm.utils.serialize import serialize
 from ase.build import bulk
 from plumpy.process_states import ProcessState
 
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_deepmd.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS, HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 from aiida_sis.calculations.hybrid import end_of_aimd, join_pieces
-from aiida_sis.core.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS, HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
 from aiida_sis.workflows.hybrid import HybridWorkChain
 
 TYPE_MAP = ['Cl', 'Na']

@@ -8,9 +8,9 @@ import pytest
 from aiida import orm
 from ase import Atoms
 
-from aiida_sis.core import cp2k
-from aiida_sis.core.label import check_label_parameters, read_label_settings
-from aiida_sis.core.settings import read_settings
+from aiida_sis.core.cp2k import input as cp2k
+from aiida_sis.core.settings.label import check_label_parameters, read_label_settings
+from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.build import build
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.protocols import load_protocol

@@ -13,14 +13,14 @@ from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 from plumpy.process_states import ProcessState
 
+from aiida_deepmd.calculations.train import DeepmdTrainCalculation
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations.md import LammpsMdCalculation
-from aiida_sis.calculations.select import join_series, join_trajectories
-from aiida_sis.calculations.train import DeepmdTrainCalculation
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
+from aiida_sis.calculations.trajectories import join_series, join_trajectories
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.explore import ExploreWorkChain
-from aiida_sis.workflows.train import TrainWorkChain
 
 TYPE_MAP = ['F', 'Li', 'N', 'O', 'S']
 
@@ -86,9 +86,9 @@ def explore(stand_in_codes: dict[str, orm.InstalledCode]) -> ExploreWorkChain:
 
 @pytest.fixture
 def train(stand_in_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[str, DatasetData],
-          deepmd_parameters: dict[str, Any]) -> TrainWorkChain:  # fmt: skip
+          deepmd_parameters: dict[str, Any]) -> DeepmdBaseWorkChain:  # fmt: skip
     """A training workchain before its first job."""
-    builder: ProcessBuilder = TrainWorkChain.get_builder()
+    builder: ProcessBuilder = DeepmdBaseWorkChain.get_builder()
     builder.train = {
         'code': stand_in_codes['dp'],
         'datasets': deepmd_datasets,
@@ -98,7 +98,7 @@ def train(stand_in_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[st
     builder.force_rmse_max = orm.Float(0.15)
     builder.max_extensions = orm.Int(1)
     process = instantiate_process(get_manager().get_runner(), builder)
-    assert isinstance(process, TrainWorkChain)
+    assert isinstance(process, DeepmdBaseWorkChain)
     process.setup()
     return process
 
@@ -209,7 +209,7 @@ def test_a_stable_continuation_has_no_snapshots_to_choose(
     assert 'snapshots' not in outputs
 
 
-def test_undertrained_potential_is_trained_on(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+def test_undertrained_potential_is_trained_on(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
     """From its own weights, more slowly, and no more often than allowed."""
     before = train.ctx.inputs.parameters['learning_rate']['start_lr']
     results = orm.Dict({'force_rmse_ev_per_angstrom': 0.3})
@@ -220,7 +220,9 @@ def test_undertrained_potential_is_trained_on(train: TrainWorkChain, aiida_local
     assert train.extend_undertrained(job) is None
 
 
-def test_failed_continuation_does_not_lose_the_potential(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+def test_failed_continuation_does_not_lose_the_potential(
+    train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer
+) -> None:
     """The first training gave a potential; the continuation diverged: the first is what comes out."""
     results = orm.Dict({'force_rmse_ev_per_angstrom': 0.3})
     good = ended(0, {'potential': potential(), 'results': results}, aiida_localhost)
@@ -234,13 +236,13 @@ def test_failed_continuation_does_not_lose_the_potential(train: TrainWorkChain, 
     assert train.get_outputs(bad)['potential'].uuid == good.outputs.potential.uuid
 
 
-def test_good_potential_is_taken(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+def test_good_potential_is_taken(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
     """An error below the limit needs no more training."""
     results = orm.Dict({'force_rmse_ev_per_angstrom': 0.1})
     assert train.extend_undertrained(ended(0, {'results': results}, aiida_localhost)) is None
 
 
-def test_loss_that_became_nan(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+def test_loss_that_became_nan(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
     """Half the start learning rate."""
     before = train.ctx.inputs.parameters['learning_rate']['start_lr']
     job = ended(DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE, {}, aiida_localhost)
@@ -248,7 +250,7 @@ def test_loss_that_became_nan(train: TrainWorkChain, aiida_localhost: orm.Comput
     assert train.ctx.inputs.parameters['learning_rate']['start_lr'] == before / 2
 
 
-def test_killed_training_goes_on_from_its_checkpoint(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+def test_killed_training_goes_on_from_its_checkpoint(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
     """If there is one: a training killed before its first checkpoint is not restarted."""
     code = DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED
     remote = orm.RemoteData(remote_path='/tmp/nowhere', computer=aiida_localhost)
@@ -265,7 +267,7 @@ def test_killed_training_goes_on_from_its_checkpoint(train: TrainWorkChain, aiid
     assert train.ctx.inputs.restart_folder.uuid == remote.uuid
 
 
-def test_nan_after_an_interruption_keeps_the_parent(train: TrainWorkChain, aiida_localhost: orm.Computer) -> None:
+def test_nan_after_an_interruption_keeps_the_parent(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
     """A fine-tuning must not start from random weights because its checkpoint was of no use."""
     parent = potential().store()
     train.ctx.parent = train.ctx.inputs.parent = parent

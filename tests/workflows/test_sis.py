@@ -14,9 +14,9 @@ from aiida.manage import get_manager
 from aiida.orm.utils.serialize import serialize
 from plumpy.process_states import ProcessState
 
-from aiida_sis.core.settings import Replica
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_sis.core.settings.sis import Replica
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sampling import Catastrophe, is_hot
 from aiida_sis.workflows.sis import SisWorkChain

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import molecule
 from plumpy.process_states import ProcessState
 
-from aiida_sis.data.potential import PotentialData
+from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.protocols import _keep_systems, list_protocols, load_protocol
@@ -114,7 +114,7 @@ def test_code_of_the_wrong_kind(stand_in_codes: dict[str, orm.InstalledCode]) ->
     swapped = stand_in_codes | {'dp': stand_in_codes['lmp'], 'lmp': stand_in_codes['dp']}
     message = refusal(swapped)
     assert 'sis.lammps.md' in message
-    assert 'sis.deepmd.train' in message
+    assert 'deepmd.train' in message
 
 
 def test_code_that_is_missing(stand_in_codes: dict[str, orm.InstalledCode]) -> None:

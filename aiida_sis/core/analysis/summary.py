@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from aiida_sis.core.analysis.analyse import Analysis
 from aiida_sis.core.analysis.bonds import BondEvent
 from aiida_sis.core.analysis.rdf import Rdfs
 from aiida_sis.core.analysis.rules import METALS, pair_name
 from aiida_sis.core.analysis.transport import ANGSTROM2_PER_PS_TO_CM2_PER_S
-from aiida_sis.core.analysis.whole import Analysis
 
 #: Elements that hold a metal ion.
 _DONORS = ('N', 'O', 'F', 'S', 'Cl', 'Br', 'I', 'P')

@@ -11,11 +11,11 @@ from aiida import orm
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from aiida_sis.core.settings import read_settings
-from aiida_sis.core.wording import nearest_key
-from aiida_sis.data.dataset import DatasetData
-from aiida_sis.data.potential import PotentialData
-from aiida_sis.workflows.neighbours import suggest_sel
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import PotentialData
+from aiida_deepmd.files.neighbours import suggest_sel
+from aiida_deepmd.settings import nearest_key
+from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.workflows.protocols.given import (
     CODES,
     check_node,

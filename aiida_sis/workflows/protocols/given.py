@@ -8,11 +8,11 @@ from typing import Any
 from aiida import orm
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
-from aiida_sis.core.hybrid import HybridSettings
-from aiida_sis.core.label import LabelSettings
-from aiida_sis.core.md_settings import MdSettings
-from aiida_sis.core.settings import LearningSchedule, SamplingSettings, SisSettings, SystemSettings
-from aiida_sis.core.wording import nearest_key
+from aiida_deepmd.settings import nearest_key
+from aiida_sis.core.loop.hybrid import HybridSettings
+from aiida_sis.core.settings.label import LabelSettings
+from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.core.settings.sis import LearningSchedule, SamplingSettings, SisSettings, SystemSettings
 
 CODES = ('cp2k', 'dp', 'lmp')
 SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from aiida_deepmd.read_frames import ReadError
 from aiida_sis.core.analysis.trajectory import open_trajectory
-from aiida_sis.core.read_frames import ReadError
 
 CELL = np.diag([6.0, 6.0, 7.0])
 POSITIONS = np.array([[0.0, 0, 0], [3.0, 3, 3]])

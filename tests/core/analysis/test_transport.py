@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aiida_sis.core.analysis.transport import (
-    density_profile,
-    diffusion_coefficient,
-    mean_square_displacement,
-    unwrap,
-)
+from aiida_sis.core.analysis.transport import density_profile, diffusion_coefficient, mean_square_displacement, unwrap
 
 
 def test_equal_to_the_definition() -> None:

@@ -1,0 +1,1 @@
+"""Training jobs, and the imports of frozen models and of labelled frames."""

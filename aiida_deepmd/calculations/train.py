@@ -1,0 +1,372 @@
+"""One generation of the potential, in one job: train, freeze, compress if asked, test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiida import orm
+from aiida.common.datastructures import CalcInfo, CodeInfo, CodeRunMode
+from aiida.common.folders import Folder
+from aiida.engine import CalcJob, CalcJobProcessSpec
+
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import FROZEN_FILENAME, PotentialData
+from aiida_deepmd.files import input as deepmd
+from aiida_deepmd.files.backend import descriptors
+from aiida_deepmd.files.model_file import read_model
+
+SETTINGS_KEYS = ('compress', 'weights', 'mask_fixed_atoms', 'start')
+#: How a training starts from its parent, and the option of `dp train` that does it.
+STARTS = {'continue': '--init-frz-model', 'finetune': '--finetune'}
+
+
+class DeepmdTrainCalculation(CalcJob):
+    """Train a Deep Potential on the frames of all datasets, and say how wrong it is on frames it has not seen.
+
+    The commands are run one after another by one job, so a queue is waited for once. Frames come from the
+    ``DatasetData`` nodes and are not stored again; the model goes into the ``PotentialData`` and nowhere else.
+    """
+
+    DATA_FOLDER = 'data'
+    PARENT_FILENAME = 'parent.pb'
+    COMPRESSED_FILENAME = 'compressed.pb'
+    TEST_LIST_FILENAME = 'test_systems.txt'
+    DETAIL_PREFIX = 'detail'
+    TRAIN_OUTPUT = 'train.out'
+    FREEZE_OUTPUT = 'freeze.out'
+    COMPRESS_OUTPUT = 'compress.out'
+    TEST_OUTPUT = 'test.out'
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+        """Declare the ports and the exit codes.
+
+        :param spec: specification of the process.
+        """
+        super().define(spec)
+        spec.input_namespace(
+            'datasets',
+            valid_type=DatasetData,
+            dynamic=True,
+            help='Every dataset to train on: coords (n_frames, n_atoms, 3) Å, energies (n_frames,) eV, forces '
+            '(n_frames, n_atoms, 3) eV/Å, each with its own split.',
+        )
+        spec.input(
+            'parameters',
+            valid_type=orm.Dict,
+            help="DeePMD-kit's training input: model, learning_rate, loss, training; without systems and seeds.",
+        )
+        spec.input(
+            'parent',
+            valid_type=PotentialData,
+            required=False,
+            help='Potential of an earlier generation to continue from; its weights and statistics are kept.',
+        )
+        spec.input(
+            'restart_folder',
+            valid_type=orm.RemoteData,
+            required=False,
+            help='Folder of a training that was interrupted, with a checkpoint in it (`training.save_freq`): goes on '
+            'from that step. The other inputs must be the same; excludes `parent`.',
+        )
+        spec.input('seed', valid_type=orm.Int, serializer=orm.to_aiida_type, help='Seed of data order and weights.')
+        spec.input(
+            'settings',
+            valid_type=orm.Dict,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help='compress (bool, default false): tabulate the model for faster MD. weights ({dataset: share}, sum 1): '
+            'how often each dataset is drawn; default by its number of frames. mask_fixed_atoms (bool, default true): '
+            'leave the forces of atoms that were held in place out of the loss and of the errors. start (default '
+            '"continue"): go on with the weights and statistics of `parent`; "finetune": shift its energy of each '
+            'element to the new data first, for one pretrained at another level of theory (attention descriptors).',
+        )
+        inputs: Any = spec.inputs
+        options = inputs['metadata']['options']
+        options['parser_name'].default = 'deepmd.train'
+        options['resources'].default = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+        options['withmpi'].default = False
+        inputs.validator = validate_inputs
+        cls._define_outputs(spec)
+
+    @classmethod
+    def _define_outputs(cls, spec: CalcJobProcessSpec) -> None:
+        """Outputs and exit codes."""
+        spec.output('potential', valid_type=PotentialData, help='The trained potential.', required=False)
+        spec.output(
+            'learning_curve',
+            valid_type=orm.ArrayData,
+            required=False,
+            help='step, lr and rmse_val, rmse_trn (weighted), rmse_e_* in eV/atom, rmse_f_* in eV/Å; each (n_rows,).',
+        )
+        spec.output(
+            'results',
+            valid_type=orm.Dict,
+            required=False,
+            help='Held-out errors (energy eV/atom, force eV/Å) over all test frames, per dataset and per element; '
+            'number of steps, seconds, version, warnings.',
+        )
+        spec.output(
+            'predictions',
+            valid_type=orm.ArrayData,
+            required=False,
+            help='For each dataset, at most 200 of its test frames, evenly chosen: `{dataset}__frames` (n,), their '
+            'numbers in the dataset; as predicted `{dataset}__energies` (n,) in eV and `{dataset}__forces` '
+            '(n, n_atoms, 3) in eV/Å.',
+        )
+        spec.default_output_node = 'results'
+        for status, label, message in (
+            (301, 'ERROR_NO_TRAIN_OUTPUT', 'The output of `dp train` was not retrieved.'),
+            (302, 'ERROR_NO_LEARNING_CURVE', 'The training wrote no learning curve.'),
+            (303, 'ERROR_LEARNING_CURVE_UNREADABLE', 'The learning curve cannot be read: {reason}.'),
+            (304, 'ERROR_NO_MODEL', 'The training finished but no frozen model was written: {reason}.'),
+            (305, 'ERROR_NO_COMPRESSED_MODEL', 'Compression was asked for but wrote no model: {reason}.'),
+            (306, 'ERROR_NO_TEST_OUTPUT', 'The output of `dp test` was not retrieved.'),
+            (307, 'ERROR_TEST_OUTPUT_UNREADABLE', 'The output of `dp test` cannot be read: {reason}.'),
+            (400, 'ERROR_TRAINING_INTERRUPTED', 'The training was stopped at step {step} of {wanted}.'),
+            (401, 'ERROR_TRAINING_FAILED', 'DeePMD-kit failed: {reason}.'),
+            (410, 'ERROR_LOSS_NOT_FINITE', 'The training error is not finite from step {step} on; lower start_lr.'),
+            (
+                411,
+                'ERROR_DIVERGED',
+                'The force error on held-out frames, {rmse:.3g} eV/Å, is no better than a potential without forces '
+                '({reference:.3g} eV/Å).',
+            ),
+        ):
+            spec.exit_code(status, label, message=message)
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write input and frames, and list the commands.
+
+        :param folder: the sandbox of the job.
+        """
+        datasets: dict[str, DatasetData] = dict(sorted(self.inputs.datasets.items()))
+        settings = self.inputs.settings.get_dict() if 'settings' in self.inputs else {}
+        training = [key for key, dataset in datasets.items() if dataset.n_train]
+        tested = [self.system(key, 'test') for key, dataset in datasets.items() if dataset.n_test]
+        weights = settings.get('weights')
+        masked = masks_fixed_atoms(datasets, settings)
+        text = json.dumps(
+            deepmd.complete_input(
+                self.inputs.parameters.get_dict(),
+                [self.system(key, 'train') for key in training],
+                [self.system(key, 'validation') for key, dataset in datasets.items() if dataset.n_validation],
+                self.inputs.seed.value,
+                [weights[key] for key in training] if weights else None,
+                masked,
+            ),
+            indent=2,
+        )
+        root = Path(folder.abspath)
+        (root / deepmd.INPUT_FILENAME).write_text(text)
+        (root / self.TEST_LIST_FILENAME).write_text('\n'.join(tested) + '\n')
+        for key, dataset in datasets.items():
+            for subset in ('train', 'validation', 'test'):
+                if len(dataset.get_split(subset)):
+                    dataset.write_npy(root / self.system(key, subset), subset, atom_pref=masked)
+        written = [str(p.relative_to(root)) for p in (root / self.DATA_FOLDER).rglob('*') if p.is_file()]
+
+        commands = self._commands(bool(settings.get('compress', False)), settings.get('start', 'continue'))
+        calcinfo = CalcInfo()
+        calcinfo.codes_info = commands
+        calcinfo.codes_run_mode = CodeRunMode.SERIAL
+        calcinfo.provenance_exclude_list = written
+        if 'parent' in self.inputs:
+            parent = self.inputs.parent
+            calcinfo.local_copy_list = [(parent.uuid, parent.training_filename, self.PARENT_FILENAME)]
+        if 'restart_folder' in self.inputs:
+            remote = self.inputs.restart_folder
+            path = Path(remote.get_remote_path())
+            calcinfo.remote_copy_list = [
+                (remote.computer.uuid, str(path / name), '.')
+                for name in (f'{deepmd.CHECKPOINT_PREFIX}*', 'checkpoint', deepmd.LEARNING_CURVE_FILENAME)
+            ]
+        outputs = [str(command.stdout_name) for command in commands]
+        calcinfo.retrieve_list = [deepmd.LEARNING_CURVE_FILENAME, *outputs]
+        details = [f'{self.DETAIL_PREFIX}.{quantity}.out' for quantity in ('e', 'f')]
+        calcinfo.retrieve_temporary_list = [FROZEN_FILENAME, self.COMPRESSED_FILENAME, *details]
+        return calcinfo
+
+    @classmethod
+    def system(cls, key: str, subset: str) -> str:
+        """Folder of one subset of one dataset in the job.
+
+        :param key: name of the dataset in the namespace.
+        :param subset: ``train``, ``validation`` or ``test``.
+        """
+        return f'{cls.DATA_FOLDER}/{key}/{subset}'
+
+    def _commands(self, compress: bool, how: str) -> list[CodeInfo]:
+        """The commands in order; the model that MD will run is the one that is tested."""
+        start = [STARTS[how], self.PARENT_FILENAME] if 'parent' in self.inputs else []
+        if 'restart_folder' in self.inputs:
+            start = ['--restart', deepmd.CHECKPOINT_PREFIX]
+        model = self.COMPRESSED_FILENAME if compress else FROZEN_FILENAME
+        commands = [
+            (['train', deepmd.INPUT_FILENAME, *start], self.TRAIN_OUTPUT),
+            (['freeze', '-o', FROZEN_FILENAME], self.FREEZE_OUTPUT),
+        ]
+        if compress:
+            commands.append((['compress', '-i', FROZEN_FILENAME, '-o', model], self.COMPRESS_OUTPUT))
+        test = ['test', '-m', model, '-f', self.TEST_LIST_FILENAME, '-n', '0', '-d', self.DETAIL_PREFIX]
+        commands.append((test, self.TEST_OUTPUT))
+        infos = []
+        for parameters, output in commands:
+            info = CodeInfo()
+            info.code_uuid = self.inputs.code.uuid
+            info.cmdline_params = parameters
+            info.stdout_name = output
+            info.join_files = True
+            infos.append(info)
+        return infos
+
+
+def masks_fixed_atoms(datasets: Mapping[str, DatasetData], settings: Mapping[str, Any]) -> bool:
+    """Whether a training leaves the forces of fixed atoms out: if any dataset has such atoms, unless asked not to.
+
+    :param datasets: the datasets it is trained on.
+    :param settings: the settings of the calculation.
+    """
+    return bool(settings.get('mask_fixed_atoms', True)) and any(dataset.fixed_atoms for dataset in datasets.values())
+
+
+def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
+    """Refuse, before the queue, what would only fail after it.
+
+    :param inputs: inputs of the calculation.
+    :return: one sentence that names the input, its value and the remedy; None if all is well.
+    """
+    if 'parameters' not in inputs:
+        return None
+    parameters = inputs['parameters'].get_dict()
+    message = (
+        deepmd.check_parameters(parameters)
+        or _validate_settings(inputs)
+        or _validate_parent(inputs, parameters)
+        or _validate_compression(inputs, parameters)
+    )
+    if message or 'datasets' not in inputs:
+        return message  # a workchain that exposes the inputs may fill in the datasets later
+    datasets: Mapping[str, DatasetData] = inputs['datasets']
+    if not datasets:
+        return '`datasets` is empty: give at least one dataset to train on.'
+    type_map = list(parameters['model']['type_map'])
+    for key, dataset in datasets.items():
+        if dataset.type_map != type_map:
+            return (
+                f'`datasets.{key}` has the type_map {dataset.type_map}, but `parameters.model.type_map` is {type_map}; '
+                'the order of the elements is fixed for a whole run.'
+            )
+    for subset, use in (('train', 'trained on'), ('test', 'tested on')):
+        if not any(len(dataset.get_split(subset)) for dataset in datasets.values()):
+            return (
+                f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: offer at least 2 frames, and '
+                f'give {subset} a share in `fractions`.'
+            )
+    return _validate_weights(inputs, datasets) or _validate_mask(inputs, parameters, datasets)
+
+
+def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
+    """A parent must be the same network."""
+    parent = inputs.get('parent')
+    if parent is None:
+        return None
+    if 'restart_folder' in inputs:
+        return '`parent` and `restart_folder` are both given; a training starts from one of them: leave the other out.'
+    type_map = list(parameters['model']['type_map'])
+    if parent.type_map != type_map:
+        return f'`parent` has the type_map {parent.type_map}, but `parameters.model.type_map` is {type_map}.'
+    return _validate_network(parent, parameters) or _validate_start(inputs, parent)
+
+
+def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> str | None:
+    """The descriptor of the parent, as far as the parent knows it; of a hybrid only that it is one."""
+    if parent.training_filename == parent.model_filename and parent.compressed:
+        return '`parent` holds a compressed model alone, which cannot be trained further: give the frozen one.'
+    whole = parameters['model'].get('descriptor', {}).get('type')
+    if parent.descriptor and parent.descriptor != whole:
+        return (
+            f"`parent` has the descriptor '{parent.descriptor}', but `parameters.model.descriptor.type` is '{whole}'."
+        )
+    if whole == 'hybrid':
+        return None
+    descriptor = next(descriptors(parameters['model']), {})
+    sel, rcut = descriptor.get('sel'), descriptor.get('rcut')
+    wanted = sel if isinstance(sel, list) else [sel]
+    if parent.sel and sel is not None and parent.sel != wanted:
+        return f'`parent` was trained with sel {parent.sel}; `parameters.model.descriptor.sel` is {wanted}: keep it.'
+    if parent.rcut and rcut is not None and abs(parent.rcut - rcut) > 1e-9:
+        return (
+            f'`parent` was trained with rcut {parent.rcut:g}; `parameters.model.descriptor.rcut` is {rcut:g}: keep it.'
+        )
+    return None
+
+
+def _validate_start(inputs: Mapping[str, Any], parent: PotentialData) -> str | None:
+    """What DeePMD-kit's TensorFlow backend can fine-tune."""
+    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
+    if settings.get('start') != 'finetune':
+        return None
+    if parent.descriptor not in deepmd.FINETUNED:
+        return (
+            f"`settings.start` is 'finetune', which DeePMD-kit (TensorFlow) does for the descriptors "
+            f"{list(deepmd.FINETUNED)} only; `parent` has '{parent.descriptor}': use 'continue'."
+        )
+    with parent.base.repository.open(parent.training_filename, 'rb') as handle:
+        if not read_model(handle.read()).model:
+            return (
+                "`settings.start` is 'finetune', but `parent` does not hold its training input (DeePMD-kit 2.1.5 and "
+                "later write it into the model): use 'continue'."
+            )
+    return None
+
+
+def _validate_settings(inputs: Mapping[str, Any]) -> str | None:
+    """Known keys with values that they can have."""
+    if 'settings' not in inputs:
+        return None
+    settings = inputs['settings'].get_dict()
+    unknown = sorted(set(settings) - set(SETTINGS_KEYS))
+    if unknown:
+        return f'`settings` has unknown keys {unknown}; known are {list(SETTINGS_KEYS)}.'
+    for key in ('mask_fixed_atoms', 'compress'):
+        if not isinstance(settings.get(key, True), bool):
+            return f'`settings.{key}` is {settings[key]!r}; give true or false.'
+    if settings.get('start', 'continue') not in STARTS:
+        return f"`settings.start` is '{settings['start']}'; use one of {list(STARTS)}."
+    return None
+
+
+def _validate_weights(inputs: Mapping[str, Any], datasets: Mapping[str, DatasetData]) -> str | None:
+    """Shares that are shares, of the datasets that are there; and a fine-tuning of something."""
+    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
+    if settings.get('start') == 'finetune' and 'parent' not in inputs:
+        return "`settings.start` is 'finetune' but no `parent` is given: give the pretrained potential."
+    weights = settings.get('weights')
+    if not weights:
+        return None
+    training = {key for key, dataset in datasets.items() if dataset.n_train}
+    if not isinstance(weights, Mapping) or not all(isinstance(share, int | float) for share in weights.values()):
+        return f'`settings.weights` is {weights!r}; give a share for each dataset, for example {{"aimd_0": 1.0}}.'
+    if set(weights) != training:
+        return f'`settings.weights` names {list(weights)}; name each dataset with training frames: {sorted(training)}.'
+    if min(weights.values()) < 0 or abs(sum(weights.values()) - 1) > 1e-6:
+        return f'`settings.weights` sums to {sum(weights.values()):g}; shares are not negative and sum to 1.'
+    return None
+
+
+def _validate_mask(
+    inputs: Mapping[str, Any], parameters: Mapping[str, Any], datasets: Mapping[str, DatasetData]
+) -> str | None:
+    """A loss that can leave fixed atoms out, where there are any."""
+    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
+    return deepmd.check_maskable(parameters['loss']) if masks_fixed_atoms(datasets, settings) else None
+
+
+def _validate_compression(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
+    """A model that can be compressed, where compression is asked for."""
+    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
+    return deepmd.check_compressible(parameters) if settings.get('compress') else None

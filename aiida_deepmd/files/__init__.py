@@ -1,0 +1,1 @@
+"""Reading and writing the files of DeePMD-kit as plain Python, without AiiDA."""

@@ -1,0 +1,232 @@
+"""DeePMD-kit's training input checked and completed, as plain functions. Its output is read in ``deepmd_output``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiida_deepmd.files.backend import ATTENTION, check_other_backends, check_trainable, descriptors, lookup
+
+INPUT_FILENAME = 'input.json'
+LEARNING_CURVE_FILENAME = 'lcurve.out'
+CHECKPOINT_PREFIX = 'model.ckpt'
+BLOCKS = ('model', 'learning_rate', 'loss', 'training')
+#: Keys of the training input that the calculation fills in, as paths.
+RESERVED = (
+    *(
+        ('training', block, key)
+        for block in ('training_data', 'validation_data')
+        for key in ('systems', 'auto_prob', 'auto_prob_style', 'sys_probs', 'sys_weights')
+    ),
+    ('training', 'seed'),
+    ('training', 'disp_file'),
+    ('training', 'save_ckpt'),
+    ('model', 'descriptor', 'seed'),
+    ('model', 'fitting_net', 'seed'),
+)
+#: Descriptors that DeePMD-kit's TensorFlow backend trains on energies and forces; the others need another backend.
+TRAINED = (
+    *('se_e2_a', 'se_a', 'se_e2_r', 'se_r', 'se_e3', 'se_at', 'se_t', 'se_a_3be', 'se_a_tpe_v2'),
+    *('se_a_ebd_v2', 'se_atten', 'dpa1', 'se_atten_v2', 'hybrid'),
+)
+#: Activation functions that `dp compress` tabulates.
+_TABULATED = ('tanh', 'gelu', 'gelu_tf', 'relu', 'relu6', 'softplus', 'sigmoid')
+#: Descriptors of the models that the TensorFlow backend fine-tunes (`dp train --finetune`).
+FINETUNED = ('se_atten', 'se_atten_v2')
+_REMEDY = {
+    'systems': 'give the data through the `datasets` namespace',
+    'auto_prob': 'give the shares through `settings.weights`',
+    'auto_prob_style': 'give the shares through `settings.weights`',
+    'sys_probs': 'give the shares through `settings.weights`',
+    'sys_weights': 'give the shares through `settings.weights`',
+    'seed': 'give it through the `seed` input',
+}
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> str | None:
+    """Find what would spoil the training, before a queue is waited for.
+
+    :param parameters: training input without systems and seeds.
+    :return: one sentence that names the input, its value and the remedy; None if all is well.
+    """
+    for block in BLOCKS:
+        if not isinstance(parameters.get(block), Mapping):
+            return f'`parameters` lacks the block `{block}`: DeePMD-kit needs {", ".join(BLOCKS)}.'
+    for path in RESERVED:
+        if lookup(parameters, path) is not None:
+            remedy = _REMEDY.get(path[-1], 'leave it out: the calculation sets it')
+            return f'`parameters.{".".join(path)}` is {lookup(parameters, path)!r}; {remedy}.'
+    type_map = lookup(parameters, ('model', 'type_map'))
+    if not type_map or not isinstance(type_map, Sequence) or len(set(type_map)) != len(type_map):
+        return f'`parameters.model.type_map` is {type_map!r}; list each element of the whole run once, in order.'
+    steps = lookup(parameters, ('training', 'numb_steps'))
+    if not isinstance(steps, int) or steps < 1:
+        return f'`parameters.training.numb_steps` is {steps!r}; give the number of training steps, at least 1.'
+    message = check_trainable(parameters)
+    for part in descriptors(parameters['model']):
+        message = message or _check_type(part) or _check_sel(part, len(type_map))
+    return message or _ask_deepmd(parameters)
+
+
+def _check_type(descriptor: Mapping[str, Any]) -> str | None:
+    """DeePMD-kit's own check of the input passes the descriptors of every backend."""
+    kind = descriptor.get('type', 'se_e2_a')
+    if kind in TRAINED:
+        return None
+    return (
+        f"`parameters.model.descriptor.type` is '{kind}', which DeePMD-kit's TensorFlow backend does not have, and "
+        f'that is the one that trains here; use for example {", ".join(("se_e2_a", *ATTENTION))}.'
+    )
+
+
+def check_compressible(parameters: Mapping[str, Any]) -> str | None:
+    """Find what keeps a model from being compressed, before it is trained.
+
+    :param parameters: training input.
+    :return: one sentence that names the input, its value and the remedy; None if all is well.
+    """
+    for part in descriptors(parameters['model']):
+        if part.get('resnet_dt'):
+            return (
+                '`parameters.model.descriptor.resnet_dt` is true, and DeePMD-kit does not compress that: leave it out, '
+                'or leave `settings.compress` out.'
+            )
+        function = part.get('activation_function', 'tanh')
+        if function not in _TABULATED:
+            return (
+                f"`parameters.model.descriptor.activation_function` is '{function}', and DeePMD-kit compresses "
+                f'{", ".join(_TABULATED)} only: use one of these, or leave `settings.compress` out.'
+            )
+        if part.get('type') not in ATTENTION:
+            continue
+        if part.get('attn_layer', 2) != 0:
+            return (
+                f'`parameters.model.descriptor.attn_layer` is {part.get("attn_layer", 2)}, and DeePMD-kit compresses '
+                'attention descriptors without attention layers only: use 0, or leave `settings.compress` out.'
+            )
+        stripped = part.get('stripped_type_embedding') or part.get('tebd_input_mode', 'concat') == 'strip'
+        if part.get('type') != 'se_atten_v2' and not stripped:
+            return (
+                f'`parameters.model.descriptor.tebd_input_mode` is {part.get("tebd_input_mode", "concat")!r}, and '
+                "DeePMD-kit compresses 'strip' only: use that, or leave `settings.compress` out."
+            )
+    return None
+
+
+def _check_sel(descriptor: Mapping[str, Any], n_types: int) -> str | None:
+    """``auto`` changes with the data, and a model whose ``sel`` changed can't be trained further."""
+    sel = descriptor.get('sel')
+    numbers = sel if isinstance(sel, list) else [sel]
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        return (
+            f'`parameters.model.descriptor.sel` is {sel!r}; give fixed numbers: "auto" follows the data, and the next '
+            'generation could not continue from this one.'
+        )
+    if isinstance(sel, list) and len(sel) not in (1, n_types):
+        return f'`parameters.model.descriptor.sel` has {len(sel)} numbers but type_map has {n_types} elements.'
+    return None
+
+
+def _ask_deepmd(parameters: Mapping[str, Any]) -> str | None:
+    """DeePMD-kit's own check of the input, and what it documents, where it is installed beside AiiDA."""
+    try:
+        from dargs.dargs import ArgumentError
+        from deepmd.utils.argcheck import normalize
+    except ImportError:
+        return None
+    complete = complete_input(parameters, ['data'], ['data'], seed=1)
+    try:
+        complete = normalize(complete)
+    except (ArgumentError, ValueError, TypeError, KeyError) as error:
+        return f'DeePMD-kit refuses `parameters`: {error}'
+    return check_other_backends(complete)
+
+
+def complete_input(
+    parameters: Mapping[str, Any],
+    training_systems: Sequence[str],
+    validation_systems: Sequence[str],
+    seed: int,
+    weights: Sequence[float] | None = None,
+    masked: bool = False,
+) -> dict[str, Any]:
+    """Add systems, seeds and file names to a training input.
+
+    :param parameters: training input without systems and seeds; not changed.
+    :param training_systems: folders of the systems, relative to the job's folder.
+    :param validation_systems: likewise; without any, nothing is validated.
+    :param seed: one seed for data, descriptor and fitting net.
+    :param weights: share of each training system, sum 1; by default each system's share of the frames.
+    :param masked: weigh each atom's force by the systems' ``atom_pref.npy``, so that fixed atoms do not count.
+    """
+    complete: dict[str, Any] = copy.deepcopy(dict(parameters))
+    training = complete['training']
+    data = training.setdefault('training_data', {})
+    data['systems'] = list(training_systems)
+    if weights is not None:
+        blocks = [f'{i}:{i + 1}:{weight:.6f}' for i, weight in enumerate(weights)]
+        data['auto_prob'] = '; '.join(['prob_sys_size', *blocks])
+    if validation_systems:
+        training.setdefault('validation_data', {})['systems'] = list(validation_systems)
+    else:
+        training.pop('validation_data', None)
+    if masked:
+        complete['loss'] = mask_loss(complete['loss'])
+    training['seed'] = seed
+    training['disp_file'] = LEARNING_CURVE_FILENAME
+    training['save_ckpt'] = CHECKPOINT_PREFIX
+    training['save_freq'] = save_freq(training)
+    for part in (*descriptors(complete['model']), complete['model'].get('fitting_net', {})):
+        part['seed'] = seed
+    return complete
+
+
+def save_freq(training: Mapping[str, Any]) -> int:
+    """Steps from checkpoint to checkpoint: the asked ones, made up to a multiple of those from display to display.
+
+    DeePMD-kit (TensorFlow) saves on the way only at steps that it displays, and at the end only if the last step is no
+    multiple of ``save_freq``. With a multiple, the last step is saved either way, and it is what is frozen.
+
+    :param training: the block ``training`` of the training input.
+    """
+    shown, wanted = int(training.get('disp_freq', 1000)), int(training.get('save_freq', 1000))
+    return shown * -(-wanted // shown)
+
+
+#: What DeePMD-kit takes where the loss does not name a force prefactor.
+_FORCE_PREFACTORS = {'start_pref': 1000, 'limit_pref': 1.0}
+
+
+def mask_loss(loss: Mapping[str, Any]) -> dict[str, Any]:
+    """Hand the force prefactors of a loss over to its atom-preference term.
+
+    That term is the same mean square over all components, each weighted by its atom: with weight 1 everywhere it *is*
+    the force term, and an atom of weight 0 leaves both the loss and its gradient.
+
+    :param loss: the block ``loss`` of the training input; not changed.
+    """
+    masked = dict(loss)
+    for prefix, default in _FORCE_PREFACTORS.items():
+        masked[f'{prefix}_pf'] = masked.get(f'{prefix}_f', default)
+        masked[f'{prefix}_f'] = 0
+    return masked
+
+
+def check_maskable(loss: Mapping[str, Any]) -> str | None:
+    """Find what keeps fixed atoms from being masked.
+
+    :param loss: the block ``loss`` of the training input.
+    :return: one sentence that names the key, its value and the remedy; None if all is well.
+    """
+    remedy = 'or train on the zero forces of fixed atoms by `settings.mask_fixed_atoms` false'
+    kind = loss.get('type', 'ener')
+    if kind != 'ener':
+        return f"`parameters.loss.type` is '{kind}', which can't leave out fixed atoms; use 'ener' {remedy}."
+    for key in ('use_huber', 'relative_f'):
+        if loss.get(key):
+            return (
+                f'`parameters.loss.{key}` is {loss[key]!r}, and DeePMD-kit has no such loss with fixed atoms masked; '
+                f'leave it out {remedy}.'
+            )
+    return None

@@ -1,0 +1,262 @@
+"""Read what a training job brought back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiida import orm
+from aiida.engine import ExitCode
+from aiida.parsers import Parser
+from numpy.typing import NDArray
+
+from aiida_deepmd.calculations.train import DeepmdTrainCalculation as Train
+from aiida_deepmd.calculations.train import masks_fixed_atoms
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.data.potential import FROZEN_FILENAME, PotentialData
+from aiida_deepmd.files import input as deepmd
+from aiida_deepmd.files import output
+from aiida_deepmd.files.backend import descriptors
+
+MODEL_FILENAME = 'model.pb'
+#: Frames of each dataset whose prediction is kept: enough for a figure, whatever the size of the data.
+MOST_PREDICTED = 200
+#: A force error above this share of the forces themselves says that the potential has none.
+NO_FORCES = 0.98
+
+
+class DeepmdTrainParser(Parser):
+    """Attach learning curve, results and potential; each as far as the job got."""
+
+    def parse(self, **kwargs: Any) -> ExitCode | None:
+        """Attach what could be read, then say what is missing, the earliest cause first.
+
+        :param kwargs: ``retrieved_temporary_folder``, path of the files that are not kept.
+        """
+        self.temporary = Path(kwargs.get('retrieved_temporary_folder') or '/nonexistent')
+        self.results: dict[str, Any] = {'warnings': []}
+        self.finished = False
+        failure = self._train()
+        nan = self._failure('ERROR_LOSS_NOT_FINITE').status
+        if self.finished and (failure is None or failure.status != nan):
+            tested = self._test()
+            if tested is not None and tested.status == nan:  # a model that answers NaN is no potential
+                failure = tested
+            else:
+                missing = self._potential()
+                failure = failure or missing or tested
+        self.out('results', orm.Dict(self.results))
+        return failure
+
+    def _failure(self, label: str, **values: Any) -> ExitCode:
+        """The exit code of that label, its message completed."""
+        code: ExitCode = getattr(self.exit_codes, label)
+        return code.format(**values) if values else code
+
+    def _settings(self) -> dict[str, Any]:
+        """The settings of the job, empty if none were given."""
+        settings: dict[str, Any] = self.node.inputs.settings.get_dict() if 'settings' in self.node.inputs else {}
+        return settings
+
+    def _text(self, name: str) -> str | None:
+        """Content of a retrieved file, None if it is missing."""
+        if name not in self.retrieved.base.repository.list_object_names():
+            return None
+        return self.retrieved.base.repository.get_object_content(name, 'rb').decode('utf-8', errors='replace')
+
+    def _train(self) -> ExitCode | None:
+        """Training log and learning curve."""
+        text = self._text(Train.TRAIN_OUTPUT)
+        if text is None:
+            return self._failure('ERROR_NO_TRAIN_OUTPUT')
+        log = output.parse_train_log(text)
+        parameters = self.node.inputs.parameters.get_dict()
+        wanted, type_map = parameters['training']['numb_steps'], parameters['model']['type_map']
+        self.results.update(
+            n_steps=log.n_steps,
+            checkpoint_step=log.checkpoint_step,
+            wall_seconds=log.wall_seconds,
+            seconds_per_step=log.seconds_per_step,
+            deepmd_version=log.version,
+            warnings=[output.name_types(warning, type_map) for warning in log.warnings],
+        )
+        curve_failure = self._learning_curve()
+        if log.nan_step is not None:
+            return self._failure('ERROR_LOSS_NOT_FINITE', step=log.nan_step)
+        if log.error is not None and not log.finished:
+            return self._failure('ERROR_TRAINING_FAILED', reason=log.error)
+        if not log.finished:
+            return self._failure('ERROR_TRAINING_INTERRUPTED', step=log.n_steps, wanted=wanted)
+        self.finished, self.results['n_steps'] = True, wanted
+        return curve_failure
+
+    def _learning_curve(self) -> ExitCode | None:
+        """Learning curve, and whether it stayed finite."""
+        text = self._text(deepmd.LEARNING_CURVE_FILENAME)
+        if text is None:
+            return self._failure('ERROR_NO_LEARNING_CURVE')
+        try:
+            curve = output.parse_learning_curve(text)
+        except output.DeepmdOutputError as error:
+            return self._failure('ERROR_LEARNING_CURVE_UNREADABLE', reason=error)
+        self.out('learning_curve', orm.ArrayData(dict(curve.columns)))
+        for name, key in (
+            ('train_energy_rmse_ev_per_atom', 'rmse_e_trn'),
+            ('train_force_rmse_ev_per_angstrom', 'rmse_f_trn'),
+            ('validation_energy_rmse_ev_per_atom', 'rmse_e_val'),
+            ('validation_force_rmse_ev_per_angstrom', 'rmse_f_val'),
+        ):
+            value = curve.last(key)
+            self.results[name] = _finite(value)
+        if curve.first_bad_step is not None:
+            return self._failure('ERROR_LOSS_NOT_FINITE', step=curve.first_bad_step)
+        return None
+
+    def _test(self) -> ExitCode | None:
+        """Held-out errors."""
+        text = self._text(Train.TEST_OUTPUT)
+        if text is None:
+            return self._failure('ERROR_NO_TEST_OUTPUT')
+        try:
+            errors = output.parse_test_log(text)
+        except output.DeepmdOutputError as error:
+            reason = output.find_error(text) or str(error)
+            return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=reason)
+        return self._errors(errors)
+
+    def _potential(self) -> ExitCode | None:
+        """The model as a node: compressed beside frozen if both were made, else frozen."""
+        frozen, compressed = self.temporary / FROZEN_FILENAME, self.temporary / Train.COMPRESSED_FILENAME
+        if not frozen.is_file():
+            return self._failure('ERROR_NO_MODEL', reason=self._reason(Train.FREEZE_OUTPUT))
+        wants_compression = bool(self._settings().get('compress', False))
+        files: dict[str, Path | bytes] = {MODEL_FILENAME: frozen}
+        if wants_compression and compressed.is_file():
+            files = {MODEL_FILENAME: compressed, FROZEN_FILENAME: frozen}
+        model = self.node.inputs.parameters.get_dict()['model']
+        descriptor = next(descriptors(model), {})
+        sel = descriptor.get('sel', [])
+        potential = PotentialData(
+            files=files,
+            type_map=model['type_map'],
+            descriptor=model['descriptor'].get('type', ''),
+            rcut=descriptor.get('rcut', 0.0),
+            sel=sel if isinstance(sel, list) else [sel],
+            generation=max(dataset.generation for dataset in self.node.inputs.datasets.values()),
+            deepmd_version=self.results['deepmd_version'],
+            compressed=len(files) > 1,
+        )
+        self.out('potential', potential)
+        if wants_compression and len(files) == 1:
+            return self._failure('ERROR_NO_COMPRESSED_MODEL', reason=self._reason(Train.COMPRESS_OUTPUT))
+        return None
+
+    def _reason(self, name: str) -> str:
+        """Why a command failed, from its output."""
+        text = self._text(name)
+        return 'its output is missing' if text is None else output.find_error(text) or f'see {name}'
+
+    def _errors(self, errors: dict[str, output.SystemErrors]) -> ExitCode | None:
+        """Held-out errors over all frames, per dataset, per element."""
+        datasets: dict[str, DatasetData] = {
+            Train.system(key, 'test'): dataset
+            for key, dataset in sorted(self.node.inputs.datasets.items())
+            if dataset.n_test
+        }
+        missing = sorted(set(datasets) - set(errors))
+        if missing:
+            return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=f'no errors reported for {missing}')
+        errors = {system: errors[system] for system in datasets}
+        masked = masks_fixed_atoms(dict(self.node.inputs.datasets.items()), self._settings())
+        free = {s: d.atom_weights > 0 if masked else np.ones(d.n_atoms, bool) for s, d in datasets.items()}
+        details = self._details(datasets, free)
+        if details is not None:
+            self._predictions(datasets)
+        if masked:
+            if details is None:
+                reason = 'without its details the force error of the free atoms is not known'
+                return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=reason)
+            errors = {system: output.replace_force_errors(e, details[system]) for system, e in errors.items()}
+        energy, force = output.pool(errors, {system: int(array.sum()) for system, array in free.items()})
+        forces = [dataset.get_frames('test').forces[:, free[system]].ravel() for system, dataset in datasets.items()]
+        reference = float(np.sqrt(np.mean(np.concatenate(forces) ** 2)))
+        self.results.update(
+            energy_rmse_ev_per_atom=_finite(energy),
+            force_rmse_ev_per_angstrom=_finite(force),
+            test_force_rms_ev_per_angstrom=reference,
+            per_dataset={system.split('/')[1]: _per_dataset(e) for system, e in errors.items()},
+            n_train_frames=sum(dataset.n_train for dataset in self.node.inputs.datasets.values()),
+            n_test_frames=sum(e.n_frames for e in errors.values()),
+            n_masked_atoms={s.split('/')[1]: int((~array).sum()) for s, array in free.items() if not array.all()},
+            per_element=_per_element(datasets, free, details),
+        )
+        if not np.isfinite(force):
+            return self._failure('ERROR_LOSS_NOT_FINITE', step=self.results['n_steps'])
+        if force > NO_FORCES * reference:
+            return self._failure('ERROR_DIVERGED', rmse=force, reference=reference)
+        return None
+
+    def _details(
+        self, datasets: dict[str, DatasetData], free: dict[str, NDArray[np.bool_]]
+    ) -> dict[str, NDArray[np.float64]] | None:
+        """Force errors of the free atoms of each system; None with a warning if they did not come back whole."""
+        path = self.temporary / f'{Train.DETAIL_PREFIX}.f.out'
+        try:
+            forces = {system: dataset.get_frames('test').forces for system, dataset in datasets.items()}
+            return output.split_detail(output.parse_detail(path.read_text()), forces, free)
+        except (OSError, output.DeepmdOutputError) as error:
+            self.results['warnings'].append(f'no force error per element: {error}')
+            return None
+
+    def _predictions(self, datasets: dict[str, DatasetData]) -> None:
+        """What the potential says of held-out frames, whose labels are in the datasets already."""
+        counts = {system: dataset.n_test for system, dataset in datasets.items()}
+        texts = {quantity: self.temporary / f'{Train.DETAIL_PREFIX}.{quantity}.out' for quantity in ('e', 'f')}
+        try:
+            energies = output.split_energies(output.parse_detail(texts['e'].read_text()), counts)
+            rows = output.parse_detail(texts['f'].read_text())[:, 3:].astype(np.float32)
+        except (OSError, output.DeepmdOutputError) as error:
+            self.results['warnings'].append(f'no predictions of single frames: {error}')
+            return
+        arrays, start = {}, 0
+        for system, dataset in datasets.items():
+            stop = start + dataset.n_test * dataset.n_atoms
+            forces, start = rows[start:stop].reshape(dataset.n_test, dataset.n_atoms, 3), stop
+            kept = np.linspace(0, dataset.n_test - 1, min(dataset.n_test, MOST_PREDICTED)).round().astype(int)
+            key = system.split('/')[1]
+            arrays[f'{key}__frames'] = dataset.get_split('test')[kept]
+            arrays[f'{key}__energies'] = energies[system][kept]
+            arrays[f'{key}__forces'] = forces[kept]
+        self.out('predictions', orm.ArrayData(arrays))
+
+
+def _per_dataset(errors: output.SystemErrors) -> dict[str, Any]:
+    """The errors of one dataset, named with their units."""
+    return {
+        'n_frames': errors.n_frames,
+        'energy_rmse_ev_per_atom': _finite(errors.energy_rmse),
+        'force_rmse_ev_per_angstrom': _finite(errors.force_rmse),
+        'energy_mae_ev_per_atom': _finite(errors.energy_mae),
+        'force_mae_ev_per_angstrom': _finite(errors.force_mae),
+    }
+
+
+def _per_element(
+    datasets: dict[str, DatasetData],
+    free: dict[str, NDArray[np.bool_]],
+    details: dict[str, NDArray[np.float64]] | None,
+) -> dict[str, float]:
+    """Force error of each element, eV/Å; empty without details."""
+    if details is None:
+        return {}
+    symbols = {
+        system: [symbol for symbol, counts in zip(dataset.symbols, free[system], strict=True) if counts]
+        for system, dataset in datasets.items()
+    }
+    return output.force_rmse_per_element(details, symbols)
+
+
+def _finite(value: float | None) -> float | None:
+    """The value if a database can store it, else None."""
+    return value if value is not None and np.isfinite(value) else None

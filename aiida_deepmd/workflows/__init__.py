@@ -1,0 +1,1 @@
+"""Workchains around the training job."""

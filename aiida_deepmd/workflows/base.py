@@ -1,0 +1,149 @@
+"""Train one potential, and do not let go before its held-out error allows an MD worth running."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from aiida import engine, orm
+from aiida.common import AttributeDict
+from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, process_handler
+
+from aiida_deepmd.calculations.train import DeepmdTrainCalculation
+
+while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
+
+
+class DeepmdBaseWorkChain(BaseRestartWorkChain):
+    """Run `deepmd.train` until the force error on held-out frames is low enough, with a cap.
+
+    An undertrained potential fails everywhere, and no sampling can help it: its catastrophic points say nothing about
+    missing data. So a training whose held-out force RMSE is above ``force_rmse_max`` is continued from its own weights
+    before its MD is run.
+    """
+
+    _process_class = DeepmdTrainCalculation
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        """Define the ports, the outline and the exit codes.
+
+        :param spec: the process specification.
+        """
+        super().define(spec)
+        spec.expose_inputs(DeepmdTrainCalculation, namespace='train')
+        spec.input(
+            'force_rmse_max',
+            valid_type=orm.Float,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help='Held-out force RMSE, in eV/Å, above which a training is continued (about 0.15 can be stable at all).',
+        )
+        spec.input(
+            'max_extensions',
+            valid_type=orm.Int,
+            default=lambda: orm.Int(2),
+            serializer=orm.to_aiida_type,
+            help='How many times a training may be continued to reach `force_rmse_max`; then the best is taken.',
+        )
+        spec.expose_outputs(DeepmdTrainCalculation)
+        spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
+
+    def setup(self) -> None:
+        """Set the counters and the inputs of the first training."""
+        super().setup()
+        self.ctx.inputs = AttributeDict(self.exposed_inputs(DeepmdTrainCalculation, 'train'))
+        self.ctx.extensions = 0
+        self.ctx.best = None
+        self.ctx.parent = self.ctx.inputs.get('parent')
+
+    @process_handler(priority=500, exit_codes=ExitCode(0))
+    def extend_undertrained(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Continue a training whose held-out force error is above the limit, from its own weights.
+
+        :param calculation: the finished training.
+        :returns: a report that restarts it, or nothing where the error is low enough or the cap is reached.
+        """
+        error = _force_rmse(calculation)
+        best = None if self.ctx.best is None else _force_rmse(self.ctx.best)
+        if error is not None and (best is None or error < best):
+            self.ctx.best = calculation
+        if 'force_rmse_max' not in self.inputs or error is None or error <= self.inputs.force_rmse_max.value:
+            return None
+        limit = self.inputs.force_rmse_max.value
+        if self.ctx.extensions >= self.inputs.max_extensions.value:
+            self.report(
+                f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f} after {self.ctx.extensions} '
+                f'continuation(s): going on with the best potential, which is short of training rather than of data'
+            )
+            return None
+        self.ctx.extensions += 1
+        self.ctx.inputs.pop('restart_folder', None)
+        self.ctx.parent = self.ctx.inputs.parent = calculation.outputs.potential
+        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate()).store()
+        self.report(f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f}: the training is continued')
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=400, exit_codes=[DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE])
+    def lower_learning_rate(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Try a training whose loss became NaN again with half the start learning rate.
+
+        :param calculation: the failed training.
+        :returns: a report that restarts it; the cap is `max_iterations`.
+        """
+        self.ctx.inputs.pop('restart_folder', None)
+        if self.ctx.parent is not None:
+            self.ctx.inputs.parent = self.ctx.parent
+        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate()).store()
+        self.report(f'the loss of {calculation.pk} became NaN: trying again with half the start learning rate')
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=300, exit_codes=[DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED])
+    def restart_interrupted(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Go on from the last checkpoint of a training that was killed (walltime, node failure).
+
+        :param calculation: the training that was cut short.
+        :returns: a report that restarts it, or nothing where there is no checkpoint to go on from, neither its own
+            nor the one that it started from.
+        """
+        results = calculation.outputs.results.get_dict() if 'results' in calculation.outputs else {}
+        if results.get('checkpoint_step') is not None:
+            self.ctx.inputs.pop('parent', None)
+            self.ctx.inputs.restart_folder = calculation.outputs.remote_folder
+        elif 'restart_folder' not in self.ctx.inputs:
+            return None
+        self.report(f'{calculation.pk} was killed after {results.get("n_steps", 0)} steps: going on from a checkpoint')
+        return ProcessHandlerReport(True)
+
+    def inspect_process(self) -> ExitCode | None:
+        """Inspect the training; where a continuation failed, go on with the best potential there is.
+
+        :returns: an exit code where no training gave a potential.
+        """
+        exit_code: ExitCode | None = super().inspect_process()
+        if exit_code is not None and exit_code.status and self.ctx.best is not None:
+            self.report(f'the continuation failed ({exit_code.message}): going on with {self.ctx.best.pk}')
+            self.ctx.is_finished = True
+            return None
+        return exit_code
+
+    def get_outputs(self, node: orm.CalcJobNode) -> Mapping[str, orm.Node]:
+        """Give the outputs of the best training, which is the only one where nothing was continued.
+
+        :param node: the last training.
+        :returns: the outputs of this workchain.
+        """
+        outputs: Mapping[str, orm.Node] = super().get_outputs(self.ctx.best or node)
+        return outputs
+
+    def _with_half_the_rate(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = copy.deepcopy(self.ctx.inputs.parameters.get_dict())
+        rate = parameters['learning_rate']
+        rate['start_lr'] = max(rate['start_lr'] / 2, rate['stop_lr'])
+        return parameters
+
+
+def _force_rmse(calculation: orm.CalcJobNode) -> float | None:
+    error: float | None = calculation.outputs.results['force_rmse_ev_per_angstrom']
+    return error

@@ -1,0 +1,1 @@
+"""Input and output of CP2K as plain Python."""

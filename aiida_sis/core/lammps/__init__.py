@@ -1,0 +1,1 @@
+"""Script, log and dumps of LAMMPS as plain Python."""

@@ -1,0 +1,166 @@
+"""What a SIS run did, generation by generation, from the results of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_call
+
+Results = Mapping[str, Any]
+
+
+def make_summary(
+    outcome: str,
+    parameters: Results,
+    results: Mapping[str, Results],
+    *,
+    stages_passed: int,
+    systems: Sequence[str],
+) -> dict[str, Any]:
+    """Summarise a run.
+
+    The acceleration ratio is the paper's own for SIS: the MD length reached by every replica without a catastrophe,
+    divided by all AIMD time that was run for labels, spoilt frames included. Frames that were labelled by single points
+    are not AIMD time; ``cost.labelled_frames`` counts both, so that strategies can be compared.
+
+    :param outcome: how the run ended.
+    :param parameters: the settings of the run.
+    :param results: the results dictionaries under ``label_g{g}_{i}``, ``train_g{g}`` and ``explore_g{g}_s{s}_r{r}``.
+    :param stages_passed: how many stages every replica survived.
+    :param systems: the system that each replica explores, by the number of the replica.
+    :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``,
+        ``md_ps``, ``acceleration_ratio``, ``cost`` and ``forgetting``; times in ps, temperatures in K.
+    """
+    last = max((call.generation for key in results if (call := read_call(key))), default=-1)
+    generations = [_generation(number, results, systems) for number in range(last + 1)]
+    aimd_ps = sum(label['aimd_fs'] for generation in generations for label in generation['labels']) / 1000
+    stages = [
+        {**stage, 'passed_in_generation': _passed_in(number, generations) if number < stages_passed else None}
+        for number, stage in enumerate(parameters['stages'])
+    ]
+    passed = [stage['length_ps'] for stage in stages[:stages_passed]]
+    md_ps = max(passed, default=0.0)
+    return {
+        'outcome': outcome,
+        'temperature_k': parameters.get('temperature_k', 300.0),
+        'stages': stages,
+        'generations': generations,
+        'aimd_ps': aimd_ps,
+        'md_ps': md_ps,
+        'acceleration_ratio': md_ps / aimd_ps if aimd_ps else None,
+        'cost': _cost(results),
+        'forgetting': forgetting(results),
+    }
+
+
+def forgetting(results: Mapping[str, Results]) -> dict[str, dict[str, Any]]:
+    """Follow the error on the held-out test frames of each dataset through the generations.
+
+    Learning without forgetting means that no row rises: ``last`` stays near ``best``.
+
+    :param results: the results dictionaries; those under ``train_g{g}`` are read.
+    :returns: for each dataset ``force_rmse`` by generation, ``best`` and ``last``, all in eV/Å.
+    """
+    table: dict[str, dict[str, Any]] = {}
+    for call, values in _parts(results, TRAIN):
+        if call.number:  # another member of a committee
+            continue
+        for name, errors in (values.get('per_dataset') or {}).items():
+            error = errors.get('force_rmse_ev_per_angstrom')
+            if error is not None:
+                table.setdefault(name, {'force_rmse': {}})['force_rmse'][str(call.generation)] = error
+    for row in table.values():
+        errors = list(row['force_rmse'].values())
+        row |= {'best': min(errors), 'last': errors[-1]}
+    return table
+
+
+def in_kelvin(temperature: float | None) -> str:
+    """Write a temperature for people, who need to know where it is no number.
+
+    :param temperature: in K, or nothing where it is not finite.
+    :returns: the words.
+    """
+    return 'no finite temperature' if temperature is None else f'{temperature:.0f} K'
+
+
+def in_ev_per_angstrom(error: float | None) -> str:
+    """Write an error of the forces for people.
+
+    :param error: in eV/Å, or nothing where no frame was held out.
+    :returns: the words.
+    """
+    return 'not known' if error is None else f'{error:.3f} eV/Å'
+
+
+def _cost(results: Mapping[str, Results]) -> dict[str, Any]:
+    """What the run took, by kind: frames evaluated by the teacher, training, MD."""
+    labels, trainings, runs = ([values for _, values in _parts(results, kind)] for kind in (LABEL, TRAIN, EXPLORE))
+    evaluated = sum(
+        sum(aimd.get('n_frames') or 0 for aimd in label.get('aimds') or []) + (label.get('n_single_points') or 0)
+        for label in labels
+    )
+    return {
+        'labelled_frames': evaluated,
+        'kept_frames': sum(label.get('kept_frames') or 0 for label in labels),
+        'n_trainings': len(trainings),
+        'training_seconds': sum(training.get('wall_seconds') or 0.0 for training in trainings),
+        'training_steps': sum(training.get('n_steps') or 0 for training in trainings),
+        'md_steps': sum(run.get('n_steps_run') or 0 for run in runs),
+        'md_seconds': sum(run.get('wall_seconds') or 0.0 for run in runs),
+    }
+
+
+def _parts(results: Mapping[str, Results], kind: str) -> list[tuple[Call, Results]]:
+    """The results of one kind of part, in the order of generations, stages and numbers."""
+    found = [(call, values) for key, values in results.items() if (call := read_call(key)) and call.kind == kind]
+    return sorted(found, key=lambda part: (part[0].generation, part[0].stage or 0, part[0].number))
+
+
+def _generation(number: int, results: Mapping[str, Results], systems: Sequence[str]) -> dict[str, Any]:
+    labels = [
+        {'index': call.number, **_label(values)} for call, values in _parts(results, LABEL) if call.generation == number
+    ]
+    training = next(
+        (_training(values) for call, values in _parts(results, TRAIN) if (call.generation, call.number) == (number, 0)),
+        None,
+    )
+    runs = [
+        {'stage': call.stage, 'system': systems[call.number], 'replica': call.number, **_run(values)}
+        for call, values in _parts(results, EXPLORE)
+        if call.generation == number
+    ]
+    return {'generation': number, 'labels': labels, 'training': training, 'md': runs}
+
+
+def _label(values: Results) -> dict[str, Any]:
+    keys = ('route', 'kept_frames', 'max_temperature_k', 'possible_exotherm')
+    return {'aimd_fs': values.get('aimd_fs') or 0.0} | {key: values.get(key) for key in keys}
+
+
+def _training(values: Results) -> dict[str, Any]:
+    keys = ('force_rmse_ev_per_angstrom', 'energy_rmse_ev_per_atom', 'n_steps', 'wall_seconds', 'per_dataset')
+    return {key: values.get(key) for key in keys}
+
+
+def _run(values: Results) -> dict[str, Any]:
+    point = values.get('catastrophe') or {}
+    start = values.get('t_next') or {}
+    return {
+        'stable': values.get('stable'),
+        'length_ps': values.get('length_ps_reached'),
+        't_cp_ps': point.get('time_ps'),
+        'bound': point.get('bound'),
+        'temperature_cp_k': point.get('temperature_k'),
+        't_next_ps': start.get('time_ps'),
+        'steps_past_t_cp': values.get('steps_past_t_cp'),
+    }
+
+
+def _passed_in(stage: int, generations: list[dict[str, Any]]) -> int | None:
+    for generation in generations:
+        runs = [run for run in generation['md'] if run['stage'] == stage]
+        if runs and all(run['stable'] for run in runs):
+            return int(generation['generation'])
+    return None

@@ -1,0 +1,1 @@
+"""The settings that a user gives, checked before anything is submitted."""

@@ -1,0 +1,197 @@
+"""Where a running job is, from the last lines of the files that its code writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiida_sis.core.settings.md import MdSettings
+
+__all__ = ('COMMAND', 'JobReading', 'read_cp2k', 'read_lammps', 'read_training', 'sections_of', 'short')
+
+#: One shell command for one round trip. Each section: the header, then the last lines of the file. Of the energies and
+#: the thermo output at most 48 lines go over the network, spread over the latest 480.
+COMMAND = r"""
+thin() {
+  tail -n 480 "$1" | awk '{a[NR]=$0} END {s=int((NR+47)/48); for(i=NR;i>0;i-=s) b[++k]=a[i]; while(k) print b[k--]}'
+}
+[ -s aiida-1.ener ] && { echo '@@ aiida-1.ener'; head -n 1 aiida-1.ener; thin aiida-1.ener; }
+[ -s lcurve.out ] && { echo '@@ lcurve.out'; head -n 1 lcurve.out; tail -n 1 lcurve.out; }
+[ -s log.lammps ] && { echo '@@ log.lammps'; grep -a '^ *Step ' log.lammps | tail -n 1; thin log.lammps; }
+[ -s aiida.out ] && { echo '@@ aiida.out'; grep -acE 'Informations at step|OPT\| Step number' aiida.out; }
+true
+"""
+
+Sections = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class JobReading:
+    """Where one running job is.
+
+    :param what: what the job does, in words.
+    :param generation: the generation it belongs to.
+    :param done: how much of ``total`` is done, in ``unit``.
+    :param total: how much there is to do in all, ``None`` if unknown.
+    :param unit: fs for AIMD, steps for training, ps for MD.
+    :param detail: what else is worth a glance, such as the force error.
+    :param temperatures_k: the latest temperatures in K, ``(n_samples,)`` with at most 48, the last one that of now.
+    :param window_k: the window of the MD in K.
+    :param system: the name of the system.
+    :param pk: the job, ``None`` where there is none yet.
+    :param state: what AiiDA does with the job: ``running``, or what comes before and after.
+    :param waits_for: one sentence on what holds it up, with the remedy where there is one; empty where nothing does.
+    """
+
+    what: str
+    generation: int
+    done: float = 0.0
+    total: float | None = None
+    unit: str = ''
+    detail: str = ''
+    temperatures_k: tuple[float, ...] = ()
+    window_k: tuple[float, float] | None = None
+    system: str = ''
+    pk: int | None = None
+    state: str = 'running'
+    waits_for: str = ''
+
+    @property
+    def temperature_k(self) -> float | None:
+        """The temperature now, in K."""
+        return self.temperatures_k[-1] if self.temperatures_k else None
+
+    @property
+    def amount(self) -> str:
+        """How much is done of how much, with the unit."""
+        if not self.unit:
+            return ''
+        return f'{short(self.done)}{f"/{self.total:g}" if self.total else ""} {self.unit}'
+
+    def __str__(self) -> str:
+        """Return the reading as one line of text."""
+        now = '' if self.temperature_k is None else f'T = {self.temperature_k:.0f} K'
+        parts = ', '.join(part for part in (now, self.detail) if part)
+        amount = f': {self.amount}' if self.amount else ''
+        return f'generation {self.generation}, {self.what}{amount}{f", {parts}" if parts else ""}'
+
+
+def sections_of(text: str) -> dict[str, list[str]]:
+    """Take the output of :data:`COMMAND` apart.
+
+    :param text: the output.
+    :returns: the last lines of each file that the job writes, by file name.
+    """
+    sections: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith('@@ '):
+            lines = sections.setdefault(line[3:].strip(), [])
+        elif line.strip():
+            lines.append(line)
+    return sections
+
+
+def read_cp2k(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobReading:
+    """Read how far an AIMD is from CP2K's energy file: time in fs and temperature in K.
+
+    :param what: what the job does.
+    :param generation: its generation.
+    :param sections: last lines by file name.
+    :param parameters: the job's CP2K input, for the number of steps and the timestep.
+    """
+    motion = parameters.get('MOTION', {})
+    md = motion.get('MD', {}) if isinstance(motion, Mapping) else {}
+    steps = next((int(line) for line in sections.get('aiida.out', []) if line.strip().isdigit()), 0)
+    if str(md.get('ENSEMBLE')) == 'REFTRAJ':
+        total = float(md['STEPS']) if 'STEPS' in md else None
+        done = max(steps, len(_rows(sections.get('aiida-1.ener', []))))
+        return JobReading('single points', generation, float(done), total, 'frames')
+    rows = [row for row in _rows(sections.get('aiida-1.ener', [])) if len(row) >= 4]
+    if not rows:
+        if not md and steps:
+            return JobReading('geometry optimisation', generation, float(steps), None, 'steps')
+        return JobReading(what, generation, detail='first SCF')
+    total = None
+    if 'STEPS' in md and 'TIMESTEP' in md:
+        total = float(md['STEPS']) * float(str(md['TIMESTEP']).split()[-1])
+    temperatures = tuple(row[3] for row in rows)
+    return JobReading(what, generation, rows[-1][1], total, 'fs', f'{int(rows[-1][0])} steps', temperatures)
+
+
+def read_training(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobReading:
+    """Read how far a training is from the last line of its learning curve: step and force error in eV/Å.
+
+    :param what: what the job does.
+    :param generation: its generation.
+    :param sections: last lines by file name.
+    :param parameters: the job's DeePMD-kit input, for the number of steps.
+    """
+    lines = sections.get('lcurve.out', [])
+    rows = _rows(lines[-1:])
+    training = parameters.get('training', {})
+    steps = next((training[key] for key in ('numb_steps', 'stop_batch') if key in training), None)
+    total = float(steps) if steps is not None else None
+    if not rows:
+        return JobReading(what, generation, detail='starting')
+    reading = dict(zip(lines[0].lstrip('#').split(), rows[0], strict=False))
+    # Where fixed atoms are masked, DeePMD-kit calls the same error by the name of its other loss.
+    keys = ('rmse_f_val', 'rmse_pf_val', 'rmse_f_trn', 'rmse_pf_trn')
+    error = next((reading[key] for key in keys if key in reading), None)
+    detail = '' if error is None else f'force error {error:.3f} eV/Å'
+    if total is not None and rows[0][0] >= total:
+        detail += ', freezing and testing'
+    return JobReading(what, generation, rows[0][0], total, 'steps', detail)
+
+
+def read_lammps(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobReading:
+    """Read how far an MD is from the thermo lines of LAMMPS's log: time in ps and temperature in K.
+
+    :param what: what the job does.
+    :param generation: its generation.
+    :param sections: last lines by file name.
+    :param parameters: the job's parameters, for the length, the timestep and the window.
+    """
+    window = parameters.get('window_k')
+    window_k = (float(window[0]), float(window[1])) if window else None
+    lines = list(sections.get('log.lammps', []))
+    columns = lines[0].split() if lines and lines[0].split()[:1] == ['Step'] else []
+    rows: list[list[float]] = []
+    for line in lines[1:]:
+        if line.split()[:1] == ['Step']:  # what stands above is of the minimisation
+            rows.clear()
+        elif (row := _row(line)) is not None and len(row) == len(columns):
+            rows.append(row)
+    if not columns or not rows:
+        return JobReading(what, generation, detail='starting', window_k=window_k)
+    reading = dict(zip(columns, rows[-1], strict=True))
+    if 'Time' in reading:
+        time_ps = reading['Time']
+    else:
+        time_ps = reading['Step'] * float(parameters.get('timestep_fs', MdSettings.timestep_fs)) / 1000.0
+    time_ps += float(parameters.get('elapsed_ps', 0.0))
+    total = parameters.get('length_ps')
+    temperatures = tuple(row[columns.index('Temp')] for row in rows) if 'Temp' in columns else ()
+    return JobReading(
+        what, generation, time_ps, float(total) if total else None, 'ps', '', temperatures, window_k=window_k
+    )
+
+
+def _rows(lines: Sequence[str]) -> list[list[float]]:
+    return [row for line in lines if (row := _row(line)) is not None]
+
+
+def _row(line: str) -> list[float] | None:
+    try:
+        return [float(word) for word in line.split()]
+    except ValueError:
+        return None
+
+
+def short(value: float) -> str:
+    """Write an amount with no more digits than a glance needs.
+
+    :param value: the amount.
+    """
+    return f'{value:.0f}' if value >= 100 or value == int(value) else f'{value:.2f}'

@@ -1,0 +1,264 @@
+"""What the report shows beyond the table of generations, read from the provenance graph.
+
+Each part is read by itself, so that a run which goes on, has failed or was imported gives what it has. A part that is
+not there is empty here and a sentence in the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+import numpy as np
+from aiida import orm
+from ase import Atoms
+
+from aiida_deepmd.data.dataset import DatasetData
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
+from aiida_sis.core.loop.summary import forgetting
+from aiida_sis.run.clock import cores_of, job_interval
+from aiida_sis.run.inputs import Facts, read_facts
+from aiida_sis.run.parity import Parity, read_parity
+from aiida_sis.run.picture import Lineage, read_lineage
+from aiida_sis.run.record import INPUT_LINKS, FloatArray, RunRecord, collect, input_of, output_of, parts_of
+
+__all__ = ('Catastrophe', 'Details', 'JobCost', 'Motion', 'TrainingDetail', 'evenly', 'read_details')
+
+#: Most frames of one trajectory that a report looks at.
+MOST_FRAMES = 300
+_KINDS = {LABEL: 'AIMD', TRAIN: 'training', EXPLORE: 'MD'}
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """One job that has run: ``seconds`` of wall time, on ``cores``."""
+
+    generation: int
+    kind: str
+    start: float
+    seconds: float
+    cores: int
+
+
+@dataclass(frozen=True)
+class TrainingDetail:
+    """One training: its learning curve, columns (n_rows,) by name, and its held-out force errors in eV/Å."""
+
+    generation: int
+    curve: dict[str, FloatArray] = field(repr=False)
+    per_element: dict[str, float]
+    per_dataset: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Catastrophe:
+    """The snapshots of an MD that left its window: t_next, and the last one before t_cp."""
+
+    generation: int
+    replica: int
+    t_next_ps: float
+    t_cp_ps: float
+    start: Atoms
+    last: Atoms
+    last_ps: float
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A trajectory, evenly thinned; times (n_frames,) in fs."""
+
+    title: str
+    pk: int
+    frames: list[Atoms] = field(repr=False)
+    times_fs: FloatArray = field(repr=False)
+    is_md: bool = True
+
+    @property
+    def symbols(self) -> list[str]:
+        """The element of each atom, (n_atoms,)."""
+        return list(self.frames[0].get_chemical_symbols())
+
+
+@dataclass(frozen=True)
+class Details:
+    """All that the page of a run is made from."""
+
+    run: RunRecord
+    facts: Facts
+    trainings: tuple[TrainingDetail, ...] = ()
+    parities: tuple[Parity, ...] = ()
+    forgetting: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: tuple[JobCost, ...] = ()
+    starts: dict[str, Atoms] = field(default_factory=dict)
+    catastrophes: tuple[Catastrophe, ...] = ()
+    motions: tuple[Motion, ...] = ()
+    labelled: tuple[Motion, ...] = ()
+    aimds: tuple[Motion, ...] = ()
+    lineage: Lineage | None = None
+
+
+def read_details(node: orm.ProcessNode) -> Details:
+    """Read everything that the report of a run shows.
+
+    :param node: the node of a ``SisWorkChain``, in any state.
+    """
+    parts = list(parts_of(node))
+    trainings = tuple(_trainings(parts))
+    record = {f'train_g{training.generation}': {'per_dataset': training.per_dataset} for training in trainings}
+    return Details(
+        run=collect(node, with_series=True),
+        facts=read_facts(node),
+        trainings=trainings,
+        parities=tuple(
+            parity
+            for child, call in parts
+            if call.kind == TRAIN and (parity := read_parity(child, call.generation)) is not None
+        ),
+        forgetting=forgetting(record),
+        jobs=tuple(cost for child, call in parts for cost in _costs(child, call)),
+        starts=dict(_start_structures(node)),
+        catastrophes=tuple(_catastrophes(parts)),
+        motions=tuple(_motions(parts)),
+        labelled=tuple(_labelled(parts)),
+        aimds=tuple(_aimds(parts)),
+        lineage=read_lineage(node),
+    )
+
+
+def evenly(n_all: int, n_most: int) -> list[int]:
+    """Return at most ``n_most`` evenly spaced numbers below ``n_all``, first and last among them.
+
+    :param n_all: how many there are.
+    :param n_most: how many are wanted.
+    """
+    return np.unique(np.linspace(0, n_all - 1, min(n_all, n_most)).round().astype(int)).tolist() if n_all else []
+
+
+_Part = tuple[orm.ProcessNode, Call]
+
+
+def _trainings(parts: list[_Part]) -> Iterator[TrainingDetail]:
+    for node, call in parts:
+        if call.kind != TRAIN:
+            continue
+        curve, results = output_of(node, 'learning_curve'), output_of(node, 'results')
+        values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
+        columns = _arrays(curve)
+        if columns or values:
+            errors = (values.get(key) or {} for key in ('per_element', 'per_dataset'))
+            yield TrainingDetail(call.generation, columns, *errors)
+
+
+def _costs(child: orm.ProcessNode, call: Call) -> Iterator[JobCost]:
+    for job in child.called_descendants:
+        interval = job_interval(job)
+        if interval is not None:
+            code = input_of(job, 'code')
+            prepended = code.prepend_text if isinstance(code, orm.AbstractCode) else None
+            cores = cores_of(job.get_option('resources'), prepended)
+            yield JobCost(call.generation, _KINDS[call.kind], interval[0], interval[1] - interval[0], cores)
+
+
+def _start_structures(node: orm.ProcessNode) -> Iterator[tuple[str, Atoms]]:
+    links = node.base.links.get_incoming(link_type=INPUT_LINKS).all()
+    for link in sorted(links, key=lambda link: link.link_label):
+        if link.link_label.startswith('systems__') and isinstance(link.node, orm.StructureData):
+            yield link.link_label.removeprefix('systems__'), link.node.get_ase()
+
+
+def _catastrophes(parts: list[_Part]) -> Iterator[Catastrophe]:
+    for node, call in parts:
+        results = output_of(node, 'results') if call.kind == EXPLORE else None
+        values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
+        snapshots = output_of(node, 'snapshots') if values.get('catastrophe') and values.get('t_next') else None
+        if not _has_frames(snapshots):
+            continue
+        whole = np.flatnonzero(np.isfinite(snapshots.get_positions()).all(axis=(1, 2)))
+        index, times = values['t_next']['snapshot_index'], snapshots.get_times()
+        if whole.size == 0 or not 0 <= index < snapshots.numsteps:
+            continue
+        last = int(whole[-1])
+        yield Catastrophe(
+            generation=call.generation,
+            replica=call.number,
+            t_next_ps=float(values['t_next']['time_ps']),
+            t_cp_ps=float(values['catastrophe']['time_ps']),
+            start=_frame(snapshots, index),
+            last=_frame(snapshots, last),
+            last_ps=float(times[last]) if times is not None else float(values['catastrophe']['time_ps']),
+        )
+
+
+def _motions(parts: list[_Part]) -> Iterator[Motion]:
+    """Give the MD runs of the last stage of the last generation that have come to their end."""
+    runs = [part for part in parts if part[1].kind == EXPLORE and output_of(part[0], 'trajectory') is not None]
+    for node, call in runs:
+        if (call.generation, call.stage) != max((run.generation, run.stage) for _, run in runs):
+            continue
+        trajectory = output_of(node, 'trajectory')
+        if _has_frames(trajectory):
+            times = trajectory.get_times()
+            chosen = _finite(trajectory)
+            fs = 1000.0 * np.asarray(times if times is not None else np.arange(trajectory.numsteps), dtype=float)
+            if chosen:
+                frames = [_frame(trajectory, index) for index in chosen]
+                title = f'generation {call.generation}, replica {call.number}'
+                yield Motion(title, int(node.pk or 0), frames, fs[chosen])
+
+
+def _labelled(parts: list[_Part]) -> Iterator[Motion]:
+    """Give the labelled frames of every AIMD, thinned, oldest first."""
+    labels = [part for part in parts if part[1].kind == LABEL]
+    for node, call in labels:
+        dataset = output_of(node, 'dataset')
+        if not isinstance(dataset, DatasetData):
+            continue
+        coords, cells, symbols = dataset.get_array('coords'), dataset.get_array('cells'), dataset.symbols
+        chosen = evenly(len(coords), max(20, MOST_FRAMES // len(labels)))
+        frames = [Atoms(symbols, coords[index], cell=cells[index], pbc=True) for index in chosen]
+        if frames:
+            title = f'AIMD {call.number} of generation {call.generation}'
+            yield Motion(title, int(node.pk or 0), frames, np.array(chosen, dtype=float), is_md=False)
+
+
+def _aimds(parts: list[_Part]) -> Iterator[Motion]:
+    """Give the trajectory of every AIMD, spoilt frames included, in its own time."""
+    for node, call in parts:
+        trajectory = output_of(node, 'trajectory') if call.kind == LABEL else None
+        parameters = input_of(node, 'parameters')
+        step = parameters.get_dict().get('timestep_fs') if isinstance(parameters, orm.Dict) else None
+        if not _has_frames(trajectory) or trajectory.get_cells() is None or not step:
+            continue
+        chosen = _finite(trajectory)
+        if chosen:
+            times = float(step) * np.arange(trajectory.numsteps, dtype=float)[chosen]
+            frames = [_frame(trajectory, index) for index in chosen]
+            title = f'AIMD {call.number} of generation {call.generation}'
+            yield Motion(title, int(node.pk or 0), frames, times, is_md=False)
+
+
+def _arrays(node: orm.Node | None) -> dict[str, FloatArray]:
+    if not isinstance(node, orm.ArrayData):
+        return {}
+    return {name: node.get_array(name) for name in node.get_arraynames()}
+
+
+def _has_frames(node: Any) -> TypeGuard[orm.TrajectoryData]:
+    """Whether it is a trajectory with its arrays: an archive may have been written without them."""
+    return isinstance(node, orm.TrajectoryData) and 'positions.npy' in node.base.repository.list_object_names()
+
+
+def _finite(trajectory: orm.TrajectoryData) -> list[int]:
+    whole = np.flatnonzero(np.isfinite(trajectory.get_positions()).all(axis=(1, 2)))
+    return [int(whole[index]) for index in evenly(whole.size, MOST_FRAMES)]
+
+
+def _frame(trajectory: orm.TrajectoryData, index: int) -> Atoms:
+    cells = trajectory.get_cells()
+    return Atoms(
+        trajectory.symbols,
+        trajectory.get_positions()[index],
+        cell=None if cells is None else cells[index],
+        pbc=cells is not None and (trajectory.pbc or True),
+    )

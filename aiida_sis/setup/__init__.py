@@ -1,0 +1,1 @@
+"""Setting up a machine: codes, the isolated profile, its storage."""

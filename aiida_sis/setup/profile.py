@@ -1,0 +1,289 @@
+"""The isolated AiiDA profile: SQLite, the ZeroMQ broker that the daemon brings, this machine as computer, three codes.
+
+It is what ``verdi presto`` makes, kept in a folder of the project, with the waits taken out that a queue on a cluster
+needs and a local machine does not. Everything here may be repeated: what is there already is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import aiida_deepmd
+import aiida_sis
+from aiida_sis.command_lines import PROFILE_NAME, again
+from aiida_sis.setup.codes import FoundCode, environment_of, prepend_text
+from aiida_sis.setup.storage import use_write_ahead_log
+
+if TYPE_CHECKING:
+    from aiida import orm
+
+__all__ = (
+    'ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'load_node', 'load_run', 'open_profile',
+    'point_to',
+)  # fmt: skip
+
+COMPUTER_LABEL = 'localhost'
+
+# Seconds between two looks at a running job, and between two looks at a child workchain whose message was lost.
+_JOB_POLL_INTERVAL = 0.5
+_PROFILE_OPTIONS = {
+    'runner.poll.interval': 1,
+    'daemon.timeout': 20,
+    'transport.task_retry_initial_interval': 2,
+    'warnings.development_version': False,
+}
+
+
+def point_to(folder: Path) -> Path:
+    """Make ``folder`` the place of AiiDA's configuration, before AiiDA is imported.
+
+    :param folder: the folder that holds (or will hold) ``.aiida``.
+    :returns: its absolute path.
+    """
+    folder = folder.expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(
+            f'The profile cannot be put into {folder} ({error.strerror}): name another folder with --profile-dir.'
+        ) from error
+    os.environ['AIIDA_PATH'] = str(folder)
+    # The daemon is started through `verdi`, which stands beside this Python even if no environment is activated.
+    beside_python = str(Path(sys.executable).parent)
+    if beside_python not in os.environ.get('PATH', '').split(os.pathsep):
+        os.environ['PATH'] = os.pathsep.join((beside_python, os.environ.get('PATH', os.defpath)))
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='Creating AiiDA configuration folder')
+        from aiida.manage.configuration import reset_config
+        from aiida.manage.configuration.settings import AiiDAConfigDir
+
+        if AiiDAConfigDir.get() != folder / '.aiida':  # AiiDA was imported before, for another folder
+            reset_config()
+        AiiDAConfigDir.set()
+    return folder
+
+
+def ensure_profile(folder: Path) -> bool:
+    """Make and load the isolated profile, or load it if it is there.
+
+    :param folder: the folder of the profile.
+    :returns: whether it is new.
+    """
+    point_to(folder)
+    from aiida.manage import get_manager
+    from aiida.manage.configuration import create_profile, get_config, load_profile
+    from aiida.plugins import BrokerFactory
+    from aiida.storage.sqlite_dos.backend import SqliteDosStorage
+
+    config = get_config(create=True)
+    new = PROFILE_NAME not in config.profile_names
+    if new:
+        create_profile(
+            config,
+            name=PROFILE_NAME,
+            email='aiida@localhost',
+            storage_backend='core.sqlite_dos',
+            storage_config={},
+            broker_backend='core.zeromq',
+            broker_config=BrokerFactory('core.zeromq').get_default_config(),
+        )
+        config.set_default_profile(PROFILE_NAME, overwrite=True)
+    for name, value in _PROFILE_OPTIONS.items():
+        config.set_option(name, value, scope=PROFILE_NAME)
+    config.store()
+    load_profile(PROFILE_NAME, allow_switch=True)
+    storage = get_manager().get_profile_storage()
+    if isinstance(storage, SqliteDosStorage):
+        use_write_ahead_log(storage.filepath_database)
+    return new
+
+
+def ensure_computer(mpirun: str) -> orm.Computer:
+    """Register this machine as the computer ``localhost`` with no waits between the steps of a job.
+
+    :param mpirun: the MPI launcher.
+    """
+    from aiida import orm
+    from aiida.common.exceptions import NotExistent
+    from aiida.manage.configuration import get_config
+
+    try:
+        computer: orm.Computer | None = orm.load_computer(COMPUTER_LABEL)
+    except NotExistent:
+        computer = None
+    if computer is not None and not computer.is_configured:
+        # It came with somebody's archive and is another machine: it keeps its jobs, under another label.
+        computer.label = f'{COMPUTER_LABEL}-{computer.pk}'
+        computer = None
+    if computer is None:
+        computer = orm.Computer(
+            label=COMPUTER_LABEL,
+            hostname='localhost',
+            description='This machine, set up by aiida-sis.',
+            transport_type='core.local',
+            scheduler_type='core.direct',
+            workdir=str(Path(get_config().dirpath) / 'scratch' / PROFILE_NAME),
+        ).store()
+    computer.set_minimum_job_poll_interval(_JOB_POLL_INTERVAL)
+    computer.set_default_mpiprocs_per_machine(1)
+    computer.set_mpirun_command([mpirun, '-np', '{tot_num_mpiprocs}'])
+    # Paths and environment of the codes are all given, so no command needs the seconds of a login shell.
+    computer.configure(safe_interval=0.0, use_login_shell=False)
+    return computer
+
+
+def ensure_codes(found: Iterable[FoundCode], computer: orm.Computer) -> dict[str, orm.InstalledCode]:
+    """Register the codes, replacing one whose executable or environment has changed since.
+
+    A stored code is part of the provenance of what it ran and is not changed: it is put aside under another label.
+
+    :param found: the codes that are there.
+    :param computer: the computer that they are on.
+    :returns: the AiiDA codes by label.
+    """
+    from aiida import orm
+    from aiida.common.exceptions import NotExistent
+
+    codes: dict[str, orm.InstalledCode] = {}
+    for item in found:
+        spec = item.spec
+        text = prepend_text(environment_of(spec))
+        try:
+            code: orm.Code | None = orm.load_code(f'{spec.label}@{computer.label}')
+        except NotExistent:
+            code = None
+        if code is not None and not _is_same(code, str(item.path), text):
+            code.label = f'{spec.label}-{code.pk}'
+            code.is_hidden = True
+            code = None
+        if not isinstance(code, orm.InstalledCode):
+            code = orm.InstalledCode(
+                label=spec.label,
+                description=f'{spec.title} {item.version}'.strip(),
+                computer=computer,
+                filepath_executable=str(item.path),
+                default_calc_job_plugin=spec.plugin,
+                prepend_text=text,
+            ).store()
+        codes[spec.label] = code
+    return codes
+
+
+def _is_same(code: orm.Code, path: str, text: str) -> bool:
+    """Return whether a stored code runs this executable in this environment."""
+    from aiida import orm
+
+    return isinstance(code, orm.InstalledCode) and (str(code.filepath_executable), code.prepend_text) == (path, text)
+
+
+def ensure_daemon() -> str:
+    """Start the daemon with one worker; start it anew if it runs older source or other versions than are here now.
+
+    :returns: what was done, in a word.
+    """
+    from aiida.cmdline.utils.daemon import validate_daemon_env
+    from aiida.engine.daemon.client import get_daemon_client
+
+    client = get_daemon_client(PROFILE_NAME)
+    if client.is_daemon_running:
+        started = Path(client.circus_pid_file).stat().st_mtime
+        if validate_daemon_env(client) is None and started > _newest_source():
+            return 'running'
+        client.stop_daemon(wait=True, timeout=60)
+        client.start_daemon(number_workers=1, timeout=60)
+        return 'restarted'
+    client.start_daemon(number_workers=1, timeout=60)
+    return 'started'
+
+
+def open_profile(folder: Path, name: str | None) -> None:
+    """Load the profile to read from: the named one of the user's own installation, else the isolated one.
+
+    :param folder: the folder of the isolated profile.
+    :param name: a profile's name, or ``None``.
+    """
+    if name is None:
+        if not (folder / '.aiida').is_dir():
+            raise click.UsageError(
+                f'There is no profile in {folder}: `aiida-sis setup` makes one; or name the folder of yours with '
+                '--profile-dir, or a profile of your own AiiDA with -p.'
+            )
+        point_to(folder)
+    from aiida.common import exceptions
+    from aiida.manage import get_manager
+    from aiida.manage.configuration import load_profile
+
+    try:
+        load_profile(name or PROFILE_NAME, allow_switch=True)
+    except exceptions.ProfileConfigurationError as error:
+        if name is None:
+            raise click.UsageError(
+                f'The AiiDA in {folder} has no profile of aiida-sis: `aiida-sis setup --profile-dir {folder}` makes it.'
+            ) from error
+        raise click.UsageError(f'{error}: `verdi profile list` shows your profiles.') from error
+    try:
+        get_manager().get_profile_storage()
+    except (
+        exceptions.StorageMigrationError,
+        exceptions.CorruptStorage,
+        exceptions.UnreachableStorage,
+        exceptions.IncompatibleStorageSchema,
+    ) as error:
+        reason = ' '.join(str(error).split())
+        raise click.ClickException(f'The database of the profile cannot be opened: {reason}') from error
+
+
+def load_node(identifier: str) -> orm.Node:
+    """Load any node.
+
+    :param identifier: PK, UUID or the beginning of a UUID.
+    """
+    from aiida import orm
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+
+    if not identifier.strip() or '%' in identifier:
+        raise click.BadParameter(f"'{identifier}' is no PK and no UUID; {_lists_runs()}")
+    try:
+        node: orm.Node = orm.load_node(int(identifier)) if identifier.isdecimal() else orm.load_node(uuid=identifier)
+    except MultipleObjectsError as error:
+        raise click.BadParameter(
+            f'several nodes have a UUID that begins with {identifier}: give more of it.'
+        ) from error
+    except (NotExistent, ValueError, OverflowError) as error:
+        raise click.BadParameter(f'there is no node {identifier} in this profile; {_lists_runs()}') from error
+    return node
+
+
+def load_run(identifier: str) -> orm.WorkChainNode:
+    """Load the node of a SIS run.
+
+    :param identifier: PK or UUID.
+    """
+    from aiida import orm
+
+    node = load_node(identifier)
+    if isinstance(node, orm.WorkChainNode):
+        return node
+    whole = node
+    while isinstance(whole, orm.ProcessNode) and whole.caller is not None:
+        whole = whole.caller
+    if isinstance(whole, orm.WorkChainNode):
+        raise click.BadParameter(f'node {node.pk} is a {node.process_label}, a part of run {whole.pk}: give that PK.')
+    raise click.BadParameter(f'node {node.pk} is a {type(node).__name__}, not a run; {_lists_runs()}')
+
+
+def _lists_runs() -> str:
+    return f'`{again("query runs")}` lists the runs.'
+
+
+def _newest_source() -> float:
+    """Return when the source of this package, or of the plugin beside it, was last changed."""
+    packages = [Path(str(package.__file__)).resolve().parent for package in (aiida_deepmd, aiida_sis)]
+    return max(path.stat().st_mtime for package in packages for path in package.rglob('*.py'))

@@ -1,0 +1,1 @@
+"""Showing a run: in the terminal, as figures, as a page."""

@@ -1,0 +1,150 @@
+"""The verdict on a run in plain sentences, and its figures of merit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiida_sis.run.record import GenerationRecord, RunRecord
+from aiida_sis.show.tables import format_ratio, format_seconds, warning_lines
+
+__all__ = ('headline', 'key_figures', 'sentences', 'verdict_kind')
+
+
+_COUNTS = {1: 'One', 2: 'Two', 3: 'Three', 4: 'Four', 5: 'Five', 6: 'Six'}
+
+
+def verdict_kind(record: RunRecord) -> str:
+    """Return the verdict in a word: ``stable``, ``running`` or ``ended``.
+
+    :param record: of the run.
+    """
+    if record.is_running:
+        return 'running'
+    return 'stable' if record.outcome == 'stable' else 'ended'
+
+
+def headline(record: RunRecord) -> str:
+    """Return the verdict in a line.
+
+    :param record: of the run.
+    """
+    kind = verdict_kind(record)
+    if kind == 'stable':
+        return f'Stable for {_stable_ps(record):.4g} ps'
+    if kind == 'running':
+        number = record.generations[-1].generation if record.generations else 0
+        return f'Still running, in generation {number}'
+    return 'Ended before it was stable'
+
+
+def sentences(record: RunRecord) -> list[str]:
+    """Say how the run went and how it ended.
+
+    :param record: of the run.
+    """
+    return [*_outcome(record), *_data(record), *_catastrophes(record), *warning_lines(record), *_time(record)]
+
+
+def key_figures(record: RunRecord) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Return the name of what people ask for first, with its values and their units.
+
+    :param record: of the run.
+    """
+    found: list[tuple[str, tuple[tuple[str, str], ...]]] = [
+        ('stable MD' if record.summary.get('md_ps') else 'longest MD so far', ((f'{_stable_ps(record):.3g}', 'ps'),)),
+        ('AIMD labelled', ((f'{record.aimd_ps:.3g}', 'ps'),)),
+    ]
+    ratio = record.summary.get('acceleration_ratio')
+    if ratio:
+        found.append(('acceleration ratio', ((format_ratio(ratio), '×'),)))
+    number = len(record.generations)
+    found.append(('generation' if number == 1 else 'generations', ((str(number), ''),)))
+    error = _last_error(record)
+    if error is not None:
+        found.append(('force error, held out', ((f'{error:.3f}', 'eV/Å'),)))
+    words = format_seconds(record.wall_seconds).split()
+    found.append(('wall time', tuple(zip(words[::2], words[1::2], strict=True))))
+    return found
+
+
+def _outcome(record: RunRecord) -> Iterator[str]:
+    kind = verdict_kind(record)
+    last = record.generations[-1] if record.generations else None
+    if kind == 'stable' and last is not None:
+        stage = max(last.stages, default=0)
+        runs = [md for md in last.md if md.stage == stage]
+        window = next((md.window_k for md in runs if md.window_k), None)
+        inside = f' inside {window[0]:g} to {window[1]:g} K' if window else ''
+        replicas = {1: 'the MD', 2: 'both MD runs'}.get(len(runs), f'all {len(runs)} MD runs')
+        yield (
+            f'The potential of generation {last.generation} carried {replicas} through the last stage, '
+            f'{record.stage_name(stage)}: {_stable_ps(record):.4g} ps{inside}.'
+        )
+    elif kind == 'running':
+        yield f'The run goes on{_doing(last)}. This page shows what is known by now.'
+    else:
+        reason = (record.message or '').strip().splitlines()
+        code = f' with exit code {record.exit_status}' if record.exit_status else ''
+        said = f': {reason[-1].rstrip(".")}' if reason else ''
+        yield f'The run ended{code}{said}. Everything it had made until then is below.'
+
+
+def _doing(last: GenerationRecord | None) -> str:
+    """Say what the last generation is about, from what is not finished in it."""
+    if last is None:
+        return ' and has not labelled anything yet'
+    if any(md.state in ('waiting', 'running') for md in last.md):
+        return f': the MD of generation {last.generation} explores'
+    if last.training is not None and last.training.state in ('waiting', 'running'):
+        return f': the potential of generation {last.generation} is being trained'
+    if any(label.state in ('waiting', 'running') for label in last.labels):
+        return f': AIMD labels frames for generation {last.generation}'
+    return ''
+
+
+def _data(record: RunRecord) -> Iterator[str]:
+    frames = sum(generation.n_frames for generation in record.generations)
+    if not frames:
+        yield 'No frame has been labelled yet.'
+        return
+    ratio = record.summary.get('acceleration_ratio')
+    gained = f' The acceleration ratio, stable MD over AIMD, is {format_ratio(ratio)}.' if ratio else ''
+    verb = 'So far it has' if record.is_running else 'It learnt from'
+    yield f'{verb} {frames} labelled frames, {record.aimd_ps:.3g} ps of AIMD.{gained}'
+    error = _last_error(record)
+    if error is not None:
+        yield f'On frames that it never saw the force error of the last potential is {error:.3f} eV/Å (RMSE).'
+
+
+def _catastrophes(record: RunRecord) -> Iterator[str]:
+    points = [md for md in record.md_records if md.t_cp_ps is not None]
+    if points:
+        times = [md.t_cp_ps or 0.0 for md in points]
+        span = f'at {times[0]:.3g} ps' if len(times) == 1 else f'between {min(times):.3g} and {max(times):.3g} ps'
+        runs = f'{_COUNTS.get(len(points), len(points))} MD run{"" if len(points) == 1 else "s"}'
+        yield f'{runs} left the window, {span}; each gave a snapshot from before it to label next.'
+    fallbacks = [label for generation in record.generations for label in generation.labels if label.route == 'fallback']
+    if fallbacks:
+        yield (
+            f'For {len(fallbacks)} of them the snapshot had to be optimised first, because the AIMD from the snapshot '
+            'itself went wrong.'
+        )
+
+
+def _time(record: RunRecord) -> Iterator[str]:
+    share = record.framework_share
+    least = 'at least ' if record.untimed_jobs else ''
+    codes = f'; for {least}{100 * (1 - share):.0f} % of it a code was running' if share is not None else ''
+    yield f'It took {format_seconds(record.wall_seconds)}{" so far" if record.is_running else ""}{codes}.'
+
+
+def _stable_ps(record: RunRecord) -> float:
+    """Return how long every replica was stable: of the whole run where it has ended, else of the best generation."""
+    if record.summary.get('md_ps'):
+        return float(record.summary['md_ps'])
+    return max((min(one.stable_ps.values()) for one in record.generations if one.stable_ps), default=0.0)
+
+
+def _last_error(record: RunRecord) -> float | None:
+    errors = [one.training.force_rmse for one in record.generations if one.training and one.training.force_rmse]
+    return errors[-1] if errors else None

@@ -1,0 +1,70 @@
+"""The record is right for a run that goes on, one that has ended well and one that has failed."""
+
+from __future__ import annotations
+
+import pytest
+from aiida import orm
+from aiida.common.links import LinkType
+from plumpy import ProcessState
+
+from aiida_sis.run.record import called, collect
+
+
+def test_finished_run(make_run) -> None:
+    """Every number of the graph is in the record, in its place."""
+    record = collect(make_run(), with_series=True)
+    assert record.state == 'finished'
+    assert record.outcome == 'stable'
+    assert [generation.generation for generation in record.generations] == [0, 1]
+    first, second = record.generations
+    assert (first.n_frames, first.labels[0].route, first.labels[0].aimd_fs) == (100, 'direct', 100.0)
+    assert first.training is not None
+    assert first.training.force_rmse == pytest.approx(0.2)
+    assert [md.replica for md in first.md] == [0, 1]
+    assert (first.md[0].t_cp_ps, first.md[0].bound, first.md[0].window_k) == (0.12, 'high', (0.0, 1000.0))
+    assert first.md[0].t_next_ps == pytest.approx(0.072)
+    assert first.md[0].times.shape == first.md[0].temperatures.shape == (401,)
+    assert first.md[1].stable is True
+    assert second.stages == (0, 1)
+    assert record.stage_name(1) == 'fine'
+    assert record.aimd_ps == 0.2
+
+
+def test_running_run(make_run) -> None:
+    """Before the end there is no summary: the AIMD is counted from the labels and the open MD has no result."""
+    record = collect(make_run(ProcessState.WAITING, None))
+    assert record.is_running
+    assert record.summary == {}
+    assert record.aimd_ps == pytest.approx(0.2)
+    open_md = record.generations[1].md[-1]
+    assert (open_md.state, open_md.stable, open_md.t_cp_ps) == ('running', None, None)
+    assert open_md.times.size == 0
+    assert record.code_seconds is None
+    assert record.framework_share is None
+
+
+def test_failed_run(make_run) -> None:
+    """A failed run keeps its generations and says its exit code."""
+    run = make_run(ProcessState.FINISHED, 410)
+    record = collect(run)
+    assert (record.state, record.exit_status) == ('failed', 410)
+    assert len(record.generations) == 2
+
+
+def test_unknown_children_are_ignored(make_run) -> None:
+    """A calcfunction between the steps has another label and is no part of a generation."""
+    run = make_run(ProcessState.WAITING, None)
+    other = orm.CalcFunctionNode()
+    other.set_process_state(ProcessState.FINISHED)
+    other.base.links.add_incoming(run, LinkType.CALL_CALC, 'select_snapshot')
+    other.store()
+    assert [generation.generation for generation in collect(run).generations] == [0, 1]
+
+
+def test_run_without_children(aiida_profile_clean) -> None:
+    """A run that was just submitted has an empty record."""
+    run = orm.WorkChainNode()
+    run.set_process_state(ProcessState.CREATED)
+    run.store()
+    record = collect(run)
+    assert (record.state, record.generations, called(run)) == ('waiting', (), [])

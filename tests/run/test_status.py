@@ -1,0 +1,86 @@
+"""The state of a run under the keys that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from aiida import orm
+from aiida.common.links import LinkType
+from plumpy import ProcessState
+
+from aiida_sis.run.job_readings import JobReading
+from aiida_sis.run.record import collect, loop_of
+from aiida_sis.run.status import RunStatus, current_status, run_status
+
+#: Removing or renaming one of these breaks scripts: then ``SCHEMA_VERSION`` must change.
+KEYS = [
+    'schema_version', 'pk', 'uuid', 'label', 'state', 'outcome', 'exit_status', 'message', 'started', 'wall_seconds',
+    'generation', 'max_generations', 'stage', 'aimd_ps', 'md_ps', 'acceleration_ratio', 'jobs', 'waits_for',
+    'generations',
+]  # fmt: skip
+
+
+def test_finished(make_run) -> None:
+    """A run that ended stable, through JSON and back."""
+    node = make_run()
+    status = current_status(node)
+    content = json.loads(status.model_dump_json())
+    assert set(KEYS) <= set(content)
+    assert RunStatus.model_validate(content) == status
+    assert (status.state, status.outcome, status.exit_status) == ('finished', 'stable', 0)
+    assert (status.md_ps, status.acceleration_ratio) == (10.0, 50.0)
+    assert status.jobs == status.waits_for == ()
+    assert status.stage.name == 'fine'
+    assert status.generations[0].training.force_rmse_ev_per_angstrom == 0.2
+    assert status.generations[0].md[0].t_cp_ps == 0.12
+    assert content['generations'][1]['training']['warnings'] == ['sel of type 4 (Li) is not enough! 13 are needed']
+
+
+def test_failed(make_run) -> None:
+    """A run that ended otherwise keeps its exit code."""
+    status = current_status(make_run(ProcessState.FINISHED, 410))
+    assert (status.state, status.exit_status) == ('failed', 410)
+
+
+def test_running(make_run) -> None:
+    """The stage that runs, and a temperature that is no number, which JSON cannot hold."""
+    node = make_run(ProcessState.WAITING, None)
+    reading = JobReading('MD, replica 0', 1, 2.0, 10.0, 'ps', '', (300.123, math.nan))
+    content = json.loads(run_status(node, collect(node), [reading]).model_dump_json())
+    assert content['stage']['index'] == 1
+    assert content['jobs'][0]['temperatures_k'] == [300.12, None]
+    assert content['md_ps'] is None
+
+
+def test_first_moment(aiida_profile_clean) -> None:
+    """A run that nobody has begun yet has all keys."""
+    node = orm.WorkChainNode()
+    node.set_process_state(ProcessState.CREATED)
+    status = current_status(node.store())
+    assert (status.state, status.generation, status.stage) == ('waiting', None, None)
+    assert status.waits_for
+
+
+def test_paused_run(make_run) -> None:
+    """A paused run names the remedy."""
+    node = make_run(ProcessState.WAITING, None)
+    node.pause()
+    assert any(f'process play {node.pk}` lets it' in sentence for sentence in current_status(node).waits_for)
+
+
+def test_loop_of_a_rehearsal(aiida_profile_clean) -> None:
+    """The loop inside is what is shown."""
+    outer, loop = orm.WorkChainNode().store(), orm.WorkChainNode()
+    loop.base.links.add_incoming(outer, LinkType.CALL_WORK, 'sis')
+    loop.store()
+    assert loop_of(outer).pk == loop.pk
+    assert loop_of(loop) == loop
+
+
+def test_every_key_is_described() -> None:
+    """The schema says what each key means."""
+    schema = RunStatus.model_json_schema()
+    for model in (schema, *schema['$defs'].values()):
+        for key, value in model['properties'].items():
+            assert value.get('description'), key
