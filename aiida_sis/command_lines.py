@@ -1,4 +1,4 @@
-"""Command lines that reach the profile that is open: in another one the same PK is another node."""
+"""Command lines that reach the profile or archive that is open: in another one the same PK is another node."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 #: Name of the isolated profile that ``aiida-sis setup`` makes.
 PROFILE_NAME = 'sis'
+#: Option of a profile that stands for an archive: the file that the user named.
+ARCHIVE_OPTION = 'sis_archive'
 
 
 def again(command: str) -> str:
@@ -15,6 +17,9 @@ def again(command: str) -> str:
 
     :param command: a command of ``aiida-sis`` with its arguments.
     """
+    archive = _archive()
+    if archive is not None:
+        return f'aiida-sis {command} --archive {shlex.quote(archive)}'
     folder, name = _place()
     if folder is None:
         return f'aiida-sis {command} -p {shlex.quote(name)}'
@@ -34,6 +39,14 @@ def verdi(command: str) -> str:
         if folder is None
         else f'AIIDA_PATH={shlex.quote(str(folder))} verdi {command}'
     )
+
+
+def _archive() -> str | None:
+    """The archive that is read from, if it is one."""
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    return None if profile is None else profile.dictionary.get('options', {}).get(ARCHIVE_OPTION)
 
 
 def _place() -> tuple[Path | None, str]:

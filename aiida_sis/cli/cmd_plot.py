@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN, writing
-from aiida_sis.setup.profile import load_run, open_profile
+from aiida_sis.cli.nodes import open_run
+from aiida_sis.cli.options import ARCHIVE, PROFILE, PROFILE_DIR, RUN, writing
 
 if TYPE_CHECKING:
     from aiida_sis.show.figures.catalogue import Content
@@ -28,6 +28,7 @@ NAMES = (
 @RUN
 @PROFILE_DIR
 @PROFILE
+@ARCHIVE
 @click.option('--figure', type=click.Choice([*NAMES, 'all']), help='Which figure.  [default: temperature]')
 @click.option('--csv', 'as_csv', is_flag=True, help='Write the numbers of the figure as CSV instead.')
 @click.option(
@@ -38,23 +39,29 @@ NAMES = (
     '[default: sis-PK.png, sis-PK-NAME.png or sis-PK-figures]',
 )
 def plot(
-    pk: str, profile_dir: Path, profile: str | None, figure: str | None, as_csv: bool, output: Path | None
+    pk: str,
+    profile_dir: Path,
+    profile: str | None,
+    archive: Path | None,
+    figure: str | None,
+    as_csv: bool,
+    output: Path | None,
 ) -> None:
     """Draw a figure of a run: by default T(t) of every generation.
 
-    PK is that of the SisWorkChain. Each panel shows the temperature of all replicas with the window, t_cp (where the MD
-    left it) and t_next (where the next AIMD starts). The other figures are those of `aiida-sis report`.
+    PK is that of the SisWorkChain, or an archive FILE.aiida, which is read where it lies. Each panel shows the
+    temperature of all replicas with the window, t_cp (where the MD left it) and t_next (where the next AIMD starts).
+    The other figures are those of `aiida-sis report`.
 
     Example: aiida-sis plot 21 --figure parity -o parity.pdf
     """
     if output is not None and figure != 'all':
         _check_name(output, as_csv)
-    open_profile(profile_dir, profile)
+    node = open_run(pk, profile_dir, profile, archive)
     from aiida_sis.run.record import collect, loop_of
     from aiida_sis.show.figures.temperature import save_figure
     from aiida_sis.show.progress import refuse_parts
 
-    node = load_run(pk)
     refuse_parts(node)
     run = loop_of(node)
     if figure is None and not as_csv:

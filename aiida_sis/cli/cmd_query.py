@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_sis.cli.nodes import load_node, potential_of, run_pks
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR
-from aiida_sis.setup.profile import open_profile
+from aiida_sis.cli.nodes import load_node, open_place, open_run, potential_of, run_pks
+from aiida_sis.cli.options import ARCHIVE, PROFILE, PROFILE_DIR
+from aiida_sis.share.open_archive import is_archive
 
 if TYPE_CHECKING:
     from aiida_sis.run.rows import Row
@@ -32,6 +32,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @PROFILE_DIR
     @PROFILE
+    @ARCHIVE
     @click.option(
         '-f',
         '--format',
@@ -43,8 +44,14 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option('-n', '--limit', type=click.IntRange(min=1), help='Show the first N rows only.')
     @functools.wraps(command)
-    def wrapped(*, profile_dir: Path, profile: str | None, fmt: str, limit: int | None, **own: Any) -> None:
-        open_profile(profile_dir, profile)
+    def wrapped(
+        *, profile_dir: Path, profile: str | None, archive: Path | None, fmt: str, limit: int | None, **own: Any
+    ) -> None:
+        named = next((key for key, value in own.items() if isinstance(value, str) and is_archive(value)), None)
+        if named is None:
+            open_place(profile_dir, profile, archive)
+        else:
+            own[named] = str(open_run(own[named], profile_dir, profile, archive).pk)
         rows, kind, hint = command(**own)
         _show(rows, kind, fmt, limit, hint)
 
@@ -75,12 +82,25 @@ def _show(rows: Sequence[Row], kind: type[Row], fmt: str, limit: int | None, hin
         click.echo(f'{len(rows)} of {total} rows; --limit shows more.', err=True)
 
 
-@click.group()
-def query() -> None:
-    """Ask the database about runs, models, frames and costs.
+class _Questions(click.Group):
+    """The questions, which may be asked of an archive that is named before them."""
 
-    A table shows PKs, which are those of this profile; CSV and JSON have the UUIDs too, which are the same in every
-    profile. PK may be a UUID everywhere.
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Make ``FILE.aiida QUESTION`` the option of the question; without one the runs are listed."""
+        if arguments and is_archive(arguments[0]):
+            archive, *rest = arguments
+            arguments = [*(rest[:1] or ['runs']), '--archive', archive, *rest[1:]]
+        return super().parse_args(context, arguments)
+
+
+@click.group(cls=_Questions)
+def query() -> None:
+    """Ask the database, or an archive, about runs, models, frames and costs.
+
+    A table shows PKs, which are those of this profile or archive; CSV and JSON have the UUIDs too, which are the same
+    everywhere. PK may be a UUID everywhere.
+
+    An archive is read where it lies: aiida-sis query run.aiida catastrophes
     """
 
 
@@ -94,7 +114,7 @@ def runs_command(runs: Sequence[str]) -> Any:
     """
     from aiida_sis import run as ask
 
-    return ask.runs(run_pks(runs)), ask.RunRow, 'There is no run in this profile.'
+    return ask.runs(run_pks(runs)), ask.RunRow, 'There is no run here.'
 
 
 @query.command('frames')
@@ -205,7 +225,7 @@ def cost_command(runs: Sequence[str], by_generation: bool) -> Any:
     """
     from aiida_sis import run as ask
 
-    return ask.costs(run_pks(runs), by_generation), ask.CostRow, 'There is no run in this profile.'
+    return ask.costs(run_pks(runs), by_generation), ask.CostRow, 'There is no run here.'
 
 
 def _datasets(identifier: str) -> list[int]:

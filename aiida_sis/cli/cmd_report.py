@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN, writing
-from aiida_sis.setup.profile import load_run, open_profile
+from aiida_sis.cli.nodes import open_run
+from aiida_sis.cli.options import ARCHIVE, PROFILE, PROFILE_DIR, RUN, writing
 
 __all__ = ('report',)
 
@@ -16,17 +16,18 @@ __all__ = ('report',)
 @RUN
 @PROFILE_DIR
 @PROFILE
+@ARCHIVE
 @click.option(
     '-o',
     '--output',
     type=click.Path(dir_okay=False, path_type=Path),
     help='The file to write.  [default: sis-PK.html]',
 )
-def report(pk: str, profile_dir: Path, profile: str | None, output: Path | None) -> None:
+def report(pk: str, profile_dir: Path, profile: str | None, archive: Path | None, output: Path | None) -> None:
     """Write the report of a run as one HTML page.
 
-    PK is that of the SisWorkChain, running, ended or imported. The page needs no network: figures, numbers and the 3D
-    viewer are inside the file.
+    PK is that of the SisWorkChain, running, ended or imported, or an archive FILE.aiida, which is read where it lies.
+    The page needs no network: figures, numbers and the 3D viewer are inside the file.
 
     Example: aiida-sis report 21 -o demo.html
     """
@@ -35,13 +36,12 @@ def report(pk: str, profile_dir: Path, profile: str | None, output: Path | None)
             f"the page is HTML, and '{output}' does not end with .html: name it so (a browser prints it as PDF).",
             param_hint='--output',
         )
-    open_profile(profile_dir, profile)
+    node = open_run(pk, profile_dir, profile, archive)
     from aiida_sis.run.record import loop_of
     from aiida_sis.run.trajectories import read_details
     from aiida_sis.show.page.page import make_page
     from aiida_sis.show.progress import refuse_parts
 
-    node = load_run(pk)
     refuse_parts(node)
     path = output or Path(f'sis-{node.pk}.html')
     page = make_page(read_details(loop_of(node)))

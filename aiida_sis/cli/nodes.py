@@ -3,17 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_sis.command_lines import again
-from aiida_sis.setup.profile import load_node, load_run
+from aiida_sis.setup.profile import load_node, load_run, open_profile
+from aiida_sis.share.open_archive import is_archive, open_archive
 
 if TYPE_CHECKING:
     from aiida import orm
 
-__all__ = ('load_node', 'load_sis_run', 'potential_of', 'run_pks')
+__all__ = ('load_node', 'load_sis_run', 'open_place', 'open_run', 'potential_of', 'run_pks')
+
+
+def open_place(profile_dir: Path, profile: str | None, archive: Path | None) -> None:
+    """Open what is to be read: an archive where one was named, else a profile.
+
+    :param profile_dir: the folder of the isolated profile.
+    :param profile: name of a profile of the user's own AiiDA.
+    :param archive: the archive.
+    """
+    if archive is None:
+        open_profile(profile_dir, profile)
+    elif profile is not None:
+        raise click.UsageError('--archive and --profile are two places to read from: give one of the two.')
+    else:
+        open_archive(archive)
+
+
+def open_run(identifier: str, profile_dir: Path, profile: str | None, archive: Path | None) -> orm.WorkChainNode:
+    """Open what is to be read and load a run.
+
+    :param identifier: PK or UUID of the run, or the name of an archive with one run.
+    :param profile_dir: the folder of the isolated profile.
+    :param profile: name of a profile of the user's own AiiDA.
+    :param archive: the archive that the run is in.
+    """
+    if not is_archive(identifier):
+        open_place(profile_dir, profile, archive)
+        return load_run(identifier)
+    if archive is not None:
+        raise click.UsageError(f'{identifier} and --archive {archive} are two archives: give one of the two.')
+    open_place(profile_dir, profile, Path(identifier))
+    from aiida_sis.run.runs import runs
+
+    found = [str(row.run.pk) for row in runs()]
+    if len(found) != 1:
+        remedy = (
+            f'name one of its runs {", ".join(found)}: {found[-1]} --archive {identifier}'
+            if found
+            else 'give one that `aiida-sis export` wrote of a run'
+        )
+        raise click.BadParameter(f'{identifier} holds {len(found) or "no"} runs; {remedy}.')
+    return load_run(found[0])
 
 
 def load_sis_run(identifier: str) -> orm.ProcessNode:

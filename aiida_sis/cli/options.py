@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ('PROFILE', 'PROFILE_DIR', 'RUN', 'TYPES', 'in_words_of_types', 'symbols', 'writing')
+__all__ = ('ARCHIVE', 'PROFILE', 'PROFILE_DIR', 'RUN', 'TYPES', 'in_words_of_types', 'symbols', 'writing')
 
 PROFILE_DIR = click.option(
     '--profile-dir',
@@ -24,6 +24,14 @@ PROFILE = click.option(
     '--profile',
     metavar='NAME',
     help='Read a profile of your own AiiDA installation instead of the isolated one.',
+)
+
+ARCHIVE = click.option(
+    '-a',
+    '--archive',
+    metavar='FILE.aiida',
+    type=click.Path(path_type=Path),
+    help='Read an archive where it lies instead, without a profile and without an import.',
 )
 
 
@@ -76,6 +84,8 @@ def _complete_run(context: click.Context, _: click.Parameter, incomplete: str) -
     """
     from aiida_sis.setup.profile import open_profile
 
+    if incomplete and not incomplete.isdecimal():  # an archive
+        return [CompletionItem(incomplete, type='file')]
     folder = Path(context.params.get('profile_dir') or '.sis')
     try:
         open_profile(folder, context.params.get('profile'))

@@ -18,7 +18,7 @@ from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSql
 from aiida_sis.run.graph import RUNS
 from aiida_sis.run.rows import NodeRef
 
-__all__ = ('ImportedArchive', 'import_run', 'quiet_archives')
+__all__ = ('ImportedArchive', 'import_run', 'migrated', 'quiet_archives')
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def import_run(path: Path) -> ImportedArchive:
             try:
                 import_archive(path, create_group=False)
             except IncompatibleStorageSchema:
-                path = _migrated(path, Path(folder) / 'migrated.aiida')
+                path = migrated(path, Path(folder) / 'migrated.aiida')
                 import_archive(path, create_group=False)
             with ArchiveFormatSqlZip().open(path, 'r') as reader:
                 n_nodes = reader.querybuilder().append(orm.Node).count()
@@ -68,7 +68,13 @@ def import_run(path: Path) -> ImportedArchive:
     return ImportedArchive(n_nodes, orm.QueryBuilder().append(orm.Node).count() - before, runs)
 
 
-def _migrated(path: Path, target: Path) -> Path:
+def migrated(path: Path, target: Path) -> Path:
+    """Bring an archive of an older AiiDA to the format of this one.
+
+    :param path: the archive, which stays as it is.
+    :param target: the file to write.
+    :returns: that file.
+    """
     form = ArchiveFormatSqlZip()
     form.migrate(path, target, form.latest_version, compression=0)
     return target
