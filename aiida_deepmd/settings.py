@@ -4,12 +4,47 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import Self
 
-__all__ = ('at_least', 'at_most', 'nearest_key', 'one_sentence')
+__all__ = ('StrictModel', 'at_least', 'at_most', 'nearest_key', 'one_sentence')
+
+
+class StrictModel(BaseModel):
+    """The base of all settings: a key that it does not know is refused, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+    @classmethod
+    def read(cls, mapping: Mapping[str, Any], where: str) -> Self:
+        """Read plain values into the model.
+
+        :param mapping: the values.
+        :param where: what they are, for the sentence, such as ``SIS parameters``.
+        :returns: the settings.
+        :raises ValueError: in one sentence that names the key, the value and the remedy.
+        """
+        try:
+            return cls.model_validate(dict(mapping))
+        except ValidationError as exception:
+            raise ValueError(one_sentence(exception, cls, where, _parts(cls))) from None
+
+
+def _parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The model of each key whose value, or whose values, have keys themselves."""
+    found = {name: next(_models(field.annotation), None) for name, field in model.model_fields.items()}
+    return {name: part for name, part in found.items() if part is not None}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type, however deep: of ``dict[str, Part] | None`` the part."""
+    if isinstance(annotation, type) and not get_args(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def at_least(value: float, digits: int) -> str:

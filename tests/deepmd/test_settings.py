@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from aiida_deepmd.settings import nearest_key, one_sentence
+from aiida_deepmd.settings import StrictModel, nearest_key
 
 
-class Inner(BaseModel):
+class Inner(StrictModel):
     """A part."""
 
-    model_config = ConfigDict(extra='forbid')
     depth: int = 1
 
 
-class Outer(BaseModel):
-    """A whole with one part."""
+class Outer(StrictModel):
+    """A whole with parts."""
 
-    model_config = ConfigDict(extra='forbid')
     length: float
     inner: Inner = Inner()
+    layers: tuple[Inner, ...] = ()
+    by_name: dict[str, Inner] | None = None
     names: tuple[str, ...] = Field(default=('a',), min_length=1, max_length=3)
     kind: Literal['a', 'b'] = 'a'
     share: float = Field(default=0.5, ge=0, le=1)
@@ -70,11 +70,24 @@ def test_capitals_are_a_near_match() -> None:
         ({'length': 1, 'share': 2}, "The value 2 of 'share' in the settings is not valid: it must be at most 1."),
         ({'inner': {}, 'lengths': 1}, "The key 'lengths' of the settings is unknown: did you mean 'length'?"),
         ({'length': 1, 'depth': 2}, "The key 'depth' of the settings is in the wrong place: it belongs into 'inner'."),
+        ({'length': 1, 'layers': [{'deph': 2}]}, "The key 'layers.0.deph' of the settings is unknown: did you mean 'd"),
+        (
+            {'length': 1, 'by_name': {'a': {'deph': 2}}},
+            "The key 'by_name.a.deph' of the settings is unknown: did you m",
+        ),
         ({'length': 11}, 'It is too long: make it 10 or less.'),
     ],
 )
 def test_the_first_error_becomes_one_sentence(values: dict[str, object], expected: str) -> None:
     """The sentence names the key, the value and the remedy."""
-    with pytest.raises(ValidationError) as caught:
-        Outer.model_validate(values)
-    assert one_sentence(caught.value, Outer, 'settings', {'inner': Inner}).startswith(expected)
+    with pytest.raises(ValueError, match='.') as caught:
+        Outer.read(values, 'settings')
+    assert str(caught.value).startswith(expected)
+
+
+def test_what_was_read_is_typed_and_does_not_change() -> None:
+    """Plain values become the models of the parts; nothing can be set afterwards."""
+    settings = Outer.read({'length': 1, 'layers': [{'depth': 2}], 'by_name': {'a': {}}}, 'settings')
+    assert (settings.length, settings.layers, settings.by_name) == (1.0, (Inner(depth=2),), {'a': Inner()})
+    with pytest.raises(ValidationError, match='frozen'):
+        settings.length = 2.0
