@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import pytest
@@ -80,9 +81,8 @@ def test_capitals_are_a_near_match() -> None:
 )
 def test_the_first_error_becomes_one_sentence(values: dict[str, object], expected: str) -> None:
     """The sentence names the key, the value and the remedy."""
-    with pytest.raises(ValueError, match='.') as caught:
+    with pytest.raises(ValueError, match=f'^{re.escape(expected)}'):
         Outer.read(values, 'settings')
-    assert str(caught.value).startswith(expected)
 
 
 def test_what_was_read_is_typed_and_does_not_change() -> None:
