@@ -5,12 +5,17 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
-__all__ = ('StrictModel', 'at_least', 'at_most', 'nearest_key', 'one_sentence')
+__all__ = ('Flag', 'Number', 'StrictModel', 'Whole', 'at_least', 'at_most', 'nearest_key', 'one_sentence')
+
+# Text that looks like a number is not taken for one: it would stay text wherever the values are kept.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
 class StrictModel(BaseModel):
@@ -23,7 +28,7 @@ class StrictModel(BaseModel):
         """Read plain values into the model.
 
         :param mapping: the values.
-        :param where: what they are, for the sentence, such as ``SIS parameters``.
+        :param where: what they are, for the sentence, such as ``import settings``.
         :returns: the settings.
         :raises ValueError: in one sentence that names the key, the value and the remedy.
         """
@@ -101,7 +106,7 @@ def one_sentence(
 
     :param exception: what Pydantic raised.
     :param model: the model that was read.
-    :param what: what the values are, such as ``SIS parameters``.
+    :param what: what the values are, such as ``import settings``.
     :param parts: the models of the keys that have keys themselves.
     :returns: the sentence.
     """

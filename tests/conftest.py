@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from aiida import orm
 
-from aiida_deepmd import units
+from aiida_deepmd import frames, units
 from aiida_deepmd.data.dataset import DatasetData
-from aiida_deepmd.frames import hygiene as frames
 
 pytest_plugins = ('aiida.tools.pytest_fixtures', 'tests.built_runs')
 
@@ -104,7 +103,6 @@ def deepmd_datasets(
             atom_types=[type_map.index(symbol) for symbol in raw['symbols']],
             type_map=type_map,
             split=frames.split(15, seed=number),
-            generation=number,
             label=f'AIMD {number}',
         )
     return datasets

@@ -1,4 +1,4 @@
-"""Datasets and potentials from elsewhere: any trajectory with energies and forces becomes a ``DatasetData``."""
+"""Datasets from elsewhere: any trajectory with energies and forces becomes a ``DatasetData``."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from pydantic import Field
 
-from aiida_deepmd.calculations.import_potential import import_potential as import_potential
+from aiida_deepmd import frames as fr
 from aiida_deepmd.data.dataset import DatasetData, atom_types
-from aiida_deepmd.frames import hygiene as fr
 from aiida_deepmd.frames import plausibility
 from aiida_deepmd.read_frames import Hints, ReadError, System, check_type_map, digests, read_systems
+from aiida_deepmd.settings import Number, Whole
 
-#: What may be done with atoms whose force is exactly zero in every frame.
-FIXED_ATOMS = ('refuse', 'mask', 'train')
-#: Settings of an import and their defaults; ``timestep_fs`` None: read off the frames where Newton's law shows it.
-DEFAULTS: dict[str, Any] = {
-    'fractions': [0.6, 0.2, 0.2],
-    'split': 'shuffled',
-    'stride': 1,
-    'max_frames': None,
-    'max_force': fr.DEFAULT_MAX_FORCE,
-    'min_distance': plausibility.MIN_DISTANCE,
-    'max_energy_per_atom': plausibility.MAX_ENERGY_PER_ATOM,
-    'max_step_energy': plausibility.STRONGEST_BOND,
-    'timestep_fs': None,
-    'energy_outlier_sigmas': fr.DEFAULT_ENERGY_OUTLIER_SIGMAS,
-    'refuse_energy_outliers': False,
-    'fixed_atoms': 'refuse',
-    'generation': 0,
-    'label': '',
-}
 #: Change of energy over work done, outside of which forces are not the gradient of the energies.
 _WORK_RATIO = (0.8, 1.25)
+
+
+class ImportSettings(fr.Limits):
+    """What an import does with the frames that it reads, beside the limits beyond which it refuses them.
+
+    :param fractions: shares of train, validation and test frames; they sum to 1.
+    :param split: ``shuffled``, or ``blocks``: the last frames are held out.
+    :param stride: keep every n-th good frame.
+    :param max_frames: largest number of frames; None for all.
+    :param timestep_fs: time between the frames; None: read off the frames where Newton's law shows it.
+    :param fixed_atoms: what to do with atoms whose force is exactly zero in every frame.
+    :param label: name of the dataset; that of the system follows it.
+    """
+
+    fractions: tuple[Number, Number, Number] = (0.6, 0.2, 0.2)
+    split: Literal['shuffled', 'blocks'] = 'shuffled'
+    stride: Whole = Field(default=1, ge=1)
+    max_frames: Whole | None = Field(default=None, ge=1)
+    fixed_atoms: Literal['refuse', 'mask', 'train'] = 'refuse'
+    label: str = ''
 
 
 @dataclass(frozen=True)
@@ -70,25 +72,27 @@ def import_datasets(
 
     .. code-block:: python
 
-        from aiida_sis.calculations.import_data import import_datasets
+        from aiida_deepmd.calculations.import_data import import_datasets
 
         found = import_datasets('aimd.extxyz', type_map=['N', 'S', 'O', 'F', 'Li', 'C', 'H'], seed=1)
         datasets = {f'imported_{number}': one.dataset for number, one in enumerate(found) if one.dataset}
 
-    :param path: a file that dpdata or ASE reads, or a folder with DeePMD systems or runs of CP2K at any depth.
-    :param fmt: ``deepmd/npy``, ``vasp/outcar`` … (dpdata), ``extxyz``, ``traj`` … (ASE), ``cp2k``; None: by the names.
-    :param type_map: element of each type, in the order of the whole run; None: the elements as they come up. Where
+    :param path: a file that dpdata or ASE reads, or a folder with systems of DeePMD-kit, or of a program that a
+        reader is installed for, at any depth.
+    :param fmt: ``deepmd/npy``, ``vasp/outcar`` … (dpdata), ``extxyz``, ``traj`` … (ASE), or that of a reader;
+        None: by the names.
+    :param type_map: element of each type, in the order of the potential; None: the elements as they come up. Where
         nothing beside the frames names the types, their elements too.
     :param elements: the element of each name of an atom or a type that does not say it.
     :param energy_key: name of the energy in a file that ASE reads, if it is not ASE's own; ``REF_energy`` for example.
     :param forces_key: name of the forces there.
     :param seed: seed of the split.
-    :param settings: see :data:`DEFAULTS`; ``label`` is put before the name of each system.
+    :param settings: see :class:`ImportSettings`.
     :raises ValueError: if a file can't be read, an element is not in the type map, a setting is unknown, or atoms have
         zero forces throughout and ``fixed_atoms`` does not say what to do with them. Nothing is stored then.
     """
     path = Path(path).expanduser().resolve()
-    options = _options(dict(settings or {}))
+    options = ImportSettings.read(settings or {}, 'import settings')
     check_type_map(type_map or ())
     facts = {
         'path': str(path),
@@ -102,15 +106,14 @@ def import_datasets(
     types = list(type_map or dict.fromkeys(symbol for system in usable for symbol in system.symbols))
     for system in usable:
         atom_types(system.symbols, types)
-        _check_labels(system, options['fixed_atoms'])
-        fr.split_sizes(len(system.frames), tuple(options['fractions']))
+        _check_labels(system, options.fixed_atoms)
+        fr.split_sizes(len(system.frames), options.fractions)
     imported = []
     for system in systems:
         source = {**facts, 'system': system.name, 'sha256': digests(system.files, path)}
-        label = ' '.join(part for part in (options['label'], system.name or path.name) if part)
-        outputs = dataset_from_file(
-            orm.Dict(source), orm.List(types), orm.Int(seed), orm.Dict({**options, 'label': label})
-        )
+        label = ' '.join(part for part in (options.label, system.name or path.name) if part)
+        own = {**options.model_dump(mode='json'), 'label': label}
+        outputs = dataset_from_file(orm.Dict(source), orm.List(types), orm.Int(seed), orm.Dict(own))
         dataset = outputs.get('dataset')
         kept = dataset if isinstance(dataset, DatasetData) else None
         imported.append(Imported(system.name, kept, outputs['report'].get_dict()))
@@ -126,68 +129,48 @@ def dataset_from_file(source: orm.Dict, type_map: orm.List, seed: orm.Int, setti
 
     :param source: ``path``, ``format`` (or None), ``energy_key`` and ``forces_key`` (or None), ``elements`` ({name:
         element}), ``system`` (name within the path) and ``sha256`` ({file: digest}) of every file that was read.
-    :param type_map: element of each type, in the order of the whole run.
+    :param type_map: element of each type, in the order of the potential.
     :param seed: seed of the split.
-    :param settings: see :data:`DEFAULTS`.
+    :param settings: see :class:`ImportSettings`.
     :return: ``report`` (Dict) with counts and frame numbers by reason, and ``dataset`` unless no frame was left.
     :raises ValueError: if the file is not the one of the digest, or as in :func:`import_datasets`.
     """
-    options = _options(settings.get_dict())
+    options = ImportSettings.read(settings.get_dict(), 'import settings')
     system = _find(source.get_dict(), type_map.get_list())
-    fixed = _check_labels(system, options['fixed_atoms']) if len(system.usable()) else []
-    checks = _check_dynamics(system, options['timestep_fs'])
-    report = fr.examine(system.frames, _hygiene(options, checks['timestep_fs'], system.flaws), system.symbols)
+    fixed = _check_labels(system, options.fixed_atoms) if len(system.usable()) else []
+    checks = _check_dynamics(system, options.timestep_fs)
+    limits = options.model_copy(update={'timestep_fs': checks['timestep_fs']})
+    report = fr.examine(system.frames, limits, system.symbols, system.flaws)
     n_jumps, n_frames = len(report.found['jump']), len(system.frames)
     if 2 * n_jumps > n_frames:
         raise ValueError(
             f'at timestep_fs {checks["timestep_fs"]:g}, {n_jumps} of {n_frames} frames look like jumps: the frames are '
             'farther apart than that. Give the time from frame to frame, or leave timestep_fs out.'
         )
-    kept = fr.thin(report.kept, options['stride'], options['max_frames'])
-    result = {**report.summary(), 'n_kept': len(kept), 'kept_frames': [int(i) for i in kept], 'settings': options}
-    result.update(checks, fixed_atoms=fixed, n_atoms=len(system.symbols), n_usable=len(system.usable()))
+    kept = fr.thin(report.kept, options.stride, options.max_frames)
+    result = {**report.summary(), 'n_kept': len(kept), 'kept_frames': [int(i) for i in kept]}
+    result.update(
+        checks,
+        settings=options.model_dump(mode='json'),
+        fixed_atoms=fixed,
+        n_atoms=len(system.symbols),
+        n_usable=len(system.usable()),
+    )
     result.update(notes=list(system.notes))
     if len(kept) == 0:
         return {'report': orm.Dict(result)}
     weights = np.ones(len(system.symbols)) if system.weights is None else system.weights.copy()
-    weights[fixed if options['fixed_atoms'] == 'mask' else []] = 0.0
+    weights[fixed if options.fixed_atoms == 'mask' else []] = 0.0
     dataset = DatasetData(
         **vars(system.frames.take(kept)),
         atom_types=atom_types(system.symbols, type_map.get_list()),
         type_map=type_map.get_list(),
-        split=fr.split(len(kept), tuple(options['fractions']), seed.value, options['split']),
-        generation=options['generation'],
-        label=options['label'],
+        split=fr.split(len(kept), options.fractions, seed.value, options.split),
+        label=options.label,
         atom_weights=weights,
     )
     result.update(n_train=dataset.n_train, n_validation=dataset.n_validation, n_test=dataset.n_test)
     return {'dataset': dataset, 'report': orm.Dict(result)}
-
-
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """Settings completed with the defaults."""
-    unknown = sorted(set(given) - set(DEFAULTS))
-    if unknown:
-        raise ValueError(f'`settings` has unknown keys {unknown}; known are {sorted(DEFAULTS)}.')
-    options = {**DEFAULTS, **given}
-    for key, known in (('fixed_atoms', FIXED_ATOMS), ('split', ('shuffled', 'blocks'))):
-        if options[key] not in known:
-            raise ValueError(f"`settings.{key}` is '{options[key]}'; use one of {list(known)}.")
-    return options
-
-
-def _hygiene(
-    options: Mapping[str, Any], timestep: float | None, flaws: Mapping[str, Sequence[int]]
-) -> fr.HygieneSettings:
-    """The limits among the settings of an import, and what the reader knows."""
-    names = ('max_force', 'min_distance', 'max_energy_per_atom', 'max_step_energy')
-    outliers = ('energy_outlier_sigmas', 'refuse_energy_outliers')
-    return fr.HygieneSettings(
-        timestep_fs=timestep,
-        unconverged=tuple(flaws.get('unconverged', ())),
-        known={reason: numbers for reason, numbers in flaws.items() if reason != 'unconverged'},
-        **{name: options[name] for name in (*names, *outliers)},
-    )
 
 
 def _read(facts: Mapping[str, Any], type_map: Sequence[str]) -> list[System]:

@@ -26,7 +26,7 @@ def import_potential(path: str | Path, *, type_map: Sequence[str] | None = None,
     :param path: the frozen model, ``*.pb``.
     :param type_map: element of each type; None: as the model has it.
     :param label: name of the potential.
-    :return: the stored potential, of generation 0.
+    :return: the stored potential.
     :raises ValueError: if the file is no such model, does not answer with energies and their gradient, or its type map
         is another one.
     """
@@ -57,7 +57,7 @@ def _check_name(path: Path) -> None:
     if path.suffix in _OTHER_BACKENDS:
         raise ValueError(
             f"'{path}' is a model of another backend of DeePMD-kit; here its TensorFlow backend trains, which reads "
-            '*.pb only, and a converted model is another one: train anew on its frames (`aiida-sis import-dataset`).'
+            '*.pb only, and a converted model is another one: train anew on its frames.'
         )
     if path.suffix != '.pb':
         raise ValueError(

@@ -1,4 +1,4 @@
-"""One generation of the potential, in one job: train, freeze, compress if asked, test."""
+"""The training of a potential in one job: train, freeze, compress if asked, test."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class DeepmdTrainCalculation(CalcJob):
             'parent',
             valid_type=PotentialData,
             required=False,
-            help='Potential of an earlier generation to continue from; its weights and statistics are kept.',
+            help='Potential to continue from; its weights and statistics are kept.',
         )
         spec.input(
             'restart_folder',
@@ -257,8 +257,8 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     for key, dataset in datasets.items():
         if dataset.type_map != type_map:
             return (
-                f'`datasets.{key}` has the type_map {dataset.type_map}, but `parameters.model.type_map` is {type_map}; '
-                'the order of the elements is fixed for a whole run.'
+                f'`datasets.{key}` has the type_map {dataset.type_map}, but `parameters.model.type_map` is {type_map}: '
+                'give both the same elements in the same order.'
             )
     for subset, use in (('train', 'trained on'), ('test', 'tested on')):
         if not any(len(dataset.get_split(subset)) for dataset in datasets.values()):

@@ -12,7 +12,7 @@ import numpy as np
 from aiida import orm
 from numpy.typing import ArrayLike, NDArray
 
-from aiida_deepmd.frames.hygiene import SUBSETS, TEST, TRAIN, VALIDATION, Frames, check_shapes
+from aiida_deepmd.frames import SUBSETS, TEST, TRAIN, VALIDATION, Frames, check_shapes
 
 if TYPE_CHECKING:
     import dpdata
@@ -23,7 +23,7 @@ UNITS = {'coords': 'Å', 'cells': 'Å', 'energies': 'eV', 'forces': 'eV/Å'}
 
 
 class DatasetData(orm.ArrayData):
-    """What one AIMD taught: frames with energies and forces, and which of them are held out.
+    """Frames of one composition with energies and forces, and which of them are held out.
 
     The split is an index array beside the frames, so a frame is stored once. Arrays: ``coords`` (n_frames, n_atoms, 3)
     Å, ``cells`` (n_frames, 3, 3) Å, ``energies`` (n_frames,) eV, ``forces`` (n_frames, n_atoms, 3) eV/Å,
@@ -45,7 +45,6 @@ class DatasetData(orm.ArrayData):
         atom_types: ArrayLike | None = None,
         type_map: Sequence[str] = (),
         split: ArrayLike | None = None,
-        generation: int = 0,
         label: str = '',
         atom_weights: ArrayLike | None = None,
         **kwargs: Any,
@@ -57,10 +56,9 @@ class DatasetData(orm.ArrayData):
         :param energies: (n_frames,), eV.
         :param forces: (n_frames, n_atoms, 3), eV/Å.
         :param atom_types: (n_atoms,) indices into ``type_map``.
-        :param type_map: element of each type, in the order of the whole run.
+        :param type_map: element of each type, in the order of the potential.
         :param split: (n_frames,) 0 train, 1 validation, 2 test.
-        :param generation: the generation of the loop that labelled the frames.
-        :param label: what the frames are, for people.
+        :param label: what the frames are, for people; the label of the node.
         :param atom_weights: (n_atoms,) weight of each atom's force in the loss: 1 free, 0 fixed. None: all are free.
         :raises ValueError: if the arrays do not fit each other or the type map.
         """
@@ -87,8 +85,6 @@ class DatasetData(orm.ArrayData):
             'n_frames': len(frames),
             'n_atoms': len(types),
             **{f'n_{name}': int((subset == index).sum()) for name, index in SUBSETS.items()},
-            'generation': int(generation),
-            'label': label,
             'units': UNITS,
             'n_fixed': 0 if weights is None else int((weights == 0).sum()),
             'sha256': _digest(frames, types, list(type_map), subset, weights),
@@ -97,7 +93,7 @@ class DatasetData(orm.ArrayData):
 
     @property
     def type_map(self) -> list[str]:
-        """Element of each type, in the order of the whole run."""
+        """Element of each type, in the order of the potential."""
         return list(self.base.attributes.get('type_map'))
 
     @property
@@ -135,11 +131,6 @@ class DatasetData(orm.ArrayData):
     def n_test(self) -> int:
         """Frames held out for the test."""
         return int(self.base.attributes.get('n_test'))
-
-    @property
-    def generation(self) -> int:
-        """The generation of the loop that labelled the frames."""
-        return int(self.base.attributes.get('generation'))
 
     @property
     def atom_weights(self) -> NDArray[np.float64]:
@@ -233,7 +224,7 @@ def atom_types(symbols: list[str], type_map: list[str]) -> list[int]:
     """
     foreign = sorted(set(symbols) - set(type_map))
     if foreign:
-        raise ValueError(f'elements {foreign} are not in the type_map {type_map}: add them for the whole run.')
+        raise ValueError(f'elements {foreign} are not in the type_map {type_map}: add them to it.')
     return [type_map.index(symbol) for symbol in symbols]
 
 
@@ -276,7 +267,7 @@ def _digest(
     subset: NDArray[np.int8],
     weights: NDArray[np.float64] | None,
 ) -> str:
-    """SHA-256 of the content, independent of label and generation."""
+    """SHA-256 of the content, independent of the label."""
     digest = hashlib.sha256(' '.join(type_map).encode())
     arrays = [*(getattr(frames, name) for name in UNITS), types, subset]
     for array in arrays if weights is None else [*arrays, weights]:

@@ -17,7 +17,7 @@ FROZEN_FILENAME = 'frozen.pb'
 
 
 class PotentialData(orm.Data):
-    """A Deep Potential: the file LAMMPS runs, and what the next generation starts its training from.
+    """A Deep Potential: the file that LAMMPS runs, and what a further training starts from.
 
     The frozen model alone is enough for both. It holds every weight and statistic in double precision, at a quarter of
     the bytes of a TensorFlow checkpoint (which adds the optimiser's moments and the graph), and ``--init-frz-model``
@@ -32,7 +32,6 @@ class PotentialData(orm.Data):
         rcut: float = 0.0,
         sel: Sequence[int] = (),
         deepmd_backend: str = 'tensorflow',
-        generation: int = 0,
         deepmd_version: str = '',
         compressed: bool = False,
         **kwargs: Any,
@@ -45,7 +44,6 @@ class PotentialData(orm.Data):
         :param rcut: cutoff radius, Å.
         :param sel: maximum number of neighbours of each type (or in total).
         :param deepmd_backend: ``tensorflow`` or ``pytorch`` (``backend`` is AiiDA's storage).
-        :param generation: the generation of the loop that trained it.
         :param deepmd_version: version of DeePMD-kit that trained it.
         :param compressed: whether the model file is a compressed (tabulated) one.
         :raises ValueError: for an unknown backend, an empty type map or a missing model file.
@@ -70,7 +68,6 @@ class PotentialData(orm.Data):
             'rcut': float(rcut),
             'sel': list(sel),
             'deepmd_backend': deepmd_backend,
-            'generation': int(generation),
             'deepmd_version': deepmd_version,
             'compressed': bool(compressed),
             'sha256': hashlib.sha256(contents[filename]).hexdigest(),
@@ -102,11 +99,6 @@ class PotentialData(orm.Data):
     def rcut(self) -> float:
         """Cutoff radius, Å."""
         return float(self.base.attributes.get('rcut'))
-
-    @property
-    def generation(self) -> int:
-        """The generation of the loop that trained it."""
-        return int(self.base.attributes.get('generation'))
 
     @property
     def compressed(self) -> bool:

@@ -1,10 +1,15 @@
-"""DeePMD-kit's training input checked and completed, as plain functions. Its output is read in ``deepmd_output``."""
+"""DeePMD-kit's training input checked and completed, as plain functions. Its output is read in ``output``."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.neighborlist import neighbor_list
 
 from aiida_deepmd.files.backend import ATTENTION, check_other_backends, check_trainable, descriptors, lookup
 
@@ -59,7 +64,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> str | None:
             return f'`parameters.{".".join(path)}` is {lookup(parameters, path)!r}; {remedy}.'
     type_map = lookup(parameters, ('model', 'type_map'))
     if not type_map or not isinstance(type_map, Sequence) or len(set(type_map)) != len(type_map):
-        return f'`parameters.model.type_map` is {type_map!r}; list each element of the whole run once, in order.'
+        return f'`parameters.model.type_map` is {type_map!r}; list each element once, in the order of the datasets.'
     steps = lookup(parameters, ('training', 'numb_steps'))
     if not isinstance(steps, int) or steps < 1:
         return f'`parameters.training.numb_steps` is {steps!r}; give the number of training steps, at least 1.'
@@ -120,8 +125,8 @@ def _check_sel(descriptor: Mapping[str, Any], n_types: int) -> str | None:
     numbers = sel if isinstance(sel, list) else [sel]
     if not all(isinstance(number, int) and number >= 0 for number in numbers):
         return (
-            f'`parameters.model.descriptor.sel` is {sel!r}; give fixed numbers: "auto" follows the data, and the next '
-            'generation could not continue from this one.'
+            f'`parameters.model.descriptor.sel` is {sel!r}; give fixed numbers: "auto" follows the data, and a '
+            'training on other data could not continue from this one.'
         )
     if isinstance(sel, list) and len(sel) not in (1, n_types):
         return f'`parameters.model.descriptor.sel` has {len(sel)} numbers but type_map has {n_types} elements.'
@@ -230,3 +235,25 @@ def check_maskable(loss: Mapping[str, Any]) -> str | None:
                 f'leave it out {remedy}.'
             )
     return None
+
+
+def suggest_sel(structures: Sequence[Atoms], type_map: Sequence[str], rcut: float, margin: float = 1.5) -> list[int]:
+    """Suggest the `sel` of a smooth-edition descriptor, one number for each element.
+
+    It must stay the same in every further training, since the weights are laid out by it, so it has room to spare for
+    data that does not exist yet.
+
+    :param structures: structures of the kind that the potential is for.
+    :param type_map: the elements in the order of the potential.
+    :param rcut: cutoff radius in Å.
+    :param margin: factor on the largest number of neighbours found.
+    :returns: the largest number of neighbours of each element, times ``margin``, rounded up to a multiple of four.
+    """
+    largest = np.zeros(len(type_map))
+    for atoms in structures:
+        centre, neighbour = neighbor_list('ij', atoms, rcut)
+        symbols = np.array(atoms.get_chemical_symbols())
+        for index, element in enumerate(type_map):
+            counts = np.bincount(centre[symbols[neighbour] == element], minlength=len(atoms))
+            largest[index] = max(largest[index], counts.max(initial=0))
+    return [max(4, math.ceil(count * margin / 4) * 4) for count in largest]

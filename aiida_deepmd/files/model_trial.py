@@ -60,7 +60,7 @@ class ModelTrial:
         if self.scale != 1:
             return (
                 f'was converted from another backend of DeePMD-kit and multiplies its energies by {self.scale:.4g}, '
-                'which the model that it was made from does not: train anew on its frames (`aiida-sis import-dataset`)'
+                'which the model that it was made from does not: train anew on its frames'
             )
         if np.abs(force - slope).max() > _TOLERANCE + _RELATIVE_TOLERANCE * np.abs(force).max():
             return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_deepmd.frames.plausibility import nearest_image
+from aiida_deepmd.frames.geometry import nearest_image
 
 FloatArray = NDArray[np.float64]
 

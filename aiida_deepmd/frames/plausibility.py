@@ -1,4 +1,4 @@
-"""What no labelled frame of real matter can show: the physics behind the refusals of ``frames.examine``.
+"""What no labelled frame of real matter can show: the physics behind the refusals of ``examine``.
 
 Each threshold comes from chemistry as a whole and not from any data set, so that a reaction, however violent, passes.
 """
@@ -12,6 +12,7 @@ from ase.data import atomic_masses, atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
 from aiida_deepmd import units
+from aiida_deepmd.frames.geometry import displacements, nearest_image
 from aiida_deepmd.units import AMU_A2_FS2_TO_EV
 
 FloatArray = NDArray[np.float64]
@@ -64,28 +65,6 @@ def pressed_atoms(coords: FloatArray, cell: FloatArray, symbols: Sequence[str]) 
     if closest >= MIN_DISTANCE:
         return ''
     return f'The geometry is at fault: two atoms are at {closest:.2f} of the sum of their covalent radii.'
-
-
-def nearest_image(vectors: FloatArray, cell: FloatArray) -> FloatArray:
-    """Vectors moved by lattice vectors to where their fractional coordinates are within half a cell.
-
-    :param vectors: (..., 3), Å.
-    :param cell: (3, 3), Å.
-    """
-    shifts: FloatArray = np.rint(vectors @ np.linalg.inv(cell)) @ cell
-    return vectors - shifts
-
-
-def displacements(coords: FloatArray, cells: FloatArray) -> FloatArray:
-    """Shortest way of each atom from each frame to the next, (n_frames - 1, n_atoms, 3), Å.
-
-    :param coords: (n_frames, n_atoms, 3), Å.
-    :param cells: (n_frames, 3, 3), Å.
-    """
-    steps = np.diff(coords, axis=0)
-    return np.array([nearest_image(step, cell) for step, cell in zip(steps, cells[1:], strict=True)]).reshape(
-        steps.shape
-    )
 
 
 def time_step(coords: FloatArray, cells: FloatArray, forces: FloatArray, symbols: Sequence[str]) -> float | None:

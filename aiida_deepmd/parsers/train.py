@@ -143,7 +143,6 @@ class DeepmdTrainParser(Parser):
             descriptor=model['descriptor'].get('type', ''),
             rcut=descriptor.get('rcut', 0.0),
             sel=sel if isinstance(sel, list) else [sel],
-            generation=max(dataset.generation for dataset in self.node.inputs.datasets.values()),
             deepmd_version=self.results['deepmd_version'],
             compressed=len(files) > 1,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aiida_deepmd.frames.hygiene import LEAST_VOLUME
+from aiida_deepmd.frames.labelled import LEAST_VOLUME
 from aiida_deepmd.read_frames.system import FloatArray, Hints, ReadError, Sample, System, as_elements, gather
 
 #: What ASE's reader of these formats calls an energy is a zero that it made up.

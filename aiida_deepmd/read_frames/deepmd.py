@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_deepmd.frames.hygiene import Frames
+from aiida_deepmd.frames import Frames
 from aiida_deepmd.read_frames.system import FloatArray, Hints, ReadError, Sample, System, as_elements, gather
 
 #: File that marks a folder, or a group of an HDF5 file, as one system.

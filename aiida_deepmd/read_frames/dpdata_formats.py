@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_deepmd.frames.hygiene import Frames
+from aiida_deepmd.frames import Frames
 from aiida_deepmd.read_frames.system import Hints, ReadError, System, as_elements
 
 _NEEDED = {'coords': 'coordinates', 'cells': 'cells', 'energies': 'energies', 'forces': 'forces'}

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 from ase.formula import Formula
 from numpy.typing import NDArray
 
-from aiida_deepmd.frames.hygiene import Frames
+from aiida_deepmd.frames import Frames
 
 FloatArray = NDArray[np.float64]
 _ELEMENTS = frozenset(chemical_symbols[1:])
@@ -171,7 +171,7 @@ def as_elements(names: Sequence[str], hints: Hints, where: str) -> tuple[dict[st
 def check_type_map(type_map: Sequence[str]) -> None:
     """Refuse a type map that is no list of different elements.
 
-    :param type_map: element of each type, in the order of the whole run.
+    :param type_map: element of each type, in the order of the potential.
     :raises ReadError: if a name is no element, or an element is named twice.
     """
     foreign = [name for name in type_map if name not in _ELEMENTS]

@@ -18,9 +18,8 @@ while_: Any = engine.while_  # its type only takes the methods of `WorkChain` it
 class DeepmdBaseWorkChain(BaseRestartWorkChain):
     """Run `deepmd.train` until the force error on held-out frames is low enough, with a cap.
 
-    An undertrained potential fails everywhere, and no sampling can help it: its catastrophic points say nothing about
-    missing data. So a training whose held-out force RMSE is above ``force_rmse_max`` is continued from its own weights
-    before its MD is run.
+    An undertrained potential fails everywhere, and where it fails says nothing about missing data. So a training whose
+    held-out force RMSE is above ``force_rmse_max`` is continued from its own weights.
     """
 
     _process_class = DeepmdTrainCalculation
@@ -38,7 +37,7 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
             valid_type=orm.Float,
             required=False,
             serializer=orm.to_aiida_type,
-            help='Held-out force RMSE, in eV/Å, above which a training is continued (about 0.15 can be stable at all).',
+            help='Held-out force RMSE, in eV/Å, above which a training is continued (above some 0.15 no MD lasts).',
         )
         spec.input(
             'max_extensions',

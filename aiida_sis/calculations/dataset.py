@@ -9,8 +9,8 @@ from aiida import orm
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
+from aiida_deepmd import frames as fr
 from aiida_deepmd.data.dataset import DatasetData, atom_types
-from aiida_deepmd.frames import hygiene as fr
 from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
 from aiida_sis.core import frame_selection as choice
 
@@ -21,11 +21,10 @@ DEFAULTS: dict[str, Any] = {
     'max_frames': None,
     'choice': choice.EVERY,
     'fixed_atoms': [],
-    'max_force': fr.DEFAULT_MAX_FORCE,
-    'energy_outlier_sigmas': fr.DEFAULT_ENERGY_OUTLIER_SIGMAS,
+    'max_force': fr.Limits().max_force,
+    'energy_outlier_sigmas': fr.Limits().energy_outlier_sigmas,
     'refuse_energy_outliers': False,
     'unconverged_frames': [],
-    'generation': 0,
     'label': '',
 }
 
@@ -44,7 +43,7 @@ def dataset_from_trajectory(
         ``max_frames``, ``choice`` (which frames, where there are more: ``every``, ``stride``, ``farthest_point``,
         ``entropy``), ``fixed_atoms`` (site numbers from 0, whose forces are no labels), ``max_force`` (eV/Å),
         ``energy_outlier_sigmas``, ``refuse_energy_outliers``, ``unconverged_frames`` (list of frame numbers),
-        ``generation``, ``label``.
+        ``label``.
     :return: ``report`` (Dict) with counts and frame numbers by reason, and ``dataset`` unless no frame was left.
     :raises ValueError: for an unknown setting, an element outside the type map or arrays that do not belong together.
     """
@@ -53,13 +52,13 @@ def dataset_from_trajectory(
     candidates = frames_of(trajectory)
     report = fr.examine(
         candidates,
-        fr.HygieneSettings(
+        fr.Limits(
             max_force=options['max_force'],
             energy_outlier_sigmas=options['energy_outlier_sigmas'],
             refuse_energy_outliers=options['refuse_energy_outliers'],
-            unconverged=tuple(options['unconverged_frames']),
         ),
         list(trajectory.symbols),
+        {'unconverged': options['unconverged_frames']},
     )
     kept = _choose(candidates, list(trajectory.symbols), report.kept, options, seed.value)
     facts = {**report.summary(), 'n_kept': len(kept), 'kept_frames': [int(i) for i in kept], 'settings': options}
@@ -76,7 +75,6 @@ def dataset_from_trajectory(
         atom_types=types,
         type_map=type_map.get_list(),
         split=subset,
-        generation=options['generation'],
         label=options['label'],
         **({} if weights is None else {'atom_weights': weights}),
     )

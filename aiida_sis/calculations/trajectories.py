@@ -10,7 +10,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
-from aiida_deepmd.frames import hygiene as fr
+from aiida_deepmd import frames as fr
 from aiida_sis.core import frame_selection as choice
 from aiida_sis.core.indicator import (
     TIME_TOLERANCE_PS,

@@ -111,7 +111,7 @@ def _in_cli_words(message: str) -> str:
     """The remedy as it is typed here."""
     for choice in ('mask', 'train'):
         message = message.replace(f"fixed_atoms '{choice}'", f'`--fixed-atoms {choice}`')
-    return message
+    return message.replace('train anew on its frames', 'train anew on its frames (`aiida-sis import-dataset`)')
 
 
 def left_out(imported: Imported) -> str:
@@ -218,7 +218,7 @@ def import_model(file: Path, profile_dir: Path, profile: str | None, type_map: l
         with warnings.catch_warnings(record=True) as said:
             potential = import_potential(file, type_map=type_map, label=label)
     except ValueError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_in_cli_words(str(error))) from error
     for warning in said:
         click.echo(f'Warning: {warning.message}', err=True)
     facts = f'{potential.base.attributes.get("descriptor") or "unknown descriptor"}, {potential.rcut:g} Å'

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.spatial.distance import cdist
 
-from aiida_deepmd.frames import hygiene as fr
+from aiida_deepmd import frames as fr
 
 Floats = NDArray[np.float64]
 IntArray = fr.IntArray

@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_sis.core.loop.call_labels import read_call
 from aiida_sis.run import graph
 from aiida_sis.run.graph import Edge
 from aiida_sis.run.rows import FramesRow, NodeRef, OriginRow
@@ -16,7 +17,6 @@ __all__ = ('datasets_of', 'origins', 'training_frames')
 
 _DATASET = (
     'label',
-    'attributes.generation',
     'attributes.n_frames',
     'attributes.n_train',
     'attributes.n_validation',
@@ -56,12 +56,13 @@ def training_frames(potential: int) -> list[FramesRow]:
     for pk, uuid, *values in graph.table(orm.Data, graph.pks(seen), ('id', 'uuid', *_DATASET)):
         label = labels.get(pk)
         caller = callers.get(label.there.pk) if label else None
-        system, generation, n_frames, n_train, n_validation, n_test, sha256 = values
+        call = read_call(caller.label) if caller else None
+        system, n_frames, n_train, n_validation, n_test, sha256 = values
         rows.append(
             FramesRow(
                 dataset=NodeRef(pk, uuid),
                 system=system,
-                generation=generation,
+                generation=call.generation if call else None,
                 n_frames=n_frames,
                 n_train=n_train,
                 n_validation=n_validation,

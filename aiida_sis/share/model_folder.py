@@ -18,6 +18,7 @@ from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.input import INPUT_FILENAME
 from aiida_sis.calculations.structure import positions_of, symbols_of
 from aiida_sis.core.lammps.script import write_data, write_script
+from aiida_sis.core.loop.call_labels import Call, read_call
 from aiida_sis.core.settings.md import MdSettings
 from aiida_sis.run import graph, training_frames
 from aiida_sis.run.rows import FramesRow
@@ -83,6 +84,14 @@ def _run_of(job: orm.CalcJobNode) -> orm.ProcessNode | None:
     """The run that the training belongs to: job ← training workchain ← run."""
     workchain = job.caller
     return workchain.caller or workchain if workchain is not None else None
+
+
+def _call_of(job: orm.CalcJobNode) -> Call | None:
+    """Which part of the run the training was; none for one on its own."""
+    workchain = job.caller
+    pk = int(workchain.pk or 0) if workchain is not None else 0
+    edge = graph.callers(graph.pks([pk])).get(pk)
+    return read_call(edge.label) if edge is not None else None
 
 
 # --- training ------------------------------------------------------------------------------------------------------
@@ -213,7 +222,7 @@ def _facts(
             **({'run': run.inputs.seed.value} if run is not None and 'seed' in run.inputs else {}),
             **({'training': job.inputs.seed.value} if job is not None else {}),
         },
-        run=_origin_facts(potential, job, run),
+        run=_origin_facts(job, run),
     )
 
 
@@ -293,10 +302,12 @@ def _cp2k_versions(datasets: Mapping[str, DatasetData]) -> dict[str, str]:
     return {'labels by': ', '.join(sorted(found))} if found else {}
 
 
-def _origin_facts(potential: PotentialData, job: orm.CalcJobNode | None, run: orm.ProcessNode | None) -> dict[str, str]:
+def _origin_facts(job: orm.CalcJobNode | None, run: orm.ProcessNode | None) -> dict[str, str]:
     if job is None:
         return {'origin': 'imported; the graph does not say how it was trained'}
-    facts = {'trained by job': f'`{job.uuid}`', 'generation': str(potential.generation)}
+    facts = {'trained by job': f'`{job.uuid}`'}
+    if (call := _call_of(job)) is not None:
+        facts['generation'] = str(call.generation)
     if 'restart_folder' in job.inputs:
         facts['note'] = 'the training was interrupted and went on from its checkpoint'
     if 'parent' in job.inputs:

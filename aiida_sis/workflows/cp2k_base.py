@@ -186,7 +186,7 @@ class LabellingWorkChain(WorkChain):
         """
         self.out('trajectory', trajectory)
         settings = self.settings
-        wanted = {**asdict(settings.dataset), 'generation': settings.generation, 'label': settings.label}
+        wanted = {**asdict(settings.dataset), 'label': settings.label}
         wanted['fractions'] = list(settings.dataset.fractions)
         wanted['fixed_atoms'] = [] if forces_of_all else list(settings.fixed_atoms)
         outputs = call(

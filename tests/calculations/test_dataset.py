@@ -41,12 +41,12 @@ def call(node: orm.TrajectoryData, type_map: list[str] | None = None, **settings
 
 def test_units_types_and_split(aiida_profile: Any) -> None:
     node = trajectory()
-    outputs = call(node, generation=2, label='first')
+    outputs = call(node, label='first')
     dataset = outputs['dataset']
     assert dataset.is_stored
     assert dataset.symbols == ['F', 'Li', 'F']
     assert dataset.get_array('atom_types').tolist() == [1, 0, 1]
-    assert (dataset.generation, dataset.label) == (2, 'first')
+    assert dataset.label == 'first'
     np.testing.assert_allclose(dataset.get_array('energies'), node.get_array('energies') * units.HARTREE_TO_EV)
     np.testing.assert_allclose(
         dataset.get_array('forces'), node.get_array('forces') * units.HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM

@@ -9,7 +9,7 @@ from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiida_deepmd.frames.hygiene import Frames, FramesError
+from aiida_deepmd.frames import Frames, FramesError
 from aiida_sis.core import frame_selection as choice
 
 METHODS = ('every', 'even', 'farthest_point', 'entropy')

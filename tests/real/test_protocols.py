@@ -17,7 +17,7 @@ from ase.build import bulk
 
 from aiida_deepmd.calculations.train import DeepmdTrainCalculation
 from aiida_deepmd.data.dataset import DatasetData
-from aiida_deepmd.files.neighbours import suggest_sel
+from aiida_deepmd.files.input import suggest_sel
 from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.core.cp2k import input as cp2k

@@ -98,7 +98,6 @@ def burst(n_frames: int = 11) -> orm.WorkChainNode:
         atom_types=[TYPE_MAP.index(symbol) for symbol in SALT.get_chemical_symbols()],
         type_map=TYPE_MAP,
         split=np.arange(10) % 3,
-        generation=0,
         label='salt',
     )
     results = {'aimd_fs': 2.0 * (n_frames - 1), 'route': 'direct', 'aimds': [{'n_good_frames': n_frames}]}

@@ -62,7 +62,6 @@ def dataset(n_frames: int = 10) -> DatasetData:
         atom_types=[TYPE_MAP.index(symbol) for symbol in atoms.get_chemical_symbols()],
         type_map=TYPE_MAP,
         split=np.arange(n_frames) % 3,
-        generation=0,
         label='ion_pair',
     )
 
@@ -76,7 +75,6 @@ def potential() -> PotentialData:
         rcut=6.0,
         sel=[8, 4, 4, 12, 4],
         deepmd_backend='tensorflow',
-        generation=0,
         deepmd_version='3.2.0',
         compressed=False,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vesin import NeighborList
 
-from aiida_deepmd.frames.plausibility import nearest_image
+from aiida_deepmd.frames.geometry import nearest_image
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

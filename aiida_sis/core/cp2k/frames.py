@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_deepmd.frames.hygiene import Frames
+from aiida_deepmd.frames import Frames
 from aiida_deepmd.read_frames.system import FloatArray, Hints, ReadError, System, as_elements
 from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
 from aiida_sis.core.cp2k import output as cp2k_output

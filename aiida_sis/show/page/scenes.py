@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from aiida_deepmd.frames.plausibility import nearest_image
+from aiida_deepmd.frames.geometry import nearest_image
 from aiida_sis.core.analysis.topology import find_molecules
 from aiida_sis.run.inputs import formula_of
 from aiida_sis.run.trajectories import Details

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
-from aiida_deepmd.files.neighbours import suggest_sel
+from aiida_deepmd.files.input import suggest_sel
 from aiida_deepmd.settings import nearest_key
 from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.workflows.protocols.given import (

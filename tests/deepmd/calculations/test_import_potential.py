@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from aiida import orm
 
-from aiida_deepmd.calculations import import_data
 from aiida_deepmd.calculations.import_potential import import_potential
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files import model_trial
@@ -49,7 +48,6 @@ def test_facts_of_a_model_that_names_them(aiida_profile: Any, tmp_path: Path, an
     assert potential.is_stored
     assert (potential.type_map, potential.descriptor, potential.rcut) == (['O', 'Li'], 'se_e2_a', 6.0)
     assert (potential.sel, potential.label) == ([20, 40], 'public')
-    assert import_data.import_potential is import_potential
 
 
 def test_an_old_model_is_asked_for_its_elements(aiida_profile: Any, tmp_path: Path, answer: Any) -> None:
@@ -88,7 +86,7 @@ def test_without_deepmd_it_is_said_what_was_not_checked(
 
 @pytest.mark.parametrize('name', ['model.pth', 'model.pt2', 'model.dp', 'model.savedmodel', 'model.json'])
 def test_models_of_other_backends(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r'another backend .*import-dataset'):
+    with pytest.raises(ValueError, match=r'another backend .*train anew on its frames\.'):
         import_potential(write(tmp_path, name=name))
 
 

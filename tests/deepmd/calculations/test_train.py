@@ -18,7 +18,7 @@ from aiida.manage.manager import get_manager
 from aiida_deepmd.calculations.train import DeepmdTrainCalculation, validate_inputs
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
-from aiida_deepmd.frames.hygiene import split
+from aiida_deepmd.frames import split
 
 Prepare = Callable[..., tuple[CalcInfo, Path]]
 

@@ -23,12 +23,12 @@ ARRAYS: dict[str, Any] = {
 
 
 def test_facts(aiida_profile: Any) -> None:
-    node = DatasetData(**ARRAYS, generation=2, label='two atoms')
+    node = DatasetData(**ARRAYS, label='two atoms')
     assert (node.n_frames, node.n_atoms, node.n_train, node.n_validation, node.n_test) == (5, 2, 3, 1, 1)
     assert node.symbols == ['Li', 'F']
     assert node.elements == ['F', 'Li']
     assert node.type_map == ['F', 'Li', 'H']
-    assert (node.generation, node.label) == (2, 'two atoms')
+    assert node.label == 'two atoms'
     assert node.base.attributes.get('units')['forces'] == 'eV/Å'
 
 
@@ -53,7 +53,7 @@ def test_split(aiida_profile: Any) -> None:
 
 def test_digest_depends_on_content_only(aiida_profile: Any) -> None:
     reference = DatasetData(**ARRAYS).sha256
-    assert DatasetData(**ARRAYS, label='x', generation=4).sha256 == reference
+    assert DatasetData(**ARRAYS, label='x').sha256 == reference
     other = ({'energies': ARRAYS['energies'] + 1e-9}, {'split': [0, 2, 0, 1, 1]}, {'type_map': ['F', 'Li', 'O']})
     for changed in other:
         assert DatasetData(**{**ARRAYS, **changed}).sha256 != reference

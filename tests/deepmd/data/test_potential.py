@@ -17,11 +17,11 @@ FACTS: dict[str, Any] = {'type_map': ['O', 'Li'], 'descriptor': 'se_e2_a', 'rcut
 def test_facts_and_files(aiida_profile: Any, tmp_path: Path) -> None:
     path = tmp_path / 'frozen.pb'
     path.write_bytes(b'graph')
-    pk = PotentialData(files={'model.pb': path}, generation=3, deepmd_version='3.2.0', **FACTS).store().pk
+    pk = PotentialData(files={'model.pb': path}, deepmd_version='3.2.0', **FACTS).store().pk
     node = orm.load_node(pk)
     assert isinstance(node, PotentialData)
     assert (node.model_filename, node.training_filename) == ('model.pb', 'model.pb')
-    assert (node.type_map, node.sel, node.rcut, node.generation) == (['O', 'Li'], [20, 40], 6.0, 3)
+    assert (node.type_map, node.sel, node.rcut) == (['O', 'Li'], [20, 40], 6.0)
     assert not node.compressed
     assert node.deepmd_backend == 'tensorflow'
     assert node.sha256 == hashlib.sha256(b'graph').hexdigest()

@@ -13,8 +13,8 @@ from ase.calculators.emt import EMT
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 
+from aiida_deepmd import frames as fr
 from aiida_deepmd import units
-from aiida_deepmd.frames import hygiene as fr
 from aiida_deepmd.frames import plausibility
 
 TIMESTEP = 2.0
@@ -50,7 +50,7 @@ def aimd(deepmd_files: Path) -> tuple[fr.Frames, list[str]]:
 
 
 SYMBOLS = ['Cu'] * 32
-SETTINGS = fr.HygieneSettings(timestep_fs=TIMESTEP)
+SETTINGS = fr.Limits(timestep_fs=TIMESTEP)
 
 
 @pytest.mark.parametrize('temperature_k', [300.0, 600.0, 6000.0])
@@ -121,7 +121,7 @@ def test_energy_limit_spares_a_reaction() -> None:
         report = fr.examine(frames, SETTINGS, SYMBOLS)
         assert len(report.refused['energy_limit']) == refused
         assert report.energy_outliers == [0, 1, 2, 3, 4]
-    off = fr.HygieneSettings(max_energy_per_atom=None)
+    off = fr.Limits(max_energy_per_atom=None)
     assert fr.examine(frames, off, SYMBOLS).refused['energy_limit'] == []
 
 
@@ -142,7 +142,7 @@ def test_jump_names_where_the_atom_arrives() -> None:
     frames.coords[12, 3, 0] += 0.5
     report = fr.examine(frames, SETTINGS, SYMBOLS)
     assert report.refused['jump'] == [12, 13]
-    assert fr.examine(frames, fr.HygieneSettings(timestep_fs=None), SYMBOLS).refused['jump'] == []
+    assert fr.examine(frames, fr.Limits(timestep_fs=None), SYMBOLS).refused['jump'] == []
     assert fr.examine(frames, SETTINGS).refused['jump'] == []
 
 

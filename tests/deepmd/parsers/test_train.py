@@ -89,7 +89,7 @@ def test_finished(parse: Callable[..., Parsed]) -> None:
     assert results['warnings'] == []
     potential = outputs['potential']
     assert potential.type_map == ['N', 'S', 'O', 'F', 'Li']
-    assert (potential.rcut, potential.sel, potential.generation) == (6.0, [4, 6, 12, 6, 4], 1)
+    assert (potential.rcut, potential.sel) == (6.0, [4, 6, 12, 6, 4])
     with potential.open_model() as handle:
         assert handle.read() == b'frozen graph'
     curve = outputs['learning_curve']

@@ -1,14 +1,12 @@
-"""Which frames may teach: each reason for a refusal, and the split."""
+"""Which frames may teach: each reason for a refusal."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from ase.data import atomic_masses
-from hypothesis import given
-from hypothesis import strategies as st
 
-from aiida_deepmd.frames import hygiene as fr
+from aiida_deepmd import frames as fr
 from aiida_deepmd.units import AMU_A2_FS2_TO_EV, BOLTZMANN_EV
 
 
@@ -65,7 +63,7 @@ def test_what_the_caller_knows_is_one_of_the_reasons() -> None:
     frames.forces[2] = frames.energies[2] = frames.cells[3] = np.nan
     frames.cells[5] = 0.0
     frames.coords[7] = frames.coords[6]
-    report = fr.examine(frames, fr.HygieneSettings(known={'incomplete': [2], 'no_cell': [3, 4], 'duplicate': [6]}))
+    report = fr.examine(frames, known={'incomplete': [2], 'no_cell': [3, 4], 'duplicate': [6]})
     assert {reason: numbers for reason, numbers in report.found.items() if numbers} == {
         'incomplete': [2],
         'no_cell': [3, 4, 5],
@@ -84,7 +82,7 @@ def test_force_limit_is_on_the_norm() -> None:
     frames.forces[3, 1] = [40.0, 40.0, 0.0]
     frames.forces[4, 1] = [40.0, 0.0, 0.0]
     assert fr.examine(frames).refused['force_limit'] == [3]
-    assert fr.examine(frames, fr.HygieneSettings(max_force=60.0)).refused['force_limit'] == []
+    assert fr.examine(frames, fr.Limits(max_force=60.0)).refused['force_limit'] == []
 
 
 def test_energy_outlier_is_flagged_and_refused_on_request() -> None:
@@ -92,7 +90,7 @@ def test_energy_outlier_is_flagged_and_refused_on_request() -> None:
     frames.energies[9] += 5.0
     assert fr.examine(frames).energy_outliers == [9]
     assert 9 in fr.examine(frames).kept
-    strict = fr.examine(frames, fr.HygieneSettings(refuse_energy_outliers=True))
+    strict = fr.examine(frames, fr.Limits(refuse_energy_outliers=True))
     assert strict.refused['energy_outlier'] == [9]
     assert 9 not in strict.kept
 
@@ -106,7 +104,7 @@ def test_outliers_cannot_hide_each_other() -> None:
 def test_incomplete_and_unconverged() -> None:
     frames = make()
     cut = fr.Frames(frames.coords, frames.cells, frames.energies, frames.forces[:18])
-    report = fr.examine(cut, fr.HygieneSettings(unconverged=(2, 40)))
+    report = fr.examine(cut, known={'unconverged': (2, 40)})
     assert report.refused['incomplete'] == [18, 19]
     assert report.refused['unconverged'] == [2]
     assert report.n_offered == 20
@@ -131,53 +129,3 @@ def test_wrong_shape_names_the_array(name: str, shape: tuple[int, ...]) -> None:
     arrays = {**vars(make()), name: np.zeros(shape)}
     with pytest.raises(fr.FramesError, match=name):
         fr.examine(fr.Frames(**arrays))
-
-
-def test_thin() -> None:
-    kept = np.array([0, 1, 3, 4, 7, 9])
-    assert fr.thin(kept, 2).tolist() == [0, 3, 7]
-    assert fr.thin(kept, 1, 2).tolist() == [0, 9]
-    assert fr.thin(kept, 1, 100).tolist() == kept.tolist()
-    with pytest.raises(fr.FramesError, match='stride'):
-        fr.thin(kept, 0)
-
-
-@given(n=st.integers(3, 500), seed=st.integers(0, 2**31), mode=st.sampled_from(['shuffled', 'blocks']))
-def test_no_subset_is_empty_from_three_frames_on(n: int, seed: int, mode: str) -> None:
-    subset = fr.split(n, (0.6, 0.2, 0.2), seed, mode)
-    assert len(subset) == n
-    assert set(subset.tolist()) == {fr.TRAIN, fr.VALIDATION, fr.TEST}
-
-
-@given(n=st.integers(0, 300), share=st.floats(0.01, 0.99))
-def test_sizes_add_up_for_any_fractions(n: int, share: float) -> None:
-    sizes = fr.split_sizes(n, (share, (1 - share) / 2, (1 - share) / 2))
-    assert sum(sizes) == n
-    assert min(sizes) >= 0
-
-
-def test_split_sizes_of_the_paper() -> None:
-    assert fr.split_sizes(100, (0.6, 0.2, 0.2)) == (60, 20, 20)
-    assert fr.split_sizes(1, (0.6, 0.2, 0.2)) == (1, 0, 0)
-    assert fr.split_sizes(2, (0.6, 0.2, 0.2)) == (1, 0, 1)
-    assert fr.split_sizes(10, (1.0, 0.0, 0.0)) == (10, 0, 0)
-
-
-def test_split_is_reproducible_and_seeded() -> None:
-    assert (fr.split(50, seed=1) == fr.split(50, seed=1)).all()
-    assert (fr.split(50, seed=1) != fr.split(50, seed=2)).any()
-
-
-def test_blocks_hold_out_the_end() -> None:
-    assert fr.split(10, mode='blocks').tolist() == [0] * 6 + [1] * 2 + [2] * 2
-
-
-@pytest.mark.parametrize('fractions', [(0.5, 0.2, 0.2), (0.0, 0.5, 0.5), (1.2, -0.1, -0.1)])
-def test_fractions_must_be_shares(fractions: tuple[float, float, float]) -> None:
-    with pytest.raises(fr.FramesError, match='sum to 1'):
-        fr.split(10, fractions)
-
-
-def test_unknown_mode() -> None:
-    with pytest.raises(fr.FramesError, match='blocks'):
-        fr.split(10, mode='random')
