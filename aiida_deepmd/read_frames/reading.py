@@ -9,8 +9,8 @@ from pathlib import Path
 from aiida_deepmd.read_frames import deepmd
 from aiida_deepmd.read_frames.ase_formats import read_ase
 from aiida_deepmd.read_frames.dpdata_formats import read_dpdata
+from aiida_deepmd.read_frames.plugins import Reader, readers
 from aiida_deepmd.read_frames.system import Hints, ReadError, System
-from aiida_sis.core.cp2k import frames as cp2k
 
 #: Names of files that ASE would not know by their suffix.
 _DPDATA_NAMES = {'OUTCAR': 'vasp/outcar', 'vasprun.xml': 'vasp/xml'}
@@ -20,8 +20,6 @@ _DEEPMD_FOLDER = ('deepmd/npy', 'deepmd/npy/mixed', 'deepmd/raw', 'deepmd/comp',
 _HDF5 = ('.hdf5', '.h5')
 #: Formats of which dpdata reads the first frame only, and ASE all.
 _EXTXYZ = ('extxyz', 'mace/xyz', 'nequip/xyz', 'gpumd/xyz', 'quip/gap/xyz')
-#: Files beside the trajectory of a CP2K run.
-_OF_CP2K = ('.inp', '.out', '.log', '.restart', '.ener', '.cell')
 _FLAWS = {
     'incomplete': 'no energy or no forces',
     'no_cell': 'no cell in all three directions',
@@ -33,8 +31,10 @@ _FLAWS = {
 def read_systems(path: Path, fmt: str | None = None, hints: Hints | None = None) -> list[System]:
     """Read every system that a path holds.
 
-    :param path: a file, or a folder with systems of DeePMD-kit or runs of CP2K at any depth.
-    :param fmt: a format of dpdata (with a slash, ``vasp/outcar``), of ASE (``extxyz``) or ``cp2k``; None: by the names.
+    :param path: a file, or a folder with systems of DeePMD-kit, or of a program that a reader is installed for, at any
+        depth.
+    :param fmt: a format of dpdata (with a slash, ``vasp/outcar``), of ASE (``extxyz``) or the name of a reader; None:
+        by the names.
     :param hints: what the user knows and the files don't say.
     :raises ReadError: if nothing can be read, or no frame has an energy, forces and a cell.
     """
@@ -43,15 +43,16 @@ def read_systems(path: Path, fmt: str | None = None, hints: Hints | None = None)
         raise ReadError(f"'{path}' does not exist: give a file, or a folder with {deepmd.MARK} in or below it.")
     fmt = fmt or guess_format(path)
     fmt = 'extxyz' if fmt in _EXTXYZ else _BETTER.get(fmt, fmt)
-    by_ase = '/' not in fmt and fmt not in ('cp2k', 'deepmd')
+    reader = _reader(fmt)
+    by_ase = '/' not in fmt and fmt != 'deepmd' and reader is None
     if (hints.energy_key or hints.forces_key) and not by_ase:
         raise ReadError(f"'{path}' is read as {fmt}, whose energies and forces have fixed names: leave the keys out.")
     if fmt in _DEEPMD_FOLDER and path.is_dir():
         systems = deepmd.read_folders(path, hints, fmt)
     elif fmt == 'deepmd/hdf5':
         systems = deepmd.read_hdf5(path, hints)
-    elif fmt in ('cp2k', 'cp2k/aimd_output'):
-        systems = cp2k.read_runs(path, hints)
+    elif reader is not None:
+        systems = reader.read_runs(path, hints)
     elif by_ase or fmt.startswith('lammps/'):
         systems = read_ase(path, fmt, hints)
     else:
@@ -59,6 +60,11 @@ def read_systems(path: Path, fmt: str | None = None, hints: Hints | None = None)
     if not any(len(system.usable()) for system in systems):
         raise ReadError(_why_none(path, systems))
     return systems
+
+
+def _reader(fmt: str) -> Reader | None:
+    """The reader of a format, by its name or by that of the format of dpdata that it replaces."""
+    return next((reader for name, reader in readers().items() if fmt == name or fmt in reader.REPLACES), None)
 
 
 def _why_none(path: Path, systems: list[System]) -> str:
@@ -79,10 +85,11 @@ def guess_format(path: Path) -> str:
     """
     if path.is_dir():
         return _guess_folder(path)
-    if cp2k.is_trajectory(path):
-        return 'cp2k'
-    if path.suffix in _OF_CP2K and any(cp2k.is_trajectory(one) for one in path.parent.glob('*-pos-*.xyz')):
-        raise ReadError(f"'{path}' is one file of a CP2K run: give its folder, {path.parent}.")
+    for name, reader in readers().items():
+        if reader.is_run(path):
+            return name
+        if reader.is_beside_run(path):
+            raise ReadError(f"'{path}' is one file of a {reader.PROGRAM} run: give its folder, {path.parent}.")
     if path.stat().st_size == 0:
         raise ReadError(f"'{path}' is empty.")
     if path.suffix in _HDF5:
@@ -100,20 +107,17 @@ def guess_format(path: Path) -> str:
 
 def _guess_folder(path: Path) -> str:
     """What a folder holds."""
-    of_deepmd, of_cp2k = next(path.rglob(deepmd.MARK), None), cp2k.find_trajectories(path)
-    if of_deepmd and of_cp2k:
-        raise ReadError(
-            f"'{path}' holds data of DeePMD-kit and runs of CP2K: say which, --format deepmd/npy or --format cp2k."
-        )
-    if of_deepmd:
-        return 'deepmd/npy'
-    if of_cp2k:
-        return 'cp2k'
+    found = {'deepmd/npy': 'data of DeePMD-kit'} if next(path.rglob(deepmd.MARK), None) else {}
+    found |= {name: f'runs of {one.PROGRAM}' for name, one in readers().items() if one.find_runs(path)}
+    if len(found) > 1:
+        formats = ' or '.join(f'--format {name}' for name in found)
+        raise ReadError(f"'{path}' holds {' and '.join(found.values())}: say which, {formats}.")
+    if found:
+        return next(iter(found))
     single = next((file for name in _DPDATA_NAMES for file in sorted(path.rglob(f'{name}*'))), None)
     remedy = f'give a file, {single}' if single else 'give a file of another format by its own name'
-    raise ReadError(
-        f"'{path}' has no {deepmd.MARK} (DeePMD-kit) and no {cp2k.PATTERN} (CP2K) in or below it: {remedy}."
-    )
+    marks = [f'{deepmd.MARK} (DeePMD-kit)', *(f'{reader.MARK} ({reader.PROGRAM})' for reader in readers().values())]
+    raise ReadError(f"'{path}' has no {' and no '.join(marks)} in or below it: {remedy}.")
 
 
 def digests(files: Iterable[Path], base: Path) -> dict[str, str]:

@@ -12,6 +12,8 @@ from aiida_deepmd import units
 from aiida_sis.calculations.dataset import dataset_from_trajectory
 
 TYPE_MAP = ['Li', 'F']
+#: A cubic cell whose first two vectors changed places, Å.
+LEFT_HANDED = np.array([[0.0, 9.0, 0.0], [9.0, 0.0, 0.0], [0.0, 0.0, 9.0]])
 
 
 def trajectory(n_frames: int = 12, symbols: tuple[str, ...] = ('F', 'Li', 'F'), **arrays: Any) -> orm.TrajectoryData:
@@ -137,3 +139,17 @@ def test_bad_inputs_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=word):
         call(trajectory(**arguments), **settings)
+
+
+def test_left_handed_frames_come_in_from_an_aimd(aiida_profile: Any) -> None:
+    node = orm.TrajectoryData()
+    positions = np.tile([[0.0, 0.0, 0.0], [1.6, 0.0, 0.0]], (5, 1, 1))
+    positions[:, 1, 1] = 0.1 * np.arange(5)
+    cells = np.tile(LEFT_HANDED, (5, 1, 1))
+    node.set_trajectory(['Li', 'F'], positions, stepids=np.arange(5), cells=cells, pbc=(True, True, True))
+    node.set_array('energies', np.linspace(-30.0, -29.999, 5))
+    node.set_array('forces', np.full((5, 2, 3), 0.01))
+    dataset = call(node)['dataset']
+    assert dataset.n_frames == 5
+    assert (np.linalg.det(dataset.get_array('cells')) > 0).all()
+    np.testing.assert_array_equal(dataset.get_array('coords'), positions)

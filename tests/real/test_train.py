@@ -11,7 +11,7 @@ import pytest
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_deepmd.calculations.import_data import import_potential
+from aiida_deepmd.calculations.import_potential import import_potential
 from aiida_deepmd.calculations.train import DeepmdTrainCalculation
 from aiida_deepmd.data.dataset import DatasetData
 

@@ -16,7 +16,11 @@ from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_E
 from aiida_sis.core.cp2k import output as cp2k_output
 from aiida_sis.core.cp2k.input_facts import InputFacts, read_input
 
-PATTERN = 'PROJECT-pos-1.xyz'
+# What a reader of aiida_deepmd says of itself.
+PROGRAM, MARK, REPLACES = 'CP2K', 'PROJECT-pos-1.xyz', ('cp2k/aimd_output',)
+
+#: Endings of the files beside the trajectory of a run.
+_BESIDE = ('.inp', '.out', '.log', '.restart', '.ener', '.cell')
 _TRAJECTORY = re.compile(r'(?P<project>.+)-(?P<kind>pos|frc)-(?P<number>\d+)\.xyz')
 _COMMENT = re.compile(r'\s*i =\s*\d+.*E =')
 #: Two energies of one SCF, in hartree: CP2K writes ten digits after the point into its trajectories.
@@ -49,7 +53,7 @@ class _Run:
         return path if path.exists() else None
 
 
-def is_trajectory(path: Path) -> bool:
+def is_run(path: Path) -> bool:
     """Tell whether a file is a trajectory of CP2K's, by its name and its first lines.
 
     :param path: a file.
@@ -61,13 +65,21 @@ def is_trajectory(path: Path) -> bool:
     return bool(_COMMENT.match(beginning[1]))
 
 
-def find_trajectories(path: Path) -> list[Path]:
+def is_beside_run(path: Path) -> bool:
+    """Tell whether a file is one of a run of CP2K's, but not its trajectory.
+
+    :param path: a file.
+    """
+    return path.suffix in _BESIDE and any(is_run(one) for one in path.parent.glob('*-pos-*.xyz'))
+
+
+def find_runs(path: Path) -> list[Path]:
     """Files of positions at or below a path, sorted.
 
     :param path: a folder, or a file of positions or forces.
     """
     if path.is_dir():
-        return sorted(one for one in path.rglob('*-pos-*.xyz') if is_trajectory(one))
+        return sorted(one for one in path.rglob('*-pos-*.xyz') if is_run(one))
     found = _TRAJECTORY.fullmatch(path.name)
     positions = path.with_name(f'{found["project"]}-pos-{found["number"]}.xyz') if found else path
     return [positions] if found and positions.exists() else []
@@ -80,10 +92,10 @@ def read_runs(path: Path, hints: Hints) -> list[System]:
     :param hints: elements of kinds whose names do not say it.
     :raises ReadError: if there is none, or the cell or the units of one are not known.
     """
-    found = find_trajectories(path)
+    found = find_runs(path)
     if not found:
         raise ReadError(
-            f"'{path}' has no {PATTERN} of CP2K: give the folder of a run with {PATTERN}, PROJECT-frc-1.xyz (or the "
+            f"'{path}' has no {MARK} of CP2K: give the folder of a run with {MARK}, PROJECT-frc-1.xyz (or the "
             'forces in the output) and PROJECT-1.cell (or the restart file or the input).'
         )
     systems = []

@@ -20,8 +20,6 @@ from ase.md.verlet import VelocityVerlet
 from aiida_deepmd.calculations.import_data import dataset_from_file, import_datasets
 from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV, KCAL_PER_MOL_TO_EV
 
-BY_HAND = Path(__file__).parents[2] / 'files/cp2k_by_hand'
-
 
 @pytest.fixture(scope='module')
 def trajectory(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -215,26 +213,6 @@ def test_isolated_atoms_are_left_out_of_a_file(aiida_profile: Any, trajectory: P
     assert metal.dataset is not None
     assert (metal.dataset.n_frames, metal.dataset.type_map) == (20, ['Cu'])
     assert (metal.report['n_usable'], metal.report['timestep_fs']) == (20, pytest.approx(2.0, rel=1e-3))
-
-
-def test_a_run_of_cp2k_made_by_hand(aiida_profile: Any) -> None:
-    (one,) = import_datasets(BY_HAND / 'restart', type_map=['H', 'Li', 'O'])
-    assert one.dataset is not None
-    assert one.report['found_frames'] == {'duplicate': [4, 5]}
-    assert one.dataset.n_frames == 9
-    assert one.report['timestep_fs'] == pytest.approx(0.5, rel=1e-2)  # a thermostat pushes too
-    assert one.report['work_ratio'] == pytest.approx(1.0, abs=0.02)
-    files = set(one.dataset.creator.inputs.source['sha256'])
-    assert files == {
-        'water-pos-1.xyz', 'water-frc-1.xyz', 'water.inp', 'water2.inp', 'water.out', 'water2.out'
-    }  # fmt: skip
-
-
-def test_a_run_of_cp2k_under_pressure(aiida_profile: Any) -> None:
-    (one,) = import_datasets(BY_HAND / 'npt')
-    assert one.dataset is not None
-    assert (one.report['n_kept'], one.report['work_ratio']) == (7, None)
-    assert np.ptp(one.dataset.get_frames().cells[:, 0, 0]) == pytest.approx(0.0181295582)
 
 
 def test_weights_of_the_file_are_kept(aiida_profile: Any, trajectory: Path, tmp_path: Path) -> None:

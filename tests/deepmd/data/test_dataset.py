@@ -187,20 +187,3 @@ def test_left_handed_frames_come_in_from_a_file(aiida_profile_clean: Any, tmp_pa
     for number, index in enumerate(found.report['kept_frames']):
         np.testing.assert_allclose(kept.forces[number], images[index].get_forces(), atol=1e-7)
         np.testing.assert_allclose(kept.coords[number], images[index].positions, atol=1e-7)
-
-
-def test_left_handed_frames_come_in_from_an_aimd(aiida_profile_clean: Any) -> None:
-    from aiida_sis.calculations.dataset import dataset_from_trajectory
-
-    trajectory = orm.TrajectoryData()
-    positions = np.tile([[0.0, 0.0, 0.0], [1.6, 0.0, 0.0]], (5, 1, 1))
-    positions[:, 1, 1] = 0.1 * np.arange(5)
-    cells = np.tile(LEFT_HANDED['exchanged'], (5, 1, 1))
-    trajectory.set_trajectory(['Li', 'F'], positions, stepids=np.arange(5), cells=cells, pbc=(True, True, True))
-    trajectory.set_array('energies', np.linspace(-30.0, -29.999, 5))
-    trajectory.set_array('forces', np.full((5, 2, 3), 0.01))
-    settings = orm.Dict({'fractions': [0.6, 0.2, 0.2]})
-    dataset = dataset_from_trajectory(trajectory, orm.List(['Li', 'F']), orm.Int(1), settings)['dataset']
-    assert dataset.n_frames == 5
-    assert (np.linalg.det(dataset.get_array('cells')) > 0).all()
-    np.testing.assert_array_equal(dataset.get_array('coords'), positions)
