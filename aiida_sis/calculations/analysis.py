@@ -8,6 +8,7 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.analysis.analyse import Analysis, analyse, read_analysis_settings
 from aiida_sis.core.analysis.rdf import rdf_difference
 from aiida_sis.core.analysis.summary import facts
@@ -86,12 +87,12 @@ def trajectory_of(node: orm.TrajectoryData, timestep_fs: float | None = None) ->
     if 'cells' not in names:
         raise ValueError(f'Trajectory {node.pk} has no cells: the analysis needs a periodic cell in each frame.')
     if 'times' in names:
-        times = np.asarray(node.get_array('times'), dtype=np.float64) * 1000.0
+        times = values_of(node, 'times') * 1000.0
     elif timestep_fs is None:
         raise ValueError(f'Trajectory {node.pk} has no times: give timestep_fs, the time of one step in fs.')
     else:
         times = np.asarray(node.get_array('steps'), dtype=np.float64) * float(timestep_fs)
-    positions, cells = node.get_positions(), node.get_array('cells')
+    positions, cells = values_of(node, 'positions'), values_of(node, 'cells')
     good = np.isfinite(positions).all(axis=(1, 2)) & np.isfinite(cells).all(axis=(1, 2))
     good &= times > np.concatenate([[-np.inf], np.maximum.accumulate(times)[:-1]])
     name = f'Trajectory {node.pk}'

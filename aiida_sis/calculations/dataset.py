@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aiida_deepmd import frames as fr
 from aiida_deepmd.data.dataset import DatasetData, atom_types
-from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
+from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core import frame_selection as choice
 
 DEFAULTS: dict[str, Any] = {
@@ -33,10 +33,10 @@ DEFAULTS: dict[str, Any] = {
 def dataset_from_trajectory(
     trajectory: orm.TrajectoryData, type_map: orm.List, seed: orm.Int, settings: orm.Dict
 ) -> dict[str, orm.Data]:
-    """Turn a trajectory of aiida-cp2k into a dataset, refusing frames that would mislead a potential.
+    """Turn a labelled trajectory into a dataset, refusing frames that would mislead a potential.
 
-    :param trajectory: arrays ``positions`` (f, n, 3) Å, ``cells`` (f, 3, 3) Å, ``energies`` (f,) hartree, ``forces``
-        (f, n, 3) hartree/bohr; converted with CODATA factors.
+    :param trajectory: arrays ``positions`` (f, n, 3), ``cells`` (f, 3, 3), ``energies`` (f,), ``forces`` (f, n, 3), in
+        the units that it says, or in those of aiida-cp2k; converted with CODATA factors.
     :param type_map: element of each type, in the order of the whole run.
     :param seed: seed of the split.
     :param settings: ``fractions`` (train, validation, test), ``split`` (``shuffled`` or ``blocks``), ``stride``,
@@ -119,18 +119,17 @@ def _weights(n_atoms: int, fixed_atoms: list[int]) -> NDArray[np.float64] | None
 
 
 def frames_of(trajectory: orm.TrajectoryData) -> fr.Frames:
-    """The frames of a trajectory of aiida-cp2k in eV and Å.
+    """The frames of a labelled trajectory in eV and Å.
 
-    :param trajectory: arrays ``positions``, ``cells``, ``energies``, ``forces`` in Å, hartree, hartree/bohr.
+    :param trajectory: arrays ``positions``, ``cells``, ``energies``, ``forces``, in the units that it says.
     :raises ValueError: if an array is missing.
     """
-    names = set(trajectory.get_arraynames())
-    missing = sorted({'positions', 'cells', 'energies', 'forces'} - names)
+    missing = sorted({'positions', 'cells', 'energies', 'forces'} - set(trajectory.get_arraynames()))
     if missing:
         raise ValueError(f'the trajectory has no {missing}: print FORCES and CELL at every step of the AIMD.')
     return fr.Frames(
-        coords=np.asarray(trajectory.get_array('positions'), dtype=np.float64),
-        cells=np.asarray(trajectory.get_array('cells'), dtype=np.float64),
-        energies=np.asarray(trajectory.get_array('energies'), dtype=np.float64).ravel() * HARTREE_TO_EV,
-        forces=np.asarray(trajectory.get_array('forces'), dtype=np.float64) * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM,
+        coords=values_of(trajectory, 'positions'),
+        cells=values_of(trajectory, 'cells'),
+        energies=values_of(trajectory, 'energies').ravel(),
+        forces=values_of(trajectory, 'forces'),
     )

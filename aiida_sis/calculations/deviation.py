@@ -5,7 +5,9 @@ from __future__ import annotations
 from aiida import orm
 from aiida.engine import calcfunction
 
-from aiida_sis.core.lammps.deviation import evenly, judge_deviation
+from aiida_sis.calculations.trajectory_data import take_frames
+from aiida_sis.core.lammps.deviation import judge_deviation
+from aiida_sis.core.series import evenly
 from aiida_sis.core.settings.md import MdSettings
 
 
@@ -29,18 +31,5 @@ def judge_joined_deviation(
     outputs: dict[str, orm.Data] = {'results': orm.Dict(results.get_dict() | {'deviation': verdict.as_dict()})}
     if candidates is not None:
         kept = evenly(candidates.numsteps, settings.max_candidates)
-        arrays = {name: candidates.get_array(name)[kept] for name in candidates.get_arraynames()}
-        thinned = orm.TrajectoryData()
-        thinned.set_trajectory(
-            symbols=candidates.symbols,
-            positions=arrays.pop('positions'),
-            stepids=arrays.pop('steps'),
-            cells=arrays.pop('cells'),
-            times=arrays.pop('times'),
-            velocities=arrays.pop('velocities'),
-            pbc=(True, True, True),
-        )
-        for name, values in arrays.items():
-            thinned.set_array(name, values)
-        outputs['candidates'] = thinned
+        outputs['candidates'] = take_frames(candidates, kept)
     return outputs

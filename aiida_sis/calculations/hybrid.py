@@ -9,8 +9,8 @@ from aiida import orm
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
-from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
-from aiida_sis.calculations.label import read_text
+from aiida_sis.calculations.retrieved import read_text
+from aiida_sis.calculations.trajectory_data import MD_UNITS, make_trajectory, structure_at, values_of
 from aiida_sis.core.loop.hybrid import Piece, make_hybrid_summary, place_pieces, read_restart
 
 RESTART_FILE = 'aiida-1.restart'
@@ -26,14 +26,10 @@ def end_of_aimd(trajectory: orm.TrajectoryData, retrieved: orm.FolderData) -> di
     :param retrieved: what the last CP2K job left.
     :returns: `structure`, and `velocities` (n_atoms, 3) in Å/ps if they are known.
     """
-    positions = trajectory.get_positions()[-1]
-    cells = trajectory.get_cells()
-    if cells is None:
+    if trajectory.get_cells() is None:
         raise ValueError('`trajectory` has no cells; a dynamics cannot be continued from it.')
-    structure = orm.StructureData(cell=cells[-1].tolist(), pbc=(True, True, True))
-    for symbol, place in zip(trajectory.symbols, positions.tolist(), strict=True):
-        structure.append_atom(position=place, symbols=symbol.rstrip('0123456789'))
-    outputs: dict[str, orm.Data] = {'structure': structure}
+    positions = values_of(trajectory, 'positions')[-1]
+    outputs: dict[str, orm.Data] = {'structure': structure_at(trajectory, -1)}
     state = read_restart(read_text(retrieved, RESTART_FILE))
     if (
         state is not None
@@ -68,32 +64,19 @@ def join_pieces(parameters: orm.Dict, **pieces: orm.TrajectoryData) -> orm.Traje
             times = (steps - steps[0]) * given['timestep_fs'] * 1e-3
             firsts.append(node.numsteps - n_frames)
         else:
-            times = node.get_times()
+            times = values_of(node, 'times')
             firsts.append(0)
         parts.append(Piece(np.asarray(times, dtype=np.float64), float(entry['duration_ps'])))
     placed = place_pieces(parts, given['interval_fs'] * 1e-3)
     stacks: dict[str, list[NDArray[Any]]] = {name: [] for name in ('positions', 'cells', 'forces', 'cycle', 'is_aimd')}
     for entry, node, first, (kept, _) in zip(given['pieces'], nodes, firsts, placed, strict=True):
-        is_aimd = entry['kind'] == 'aimd'
-        unit = HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM if is_aimd else 1.0
-        stacks['positions'].append(node.get_positions()[first + kept])
-        stacks['cells'].append(node.get_array('cells')[first + kept])
-        stacks['forces'].append(node.get_array('forces')[first + kept] * unit)
+        for name in ('positions', 'cells', 'forces'):
+            stacks[name].append(values_of(node, name)[first + kept])
         stacks['cycle'].append(np.full(len(kept), entry['cycle']))
-        stacks['is_aimd'].append(np.full(len(kept), int(is_aimd)))
+        stacks['is_aimd'].append(np.full(len(kept), int(entry['kind'] == 'aimd')))
     arrays = {name: np.concatenate(values) for name, values in stacks.items()}
-    joined = orm.TrajectoryData()
-    joined.set_trajectory(
-        symbols=[symbol.rstrip('0123456789') for symbol in nodes[0].symbols],
-        positions=arrays.pop('positions'),
-        stepids=np.arange(len(arrays['cycle'])),
-        cells=arrays.pop('cells'),
-        times=np.concatenate([times for _, times in placed]),
-        pbc=(True, True, True),
-    )
-    for name, values in arrays.items():
-        joined.set_array(name, values)
-    return joined
+    arrays['times'] = np.concatenate([times for _, times in placed])
+    return make_trajectory([symbol.rstrip('0123456789') for symbol in nodes[0].symbols], arrays, MD_UNITS)
 
 
 @calcfunction

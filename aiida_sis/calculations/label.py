@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
+from aiida_sis.calculations.retrieved import read_text
+from aiida_sis.calculations.trajectory_data import CP2K_UNITS, make_trajectory
 from aiida_sis.core.cp2k import output as cp2k
 from aiida_sis.core.cp2k.input import aimd_input, optimisation_input
 from aiida_sis.core.settings.label import read_label_settings
@@ -71,24 +75,133 @@ def make_optimisation_input(level_of_theory: orm.Dict, parameters: orm.Dict) -> 
 
 
 @calcfunction
-def collect_frames(cuts: orm.Dict, **folders: orm.FolderData) -> orm.TrajectoryData:
+def read_aimd(trajectory: orm.TrajectoryData | None = None, **folders: orm.FolderData) -> dict[str, orm.Data]:
+    """Read what the jobs of one AIMD left: this is the one place that opens CP2K's files.
+
+    :param trajectory: what aiida-cp2k read of it. It is taken as it is where it has every frame, and not copied.
+    :param folders: what each CP2K job left, in the order of their names.
+    :returns: `series`, see :func:`make_series`; `trajectory`, all frames in CP2K's units and with its step ids, unless
+        the one that was given has them or there is none.
+    """
+    jobs = [folders[key] for key in sorted(folders)]
+    outputs = [read_text(job, cp2k.OUTPUT_FILE) for job in jobs]
+    parts = [cp2k.read_ener(read_text(job, cp2k.ENERGY_FILE)) for job in jobs]
+    series = cp2k.join_series(parts)
+    made: dict[str, orm.Data] = {}
+    if trajectory is not None and _is_whole(trajectory, len(series.steps)):
+        evaluations = [np.concatenate(part) for part in zip(*map(cp2k.read_evaluations, outputs), strict=True)]
+        frame_steps = trajectory.get_stepids()
+        converged, known = cp2k.find_scf(trajectory.get_array('energies'), *evaluations)
+    else:
+        frames = cp2k.join_frames([frames_of(job, output) for job, output in zip(jobs, outputs, strict=True)])
+        frame_steps, converged, known = frames.steps, frames.converged, frames.known
+        if len(frames.steps):
+            made['trajectory'] = to_trajectory(frames, frames.steps)
+    arrays = {field.name: getattr(series, field.name) for field in fields(series)}
+    arrays |= {'frame_steps': frame_steps, 'converged': converged, 'known': known}
+    return {'series': make_series(arrays, outputs, parts), **made}
+
+
+def frames_of(job: orm.FolderData, output: str) -> cp2k.AimdFrames:
+    """Read the frames of one job.
+
+    :param job: what it left.
+    :param output: CP2K's main output.
+    """
+    positions, forces, cells = (read_text(job, name) for name in (cp2k.POSITION_FILE, cp2k.FORCE_FILE, cp2k.CELL_FILE))
+    return cp2k.read_frames(positions, forces, cells, output)
+
+
+def make_series(
+    arrays: Mapping[str, NDArray[Any]], outputs: Sequence[str], parts: Sequence[cp2k.EnergySeries]
+) -> orm.ArrayData:
+    """Put what CP2K says beside the frames into a node, with what it was asked to do, whether that is kept or not.
+
+    :param arrays: for each step of an AIMD the fields of :class:`aiida_sis.core.cp2k.output.EnergySeries`; for each
+        frame its number and `converged`, whether its SCF is known to have converged; of an AIMD also `known`, whether
+        the output tells of it.
+    :param outputs: CP2K's main output of each job.
+    :param parts: the series of each job.
+    :returns: the arrays; the attributes `n_evaluations`, energies and forces computed, and `wall_seconds`, CP2K's own
+        clock from start to end, or the sum of its steps where it was killed.
+    """
+    node = orm.ArrayData(dict(arrays))
+    node.base.attributes.set_many(_costs(outputs, parts))
+    return node
+
+
+def _costs(outputs: Sequence[str], parts: Sequence[cp2k.EnergySeries]) -> dict[str, float]:
+    """What CP2K was asked to do, see :func:`make_series`."""
+    seconds = 0.0
+    for output, part in zip(outputs, parts, strict=True):
+        took = cp2k.wall_seconds(output)
+        seconds += float(np.nansum(part.seconds)) if took is None else took
+    return {'n_evaluations': sum(map(cp2k.count_evaluations, outputs)), 'wall_seconds': seconds}
+
+
+def _is_whole(trajectory: orm.TrajectoryData, n_frames: int) -> bool:
+    """Whether a trajectory holds every array for each of the frames."""
+    names = trajectory.get_arraynames()
+    return all(
+        name in names and trajectory.get_shape(name)[0] == n_frames
+        for name in ('positions', 'cells', 'energies', 'forces')
+    )
+
+
+def energies_of(series: orm.ArrayData) -> cp2k.EnergySeries:
+    """Give the energies and temperatures of an AIMD.
+
+    :param series: see :func:`make_series`.
+    """
+    return cp2k.EnergySeries(*(series.get_array(field.name) for field in fields(cp2k.EnergySeries)))
+
+
+def good_frames(series: orm.ArrayData, last_step: int) -> NDArray[np.bool_]:
+    """Say which frames of an AIMD may be learnt from.
+
+    :param series: see :func:`make_series`.
+    :param last_step: CP2K's number of the last step that is good.
+    :returns: for each frame whether it is not later and its SCF converged, (n_frames,).
+    """
+    good: NDArray[np.bool_] = series.get_array('converged') & (series.get_array('frame_steps') <= last_step)
+    return good
+
+
+@calcfunction
+def collect_frames(cuts: orm.Dict, **aimds: Any) -> orm.TrajectoryData:
     """Gather the frames that may be learnt from AIMD runs that went wrong, so that nothing computed is lost.
 
     Frames whose SCF did not converge stay out.
 
-    :param cuts: for each AIMD its last good step; AIMD runs that aren't named give no frame.
-    :param folders: what each CP2K job left, under `<aimd>_job_<number>`.
+    :param cuts: for each AIMD its last good step.
+    :param aimds: of each its trajectory and its series, under `<name>_trajectory` and `<name>_series`.
     :returns: trajectory with `positions` Å (n_frames, n_atoms, 3), `cells` Å (n_frames, 3, 3), `energies` hartree
         (n_frames,), `forces` hartree/bohr (n_frames, n_atoms, 3), in the order of the runs; the step ids go on
         counting, they are not CP2K's.
     """
-    limits = cuts.get_dict()
-    parts = [
-        frames.take((frames.steps <= limits[name]) & frames.converged)
-        for name, frames in frames_by_aimd(folders).items()
-        if name in limits
-    ]
-    return to_trajectory(cp2k.concatenate(parts), np.arange(sum(len(part.steps) for part in parts)))
+    return join_frames(
+        [
+            (aimds[f'{name}_trajectory'], good_frames(aimds[f'{name}_series'], step))
+            for name, step in sorted(cuts.items())
+        ]
+    )
+
+
+def join_frames(
+    parts: Sequence[tuple[orm.TrajectoryData, NDArray[Any]]], stepids: NDArray[np.int64] | None = None
+) -> orm.TrajectoryData:
+    """Put frames of CP2K's trajectories one after the other.
+
+    :param parts: each trajectory, and which of its frames are taken.
+    :param stepids: (n_frames,) the step ids of all; they count from 0 if nothing is said.
+    :returns: the node, not stored.
+    """
+    arrays = {
+        name: np.concatenate([trajectory.get_array(name)[frames] for trajectory, frames in parts])
+        for name in ('positions', 'cells', 'energies', 'forces')
+    }
+    arrays['steps'] = np.arange(len(arrays['energies'])) if stepids is None else stepids
+    return make_trajectory(parts[0][0].symbols, arrays, CP2K_UNITS)
 
 
 def to_trajectory(frames: cp2k.AimdFrames, stepids: NDArray[np.int64]) -> orm.TrajectoryData:
@@ -97,41 +210,35 @@ def to_trajectory(frames: cp2k.AimdFrames, stepids: NDArray[np.int64]) -> orm.Tr
     :param frames: the frames.
     :param stepids: (n_frames,) their step ids.
     """
-    trajectory = orm.TrajectoryData()
-    trajectory.set_trajectory(
-        symbols=list(frames.symbols),
-        positions=frames.positions,
-        cells=frames.cells,
-        stepids=stepids,
-        pbc=[True, True, True],
-    )
-    trajectory.set_array('energies', frames.energies)
-    trajectory.set_array('forces', frames.forces)
-    return trajectory
+    arrays = {name: getattr(frames, name) for name in ('positions', 'cells', 'energies', 'forces')}
+    return make_trajectory(frames.symbols, {**arrays, 'steps': stepids}, CP2K_UNITS)
 
 
 @calcfunction
-def summarise_label(facts: orm.Dict, report: orm.Dict | None = None, **folders: orm.FolderData) -> dict[str, orm.Data]:
+def summarise_label(facts: orm.Dict, report: orm.Dict | None = None, **parts: orm.Data) -> dict[str, orm.Data]:
     """Write down what a label cost and gave.
 
     :param facts: route, reason, verdicts of the AIMD runs, optimisation.
     :param report: what the dataset kept and refused, None where there is no dataset.
-    :param folders: what each CP2K job left, under `<run>_job_<number>`; the optimisation is among them.
+    :param parts: the series of each AIMD under its name, and what each job of the optimisation left.
     :returns: `results`, and `temperatures` with the arrays `time_fs`, `temperature` (K) and `aimd` (which run, from 1),
         each (n_frames,).
     """
-    results = facts.get_dict()
-    results |= count_frames(report) | costs(folders) | {'n_single_points': 0}
-    outputs: dict[str, orm.Data] = {'results': orm.Dict(results)}
-    series = series_by_aimd({key: folder for key, folder in folders.items() if key.startswith('aimd_')})
-    if series:
+    aimds = {int(key[-1]): node for key, node in sorted(parts.items()) if isinstance(node, orm.ArrayData)}
+    folders = [node for node in parts.values() if isinstance(node, orm.FolderData)]
+    outputs = [read_text(folder, cp2k.OUTPUT_FILE) for folder in folders]
+    steps = [cp2k.read_ener(read_text(folder, cp2k.ENERGY_FILE)) for folder in folders]
+    spent = [_costs(outputs, steps), *(series.base.attributes.all for series in aimds.values())]
+    results = facts.get_dict() | count_frames(report) | sum_costs(spent) | {'n_single_points': 0}
+    made: dict[str, orm.Data] = {'results': orm.Dict(results)}
+    if aimds:
         temperatures = orm.ArrayData()
-        temperatures.set_array('time_fs', np.concatenate([one.times_fs for one in series.values()]))
-        temperatures.set_array('temperature', np.concatenate([one.temperatures for one in series.values()]))
-        runs = [np.full(len(one.steps), int(name.split('_')[1])) for name, one in series.items()]
+        for name, column in (('time_fs', 'times_fs'), ('temperature', 'temperatures')):
+            temperatures.set_array(name, np.concatenate([series.get_array(column) for series in aimds.values()]))
+        runs = [np.full(series.get_shape('steps'), number) for number, series in aimds.items()]
         temperatures.set_array('aimd', np.concatenate(runs))
-        outputs['temperatures'] = temperatures
-    return outputs
+        made['temperatures'] = temperatures
+    return made
 
 
 def count_frames(report: orm.Dict | None) -> dict[str, int]:
@@ -143,61 +250,12 @@ def count_frames(report: orm.Dict | None) -> dict[str, int]:
     return {'kept_frames': kept, 'refused_frames': refused}
 
 
-def costs(folders: Mapping[str, orm.FolderData]) -> dict[str, float]:
-    """Say what CP2K was asked to do for a label, whether it was kept or not.
+def sum_costs(spent: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Add up what CP2K was asked to do for a label.
 
-    :param folders: what each CP2K job left.
-    :returns: `n_evaluations`, energies and forces computed; `wall_seconds`, CP2K's own clock from start to end, or
-        the sum of its steps where it was killed.
+    :param spent: `n_evaluations` and `wall_seconds` of its parts.
+    :returns: both, of all parts.
     """
-    evaluations, seconds = 0, 0.0
-    for folder in folders.values():
-        output = read_text(folder, cp2k.OUTPUT_FILE)
-        evaluations += cp2k.count_evaluations(output)
-        took = cp2k.wall_seconds(output)
-        if took is None:
-            took = float(np.nansum(cp2k.read_ener(read_text(folder, cp2k.ENERGY_FILE)).seconds))
-        seconds += took
-    return {'n_evaluations': evaluations, 'wall_seconds': round(seconds, 3)}
-
-
-def read_text(folder: orm.FolderData, name: str) -> str:
-    """Read a file that CP2K may have left, empty where it did not.
-
-    :param folder: retrieved files.
-    :param name: name of the file.
-    """
-    if name not in folder.base.repository.list_object_names():
-        return ''
-    return folder.base.repository.get_object_content(name, mode='r')
-
-
-def _by_aimd(folders: Mapping[str, orm.FolderData]) -> dict[str, list[orm.FolderData]]:
-    """Sort the folders of the jobs under the names of their AIMD, the jobs of a restarted AIMD in their order."""
-    runs: dict[str, list[orm.FolderData]] = {}
-    for key in sorted(folders):
-        runs.setdefault(key.partition('_job_')[0], []).append(folders[key])
-    return runs
-
-
-def frames_by_aimd(folders: Mapping[str, orm.FolderData]) -> dict[str, cp2k.AimdFrames]:
-    """Read the frames of each AIMD.
-
-    :param folders: what each CP2K job left, under `<aimd>_job_<number>`.
-    """
-    names = (cp2k.POSITION_FILE, cp2k.FORCE_FILE, cp2k.CELL_FILE, cp2k.OUTPUT_FILE)
-    return {
-        run: cp2k.join_frames([cp2k.read_frames(*(read_text(job, name) for name in names)) for job in jobs])
-        for run, jobs in _by_aimd(folders).items()
-    }
-
-
-def series_by_aimd(folders: Mapping[str, orm.FolderData]) -> dict[str, cp2k.EnergySeries]:
-    """Read the energies and temperatures of each AIMD.
-
-    :param folders: what each CP2K job left, under `<aimd>_job_<number>`.
-    """
-    return {
-        run: cp2k.join_series([cp2k.read_ener(read_text(job, cp2k.ENERGY_FILE)) for job in jobs])
-        for run, jobs in _by_aimd(folders).items()
-    }
+    parts = list(spent)
+    evaluations, seconds = (sum(part[name] for part in parts) for name in ('n_evaluations', 'wall_seconds'))
+    return {'n_evaluations': evaluations, 'wall_seconds': round(float(seconds), 3)}

@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.engine import calcfunction
 
 from aiida_sis.calculations.dataset import frames_of
+from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.analysis.rdf import rdf_difference, rdfs
 
 
@@ -16,14 +17,14 @@ from aiida_sis.core.analysis.rdf import rdf_difference, rdfs
 def compare_forces(trajectory: orm.TrajectoryData, labels: orm.TrajectoryData) -> dict[str, orm.Data]:
     """Compare the forces that drove an MD with those of the teacher on the same frames.
 
-    :param trajectory: the MD: ``positions`` Å, ``forces`` eV/Å, each (n_frames, n_atoms, 3), ``times`` ps.
-    :param labels: the same frames, labelled; frames may be missing. ``forces`` in hartree/bohr.
+    :param trajectory: the MD: ``positions``, ``forces``, each (n_frames, n_atoms, 3), ``times``.
+    :param labels: the same frames, labelled; frames may be missing.
     :returns: ``errors``: arrays ``time_ps`` and ``force_rmse`` (eV/Å), each (n_matched,); ``results``: the RMSE over
         all, the largest of a frame, and the number of frames compared.
     :raises ValueError: if a labelled frame is not in the MD.
     """
     teacher = frames_of(labels)
-    positions, forces = trajectory.get_positions(), trajectory.get_array('forces')
+    positions, forces = values_of(trajectory, 'positions'), values_of(trajectory, 'forces')
     matched: list[int] = []
     for coords in teacher.coords:
         begin = matched[-1] + 1 if matched else 0
@@ -33,7 +34,7 @@ def compare_forces(trajectory: orm.TrajectoryData, labels: orm.TrajectoryData) -
         matched.append(near[0])
     squares = ((forces[matched] - teacher.forces) ** 2).mean(axis=(1, 2))
     errors = orm.ArrayData()
-    errors.set_array('time_ps', trajectory.get_array('times')[matched])
+    errors.set_array('time_ps', values_of(trajectory, 'times')[matched])
     errors.set_array('force_rmse', np.sqrt(squares))
     facts = {
         'force_rmse_ev_per_angstrom': float(np.sqrt(squares.mean())),
@@ -62,7 +63,7 @@ def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs:
     cells = np.concatenate([part[1] for part in sampled])
     begin = int(options['reference_skip'] * reference.numsteps)
     chosen = np.unique(np.linspace(begin, reference.numsteps - 1, options['n_frames']).astype(int))
-    truth = reference.get_positions()[chosen], reference.get_array('cells')[chosen]
+    truth = values_of(reference, 'positions')[chosen], values_of(reference, 'cells')[chosen]
     of_potential = rdfs(zip(coords, cells, strict=True), symbols, options['r_max'], options['n_bins'])
     of_teacher = rdfs(zip(*truth, strict=True), symbols, options['r_max'], options['n_bins'])
     arrays, differences = orm.ArrayData(), {}
@@ -75,8 +76,22 @@ def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs:
     return {'rdf': arrays, 'results': orm.Dict({'rdf_difference': differences})}
 
 
+@calcfunction
+def merge_results(structure: orm.Dict, **forces: orm.Dict) -> orm.Dict:
+    """Put the facts of a verification into one node.
+
+    :param structure: as :func:`compare_structure` gives them.
+    :param forces: by replica, as :func:`compare_forces` gives them.
+    :returns: ``forces`` by replica, ``force_rmse_ev_per_angstrom`` over all of them, ``rdf_difference``.
+    """
+    rows = {key: node.get_dict() for key, node in forces.items()}
+    frames = sum(row['n_frames'] for row in rows.values())
+    square = sum(row['n_frames'] * row['force_rmse_ev_per_angstrom'] ** 2 for row in rows.values()) / frames
+    return orm.Dict({'force_rmse_ev_per_angstrom': square**0.5, 'forces': rows, **structure.get_dict()})
+
+
 def _thin(run: orm.TrajectoryData, skip_ps: float, n_frames: int) -> tuple[Any, Any]:
-    late = np.flatnonzero(run.get_array('times') >= skip_ps)
+    late = np.flatnonzero(values_of(run, 'times') >= skip_ps)
     late = late if len(late) else np.arange(run.numsteps)
     chosen = late[np.unique(np.linspace(0, len(late) - 1, n_frames).astype(int))]
-    return run.get_positions()[chosen], run.get_array('cells')[chosen]
+    return values_of(run, 'positions')[chosen], values_of(run, 'cells')[chosen]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
-from numpy.typing import NDArray
 
 from aiida_deepmd import frames as fr
+from aiida_sis.calculations.trajectory_data import make_trajectory, structure_at, take_frames, units_of, values_of
 from aiida_sis.core import frame_selection as choice
 from aiida_sis.core.indicator import (
     TIME_TOLERANCE_PS,
@@ -19,7 +19,7 @@ from aiida_sis.core.indicator import (
     choose_t_next,
     degrees_of_freedom,
 )
-from aiida_sis.core.lammps.dump import latest_at
+from aiida_sis.core.series import latest_at
 from aiida_sis.core.settings.md import MdSettings
 
 
@@ -35,16 +35,11 @@ def select_snapshot(snapshots: orm.TrajectoryData, index: orm.Int) -> dict[str, 
     position = index.value
     if not -snapshots.numsteps <= position < snapshots.numsteps:
         raise ValueError(f'`index` is {position}, but `snapshots` has {snapshots.numsteps} frames.')
-    velocities, cells = snapshots.get_velocities(), snapshots.get_cells()
-    if velocities is None or cells is None:
+    if not {'velocities', 'cells'} <= set(snapshots.get_arraynames()):
         raise ValueError('`snapshots` has no velocities or no cells; a dynamics cannot be continued from it.')
-    structure = orm.StructureData(cell=cells[position].tolist(), pbc=snapshots.pbc or (True, True, True))
-    for symbol, place in zip(snapshots.symbols, snapshots.get_positions()[position].tolist(), strict=True):
-        structure.append_atom(position=place, symbols=symbol)
-    array = orm.ArrayData()
-    array.set_array('velocities', velocities[position])
-    array.base.attributes.set('units', 'angstrom/ps')
-    return {'structure': structure, 'velocities': array}
+    velocities = orm.ArrayData({'velocities': values_of(snapshots, 'velocities')[position]})
+    velocities.base.attributes.set('units', 'angstrom/ps')
+    return {'structure': structure_at(snapshots, position), 'velocities': velocities}
 
 
 @calcfunction
@@ -64,10 +59,12 @@ def select_replay_frames(snapshots: orm.TrajectoryData, settings: orm.Dict) -> o
     problem = _check_replay(wanted)
     if problem:
         raise ValueError(problem)
-    positions, cells, times = snapshots.get_positions(), snapshots.get_cells(), snapshots.get_times()
-    if cells is None or (times is None and (wanted['start_ps'] is not None or wanted['stop_ps'] is not None)):
+    names = snapshots.get_arraynames()
+    timed = 'times' in names
+    if 'cells' not in names or (not timed and (wanted['start_ps'] is not None or wanted['stop_ps'] is not None)):
         raise ValueError('`snapshots` has no cells, or no times to find the window by.')
-    times = np.arange(len(positions), dtype=float) if times is None else times
+    positions, cells = values_of(snapshots, 'positions'), values_of(snapshots, 'cells')
+    times = values_of(snapshots, 'times') if timed else np.arange(len(positions), dtype=float)
     start = -np.inf if wanted['start_ps'] is None else wanted['start_ps'] - TIME_TOLERANCE_PS
     stop = np.inf if wanted['stop_ps'] is None else wanted['stop_ps'] + TIME_TOLERANCE_PS
     before = np.flatnonzero((times <= stop) & np.isfinite(positions).all(axis=(1, 2)))
@@ -78,7 +75,7 @@ def select_replay_frames(snapshots: orm.TrajectoryData, settings: orm.Dict) -> o
     picked = choice.choose_frames(
         frames, list(snapshots.symbols), wanted['choice'], wanted['n_frames'], int(wanted['seed'])
     )
-    return take_frames(snapshots, inside[picked])
+    return take_frames(snapshots, inside[picked], renumber=True)
 
 
 def _check_replay(settings: dict[str, Any]) -> str | None:
@@ -96,30 +93,6 @@ def _check_replay(settings: dict[str, Any]) -> str | None:
     if start is not None and stop is not None and start > stop:
         return f'`start_ps` is {start:g}, after `stop_ps` {stop:g}: swap them.'
     return None
-
-
-def take_frames(trajectory: orm.TrajectoryData, numbers: NDArray[np.int64]) -> orm.TrajectoryData:
-    """Copy some frames of a trajectory into a new one, with step ids from 0.
-
-    :param trajectory: Any trajectory with cells.
-    :param numbers: Numbers of the frames, shape ``(n,)``.
-    :return: The new trajectory, not stored; every array with one entry a frame is in it.
-    """
-    arrays = {name: trajectory.get_array(name) for name in trajectory.get_arraynames() if name != 'steps'}
-    arrays = {name: values[numbers] for name, values in arrays.items() if len(values) == trajectory.numsteps}
-    taken = orm.TrajectoryData()
-    taken.set_trajectory(
-        symbols=trajectory.symbols,
-        positions=arrays.pop('positions'),
-        stepids=np.arange(len(numbers)),
-        cells=arrays.pop('cells'),
-        times=arrays.pop('times', None),
-        velocities=arrays.pop('velocities', None),
-        pbc=trajectory.pbc or (True, True, True),
-    )
-    for name, values in arrays.items():
-        taken.set_array(name, values)
-    return taken
 
 
 @calcfunction
@@ -175,19 +148,19 @@ def choose_joined_snapshot(
     wanted = choose_t_next(watched, catastrophe, settings.temperature_k, n_dof, settings.t_next)
     ordered = [parts[name] for name in sorted(parts)]
     frames = _join(ordered)
-    index = latest_at(frames.get_array('times'), wanted)
+    index = latest_at(values_of(frames, 'times'), wanted)
     if index is None:
-        earlier = latest_at(trajectory.get_array('times'), wanted)
-        frames = frames if earlier is None else _join([_part(trajectory, slice(earlier, earlier + 1)), frames])
+        earlier = latest_at(values_of(trajectory, 'times'), wanted)
+        frames = frames if earlier is None else _join([take_frames(trajectory, [earlier]), frames])
         index = 0
     first = min(index, frames.numsteps - ordered[-1].numsteps)
     t_next = {
-        'time_ps': float(frames.get_array('times')[index]),
+        'time_ps': float(values_of(frames, 'times')[index]),
         'requested_time_ps': wanted,
         'snapshot_index': index - first,
         'rule': settings.t_next.name,
     }
-    return {'results': orm.Dict(values | {'t_next': t_next}), 'snapshots': _part(frames, slice(first, None))}
+    return {'results': orm.Dict(values | {'t_next': t_next}), 'snapshots': take_frames(frames, slice(first, None))}
 
 
 def _join(ordered: Sequence[orm.TrajectoryData]) -> orm.TrajectoryData:
@@ -199,27 +172,4 @@ def _join(ordered: Sequence[orm.TrajectoryData]) -> orm.TrajectoryData:
         name: np.concatenate([part.get_array(name)[keep] for part, keep in zip(ordered, keeps, strict=True)])
         for name in ordered[-1].get_arraynames()
     }
-    return _trajectory(ordered[-1].symbols, stacks)
-
-
-def _part(trajectory: orm.TrajectoryData, frames: slice) -> orm.TrajectoryData:
-    """Copy some frames with their step ids."""
-    stacks = {name: trajectory.get_array(name)[frames] for name in trajectory.get_arraynames()}
-    return _trajectory(trajectory.symbols, stacks)
-
-
-def _trajectory(symbols: list[str], stacks: dict[str, NDArray[Any]]) -> orm.TrajectoryData:
-    """Build a node of the arrays of an MD."""
-    node = orm.TrajectoryData()
-    node.set_trajectory(
-        symbols=symbols,
-        positions=stacks.pop('positions'),
-        stepids=stacks.pop('steps'),
-        cells=stacks.pop('cells'),
-        times=stacks.pop('times'),
-        velocities=stacks.pop('velocities'),
-        pbc=(True, True, True),
-    )
-    for name, values in stacks.items():
-        node.set_array(name, values)
-    return node
+    return make_trajectory(ordered[-1].symbols, stacks, units_of(ordered[-1]))

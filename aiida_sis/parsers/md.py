@@ -12,11 +12,13 @@ from aiida.parsers import Parser
 
 from aiida_sis.calculations.md import temperature_of
 from aiida_sis.calculations.structure import symbols_of
+from aiida_sis.calculations.trajectory_data import MD_UNITS, make_trajectory
 from aiida_sis.core.indicator import Catastrophe, choose_t_next, degrees_of_freedom
 from aiida_sis.core.lammps import deviation
 from aiida_sis.core.lammps import script as lammps_input
-from aiida_sis.core.lammps.dump import DumpFrame, latest_at, merge_frames, parse_dump, parse_dump_at
+from aiida_sis.core.lammps.dump import DumpFrame, merge_frames, parse_dump, parse_dump_at
 from aiida_sis.core.lammps.log import LammpsLog, diagnose, parse_log, symptoms
+from aiida_sis.core.series import latest_at
 from aiida_sis.core.settings.md import MdSettings
 
 # The scheduler keeps what the shell says of a process that died by a signal.
@@ -234,24 +236,15 @@ class LammpsMdParser(Parser):
         """
         cell = np.array(self.structure.cell, dtype=np.float64)
         rotated = lammps_input.LammpsCell.from_cell(cell)
-        stacks = {
+        arrays = {
             name: np.array([rotated.from_lammps(getattr(frame, name)) for frame in frames])
             for name in ('positions', 'velocities', 'forces')
         }
-        steps = np.array([frame.step for frame in frames], dtype=np.int64)
-        node = orm.TrajectoryData()
-        node.set_trajectory(
-            symbols=symbols_of(self.structure),
-            positions=stacks['positions'],
-            stepids=steps,
-            # The volume is constant: the cell of the input keeps every bit.
-            cells=np.repeat(cell[None], len(frames), axis=0),
-            times=steps * (self.settings.timestep_fs * 1e-3),
-            velocities=stacks['velocities'],
-            pbc=(True, True, True),
-        )
-        node.set_array('forces', stacks['forces'])
-        return node
+        arrays['steps'] = np.array([frame.step for frame in frames], dtype=np.int64)
+        arrays['times'] = arrays['steps'] * (self.settings.timestep_fs * 1e-3)
+        # The volume is constant: the cell of the input keeps every bit.
+        arrays['cells'] = np.repeat(cell[None], len(frames), axis=0)
+        return make_trajectory(symbols_of(self.structure), arrays, MD_UNITS)
 
     def _time_reached(self, log: LammpsLog) -> float:
         """Return the time of the last sample.

@@ -15,15 +15,17 @@ from aiida import orm
 from ase import Atoms
 
 from aiida_deepmd.data.dataset import DatasetData
+from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
 from aiida_sis.core.loop.summary import forgetting
+from aiida_sis.core.series import evenly
 from aiida_sis.run.clock import cores_of, job_interval
 from aiida_sis.run.inputs import Facts, read_facts
 from aiida_sis.run.parity import Parity, read_parity
 from aiida_sis.run.picture import Lineage, read_lineage
 from aiida_sis.run.record import INPUT_LINKS, FloatArray, RunRecord, collect, input_of, output_of, parts_of
 
-__all__ = ('Catastrophe', 'Details', 'JobCost', 'Motion', 'TrainingDetail', 'evenly', 'read_details')
+__all__ = ('Catastrophe', 'Details', 'JobCost', 'Motion', 'TrainingDetail', 'read_details')
 
 #: Most frames of one trajectory that a report looks at.
 MOST_FRAMES = 300
@@ -126,15 +128,6 @@ def read_details(node: orm.ProcessNode) -> Details:
     )
 
 
-def evenly(n_all: int, n_most: int) -> list[int]:
-    """Return at most ``n_most`` evenly spaced numbers below ``n_all``, first and last among them.
-
-    :param n_all: how many there are.
-    :param n_most: how many are wanted.
-    """
-    return np.unique(np.linspace(0, n_all - 1, min(n_all, n_most)).round().astype(int)).tolist() if n_all else []
-
-
 _Part = tuple[orm.ProcessNode, Call]
 
 
@@ -174,8 +167,8 @@ def _catastrophes(parts: list[_Part]) -> Iterator[Catastrophe]:
         snapshots = output_of(node, 'snapshots') if values.get('catastrophe') and values.get('t_next') else None
         if not _has_frames(snapshots):
             continue
-        whole = np.flatnonzero(np.isfinite(snapshots.get_positions()).all(axis=(1, 2)))
-        index, times = values['t_next']['snapshot_index'], snapshots.get_times()
+        whole = np.flatnonzero(np.isfinite(values_of(snapshots, 'positions')).all(axis=(1, 2)))
+        index, times = values['t_next']['snapshot_index'], _times_ps(snapshots)
         if whole.size == 0 or not 0 <= index < snapshots.numsteps:
             continue
         last = int(whole[-1])
@@ -198,9 +191,9 @@ def _motions(parts: list[_Part]) -> Iterator[Motion]:
             continue
         trajectory = output_of(node, 'trajectory')
         if _has_frames(trajectory):
-            times = trajectory.get_times()
+            times = _times_ps(trajectory)
             chosen = _finite(trajectory)
-            fs = 1000.0 * np.asarray(times if times is not None else np.arange(trajectory.numsteps), dtype=float)
+            fs = 1000.0 * (np.arange(trajectory.numsteps, dtype=float) if times is None else times)
             if chosen:
                 frames = [_frame(trajectory, index) for index in chosen]
                 title = f'generation {call.generation}, replica {call.number}'
@@ -249,16 +242,20 @@ def _has_frames(node: Any) -> TypeGuard[orm.TrajectoryData]:
     return isinstance(node, orm.TrajectoryData) and 'positions.npy' in node.base.repository.list_object_names()
 
 
+def _times_ps(trajectory: orm.TrajectoryData) -> FloatArray | None:
+    return values_of(trajectory, 'times') if 'times' in trajectory.get_arraynames() else None
+
+
 def _finite(trajectory: orm.TrajectoryData) -> list[int]:
-    whole = np.flatnonzero(np.isfinite(trajectory.get_positions()).all(axis=(1, 2)))
+    whole = np.flatnonzero(np.isfinite(values_of(trajectory, 'positions')).all(axis=(1, 2)))
     return [int(whole[index]) for index in evenly(whole.size, MOST_FRAMES)]
 
 
 def _frame(trajectory: orm.TrajectoryData, index: int) -> Atoms:
-    cells = trajectory.get_cells()
+    cells = values_of(trajectory, 'cells') if 'cells' in trajectory.get_arraynames() else None
     return Atoms(
         trajectory.symbols,
-        trajectory.get_positions()[index],
+        values_of(trajectory, 'positions')[index],
         cell=None if cells is None else cells[index],
         pbc=cells is not None and (trajectory.pbc or True),
     )

@@ -14,7 +14,7 @@ from aiida_cp2k.workchains import Cp2kBaseWorkChain
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.dataset import dataset_from_trajectory
-from aiida_sis.calculations.label import read_text
+from aiida_sis.calculations.retrieved import read_text
 from aiida_sis.core.cp2k.electrons import check_electrons
 from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
 from aiida_sis.core.cp2k.output import ENERGY_FILE, OUTPUT_FILE, abort_reason, read_version

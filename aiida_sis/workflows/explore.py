@@ -12,7 +12,7 @@ from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_han
 from aiida_sis.calculations.deviation import judge_joined_deviation
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.calculations.trajectories import choose_joined_snapshot, join_series, join_trajectories, select_snapshot
-from aiida_sis.core.loop.schedule import derive_seed
+from aiida_sis.core.loop.seeds import derive_seed
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
 

@@ -10,15 +10,16 @@ from aiida_cp2k.calculations import Cp2kCalculation
 
 from aiida_sis.calculations.label import (
     collect_frames,
-    frames_by_aimd,
+    energies_of,
+    good_frames,
     make_aimd_input,
     make_optimisation_input,
-    series_by_aimd,
+    read_aimd,
     summarise_label,
 )
 from aiida_sis.calculations.monitor import INTERVAL_S
 from aiida_sis.calculations.structure import symbols_of, validate_masses
-from aiida_sis.core.cp2k.verdict import FAILED, NORMAL, SLOW, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
+from aiida_sis.core.cp2k.verdict import FAILED, NORMAL, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
 
 OUT_OF_WALLTIME = Cp2kCalculation.exit_codes.ERROR_OUT_OF_WALLTIME.status
@@ -167,13 +168,18 @@ class LabelWorkChain(LabellingWorkChain):
         name = self.ctx.aimds[-1]
         node = self.ctx[f'{name}_node']
         jobs = self.jobs_of(node)
-        series = series_by_aimd(self.folders_of(name)).get(name)
         reason = None if node.is_finished_ok else self.stop_reason(node, jobs[-1] if jobs else None)
-        if series is None or not jobs:
+        folders = self.folders_of(name)
+        if not folders:
             self.ctx.failure = ['ERROR_NO_OUTPUT', reason]
             return
-        frames = frames_by_aimd(self.folders_of(name))[name]
-        if node.is_finished_ok and (len(series.steps) == 0 or not frames.known.any()):
+        theirs = {'trajectory': node.outputs.output_trajectory} if 'output_trajectory' in node.outputs else {}
+        made = call(read_aimd, f'{name}_frames', **theirs, **folders)
+        self.ctx[f'{name}_series'] = made['series']
+        self.ctx[f'{name}_trajectory'] = made.get('trajectory', theirs.get('trajectory'))
+        series = energies_of(made['series'])
+        converged, known = (made['series'].get_array(one) for one in ('converged', 'known'))
+        if node.is_finished_ok and (len(series.steps) == 0 or not known.any()):
             missing = 'the energies of its frames in aiida.out' if len(series.steps) else 'the file aiida-1.ener'
             self.ctx.failure = ['ERROR_NO_ENERGIES', f'the job <{jobs[-1].pk}> lacks {missing}.']
             return
@@ -182,8 +188,8 @@ class LabelWorkChain(LabellingWorkChain):
             series,
             self.settings,
             len(self.inputs.structure.sites),
-            n_unconverged=int((frames.known & ~frames.converged).sum()),
-            n_unknown=int((~frames.known).sum()),
+            n_unconverged=int((known & ~converged).sum()),
+            n_unknown=int((~known).sum()),
             failure=reason,
             ran_out_of_time=jobs[-1].exit_status == OUT_OF_WALLTIME,
             from_optimised=self.ctx.optimisation is not None,
@@ -208,25 +214,24 @@ class LabelWorkChain(LabellingWorkChain):
             self.ctx.report = self.attach_dataset(trajectory)
 
     def _good_frames(self) -> orm.TrajectoryData | None:
-        """The trajectory of a run that went well as it is, otherwise what is good in all runs together."""
-        first = self.verdicts[0] if len(self.verdicts) == 1 else None
-        if first is not None and first.verdict in (NORMAL, SLOW) and not first.n_unconverged + first.n_unknown:
-            outputs = self.ctx[f'{first.name}_node'].outputs
-            if 'output_trajectory' in outputs and _is_whole(outputs.output_trajectory, first.n_frames):
-                trajectory: orm.TrajectoryData = outputs.output_trajectory
-                return trajectory
-        cuts = {verdict.name: verdict.last_good_step for verdict in self.verdicts if verdict.n_good_frames}
-        folders = {key: folder for name in cuts for key, folder in self.folders_of(name).items()}
-        frames = frames_by_aimd(folders)
-        if not any((frames[name].converged & (frames[name].steps <= step)).any() for name, step in cuts.items()):
+        """The trajectory of a run as it is where all of it is good, otherwise what is good in all runs together."""
+        cuts = {verdict.name: verdict.last_good_step for verdict in self.verdicts}
+        good = {name: good_frames(self.ctx[f'{name}_series'], step) for name, step in cuts.items()}
+        names = [name for name in cuts if good[name].any()]
+        if not names:
             return None
-        collected: orm.TrajectoryData = call(collect_frames, 'good_frames', orm.Dict(cuts), **folders)
+        if len(names) == 1 and good[names[0]].all():
+            trajectory: orm.TrajectoryData = self.ctx[f'{names[0]}_trajectory']
+            return trajectory
+        nodes = {key: self.ctx[key] for name in names for key in (f'{name}_trajectory', f'{name}_series')}
+        limits = orm.Dict({name: cuts[name] for name in names})
+        collected: orm.TrajectoryData = call(collect_frames, 'good_frames', limits, **nodes)
         return collected
 
     def results(self) -> ExitCode | None:
         """Attach what the label cost and gave, and end with the exit code that says which."""
-        names = [*self.ctx.aimds, *(['optimisation'] if 'optimisation_node' in self.ctx else [])]
-        folders = {key: folder for name in names for key, folder in self.folders_of(name).items()}
+        parts = {name: self.ctx[f'{name}_series'] for name in self.ctx.aimds if f'{name}_series' in self.ctx}
+        parts |= self.folders_of('optimisation') if 'optimisation_node' in self.ctx else {}
         report = {} if self.ctx.report is None else {'report': self.ctx.report}
         facts = describe(self.verdicts, optimise_first=self.settings.optimise_first, optimisation=self.ctx.optimisation)
         if facts['possible_exotherm']:
@@ -234,7 +239,7 @@ class LabelWorkChain(LabellingWorkChain):
                 'the AIMD heated although it started from an optimised structure, a possible exotherm: '
                 'widen the window or tighten the thermostat if the reaction is meant to happen'
             )
-        outputs = call(summarise_label, 'summary', orm.Dict(facts), **report, **folders)
+        outputs = call(summarise_label, 'summary', orm.Dict(facts), **report, **parts)
         self.out_many(outputs)
         if self.ctx.failure is not None:
             name, problem = self.ctx.failure
@@ -244,12 +249,3 @@ class LabelWorkChain(LabellingWorkChain):
             problem = reasons or 'every frame was refused, see the report of the dataset.'
             return self.exit_with('ERROR_NO_GOOD_FRAMES', problem)
         return None
-
-
-def _is_whole(trajectory: orm.TrajectoryData, n_frames: int) -> bool:
-    """Whether a trajectory holds every array for each of the frames."""
-    names = trajectory.get_arraynames()
-    return all(
-        name in names and trajectory.get_shape(name)[0] == n_frames
-        for name in ('positions', 'cells', 'energies', 'forces')
-    )

@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from aiida import engine, orm
+from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
 
 from aiida_deepmd.settings import nearest_key
-from aiida_sis.calculations.rehearsal import compare_forces, compare_structure
+from aiida_sis.calculations.rehearsal import compare_forces, compare_structure, merge_results
 from aiida_sis.calculations.trajectories import select_snapshot
-from aiida_sis.core.loop.schedule import derive_seed
+from aiida_sis.core.loop.seeds import derive_seed
 from aiida_sis.core.settings.sis import plan_replicas, read_settings
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain
@@ -201,17 +201,3 @@ class RehearsalWorkChain(WorkChain):
     def _exit(self, label: str, problem: Any) -> ExitCode:
         code: ExitCode = self.exit_codes[label].format(problem=problem)
         return code
-
-
-@engine.calcfunction
-def merge_results(structure: orm.Dict, **forces: orm.Dict) -> orm.Dict:
-    """Put the facts of a verification into one node.
-
-    :param structure: as :func:`aiida_sis.calculations.rehearsal.compare_structure` gives them.
-    :param forces: by replica, as :func:`aiida_sis.calculations.rehearsal.compare_forces` gives them.
-    :returns: ``forces`` by replica, ``force_rmse_ev_per_angstrom`` over all of them, ``rdf_difference``.
-    """
-    rows = {key: node.get_dict() for key, node in forces.items()}
-    frames = sum(row['n_frames'] for row in rows.values())
-    square = sum(row['n_frames'] * row['force_rmse_ev_per_angstrom'] ** 2 for row in rows.values()) / frames
-    return orm.Dict({'force_rmse_ev_per_angstrom': square**0.5, 'forces': rows, **structure.get_dict()})

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from aiida_sis.calculations.structure import symbols_of
 from aiida_sis.calculations.trajectories import select_replay_frames, select_snapshot
+from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.indicator import TIME_TOLERANCE_PS, canonical_band, degrees_of_freedom, kinetic_temperature
-from aiida_sis.core.lammps.dump import latest_at
+from aiida_sis.core.series import latest_at
 from aiida_sis.core.settings.sis import Replica, SamplingSettings
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
@@ -182,7 +183,7 @@ def times_of(frames: orm.TrajectoryData) -> NDArray[np.float64]:
     :param frames: what an MD left.
     :returns: times in ps, shape (n_frames,).
     """
-    return np.asarray(frames.get_array('times'), dtype=np.float64)
+    return values_of(frames, 'times')
 
 
 def is_hot(catastrophe: Catastrophe, structure: orm.StructureData, velocities: orm.ArrayData) -> bool:

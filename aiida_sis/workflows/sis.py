@@ -12,10 +12,12 @@ from aiida.engine import ExitCode, WorkChain
 from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations.summary import summarise
 from aiida_sis.core.cp2k import input as cp2k
-from aiida_sis.core.loop.schedule import derive_seed, training_parameters
-from aiida_sis.core.loop.summary import forgetting, in_ev_per_angstrom, in_kelvin
+from aiida_sis.core.loop.schedule import training_parameters
+from aiida_sis.core.loop.seeds import derive_seed
+from aiida_sis.core.loop.summary import forgetting
 from aiida_sis.core.settings.label import read_label_settings
 from aiida_sis.core.settings.sis import Replica, SisSettings, plan_replicas, read_settings, training_weights
+from aiida_sis.core.wording import in_ev_per_angstrom, in_kelvin
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.ports import define_inputs, define_outputs

@@ -151,7 +151,7 @@ def test_normal(stage, inputs):
     assert results['wall_seconds'] == pytest.approx(1.0)
     assert outputs['dataset'].label == 'lif'
     labels = {link.link_label for link in node.base.links.get_outgoing().all()}
-    assert {'aimd_1_input', 'aimd_1', 'dataset', 'summary'} <= labels
+    assert {'aimd_1_input', 'aimd_1', 'aimd_1_frames', 'dataset', 'summary'} <= labels
 
 
 def test_velocities_are_in_the_input(stage, inputs):

@@ -170,7 +170,7 @@ def test_all_frames_and_the_one_that_cp2k_begins_with(stage, inputs):
     np.testing.assert_allclose(outputs['trajectory'].get_array('forces')[:, 1, 0], 0.01 * np.arange(6))
     assert outputs['dataset'].label == 'lif'
     labels = {link.link_label for link in node.base.links.get_outgoing().all()}
-    assert {'prepared', 'replay_1_input', 'replay_1', 'good_frames', 'dataset', 'summary'} <= labels
+    assert {'prepared', 'replay_1_input', 'replay_1', 'replay_1_frames', 'dataset', 'summary'} <= labels
 
 
 def test_frames_that_are_numbered_already_are_not_copied(stage, inputs):

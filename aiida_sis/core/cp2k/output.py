@@ -296,8 +296,7 @@ def read_frames(positions: str, forces: str, cells: str, output: str) -> AimdFra
         return np.array([int(np.flatnonzero(steps == step)[-1]) for step in common], dtype=np.int64)
 
     here = rows(coordinates.steps)
-    energies, converged = read_evaluations(output)
-    known = _close_to_any(coordinates.energies[here], energies)
+    converged, known = find_scf(coordinates.energies[here], *read_evaluations(output))
     return AimdFrames(
         common,
         tuple(re.sub(r'\d+$', '', name) for name in coordinates.symbols),
@@ -305,9 +304,23 @@ def read_frames(positions: str, forces: str, cells: str, output: str) -> AimdFra
         cell_values[rows(cell_steps)],
         coordinates.energies[here],
         gradients.values[rows(gradients.steps)],
-        known & ~_close_to_any(coordinates.energies[here], energies[~converged]),
+        converged,
         known,
     )
+
+
+def find_scf(
+    energies: Floats, computed: Floats, converged: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Find the SCF of each frame by its energy, since the output does not number them.
+
+    :param energies: of the frames, hartree (n_frames,).
+    :param computed: energies in the output, hartree (n_evaluations,).
+    :param converged: whether their SCF converged (n_evaluations,).
+    :returns: whether the SCF is known to have converged, and whether the output tells of it, each (n_frames,).
+    """
+    known = _close_to_any(energies, computed)
+    return known & ~_close_to_any(energies, computed[~converged]), known
 
 
 #: Largest difference of a coordinate in Å between a frame that was handed to CP2K and the same frame as it printed it.

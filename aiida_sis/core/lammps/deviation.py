@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_sis.core.series import evenly
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -128,17 +130,3 @@ def judge_deviation(steps: IntArray, largest: FloatArray, settings: DeviationSet
         max=float(finite.max()) if finite.size else None,
         chosen=[int(found[index]) for index in evenly(len(found), settings.max_candidates)],
     )
-
-
-def evenly(n: int, most: int) -> list[int]:
-    """Choose evenly spaced indices, the middle one where only one may be kept.
-
-    :param n: How many there are.
-    :param most: How many may be kept.
-    :return: Indices, ascending.
-    """
-    if n <= most:
-        return list(range(n))
-    if most == 1:
-        return [n // 2]
-    return [int(index) for index in np.round(np.linspace(0, n - 1, most))]

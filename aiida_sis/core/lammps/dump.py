@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
@@ -78,17 +78,6 @@ def merge_frames(frames: Iterable[DumpFrame], n_atoms: int) -> list[DumpFrame]:
     """
     unique = {frame.step: frame for frame in frames if frame.finite and len(frame.types) == n_atoms}
     return [unique[step] for step in sorted(unique)]
-
-
-def latest_at(steps: ArrayLike, target: float) -> int | None:
-    """Find the last snapshot at or before a step.
-
-    :param steps: Steps of the snapshots, or their times, ascending; shape ``(n,)``.
-    :param target: Step, or time, to stay at or before.
-    :return: Its index, or nothing if all are later.
-    """
-    index = int(np.searchsorted(np.asarray(steps, dtype=np.float64), target + 1e-6, side='right')) - 1
-    return index if index >= 0 else None
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[list[str]]:

@@ -1,6 +1,6 @@
-"""The schedule of learning without forgetting, and the seeds of a run.
+"""The schedule of learning without forgetting.
 
-Both are pure functions of the generation, so a run can be repeated, continued and explained from its inputs alone.
+It is a pure function of the generation, so a run can be repeated, continued and explained from its inputs alone.
 """
 
 from __future__ import annotations
@@ -9,11 +9,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from aiida_sis.core.settings.sis import LearningSchedule
-
-_SEED_RANGE = 900_000_000
 
 
 def training_parameters(base: Mapping[str, Any], generation: int, schedule: LearningSchedule) -> dict[str, Any]:
@@ -46,17 +42,3 @@ def training_parameters(base: Mapping[str, Any], generation: int, schedule: Lear
     for _, prefactors in sorted(item for item in schedule.loss_by_generation.items() if item[0] <= generation):
         loss.update(prefactors)
     return parameters
-
-
-def derive_seed(seed: int, *path: int) -> int:
-    """Give a seed of its own to every random choice of a run.
-
-    Seeds drawn from one generator would depend on the order in which jobs finish; a seed derived from its place in the
-    run (generation, stage, replica, …) does not.
-
-    :param seed: the seed of the run.
-    :param path: the integers that say where in the run the choice is made.
-    :returns: a seed in [1, 900000000], the range that LAMMPS accepts.
-    """
-    state = np.random.SeedSequence([seed, *path]).generate_state(1)[0]
-    return int(state) % _SEED_RANGE + 1

@@ -76,24 +76,6 @@ def forgetting(results: Mapping[str, Results]) -> dict[str, dict[str, Any]]:
     return table
 
 
-def in_kelvin(temperature: float | None) -> str:
-    """Write a temperature for people, who need to know where it is no number.
-
-    :param temperature: in K, or nothing where it is not finite.
-    :returns: the words.
-    """
-    return 'no finite temperature' if temperature is None else f'{temperature:.0f} K'
-
-
-def in_ev_per_angstrom(error: float | None) -> str:
-    """Write an error of the forces for people.
-
-    :param error: in eV/Å, or nothing where no frame was held out.
-    :returns: the words.
-    """
-    return 'not known' if error is None else f'{error:.3f} eV/Å'
-
-
 def _cost(results: Mapping[str, Results]) -> dict[str, Any]:
     """What the run took, by kind: frames evaluated by the teacher, training, MD."""
     labels, trainings, runs = ([values for _, values in _parts(results, kind)] for kind in (LABEL, TRAIN, EXPLORE))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from aiida_sis.core.lammps.deviation import DeviationSettings, evenly, judge_deviation, parse_deviation
+from aiida_sis.core.lammps.deviation import DeviationSettings, judge_deviation, parse_deviation
 
 FILE = Path(__file__).parents[2] / 'files' / 'lammps' / 'committee' / 'model_devi.out'
 
@@ -44,8 +43,3 @@ def test_the_lower_level_belongs_to_the_candidates_and_no_number_to_the_failed()
     nothing = judge_deviation(steps[:0], largest[:0], DeviationSettings(0.1, 0.3))
     assert nothing.max is None
     assert nothing.chosen == []
-
-
-@pytest.mark.parametrize(('n', 'most', 'expected'), [(3, 5, [0, 1, 2]), (9, 1, [4]), (9, 3, [0, 4, 8]), (0, 3, [])])
-def test_evenly(n: int, most: int, expected: list[int]) -> None:
-    assert evenly(n, most) == expected

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aiida_sis.core.lammps.dump import latest_at, merge_frames, parse_dump, parse_dump_at
+from aiida_sis.core.lammps.dump import merge_frames, parse_dump, parse_dump_at
 
 FILES = Path(__file__).parents[2] / 'files' / 'lammps'
 
@@ -69,10 +69,3 @@ def test_frames_with_nan_or_too_few_atoms_are_dropped() -> None:
     good = parse_dump((FILES / 'nan' / 'ring' / 'snap.10.lammpstrj').read_text())
     few = parse_dump(TRICLINIC)
     assert [frame.step for frame in merge_frames([*spoilt, *good, *good, *few], 10)] == [10]
-
-
-def test_latest_at() -> None:
-    assert latest_at([0, 10, 20], 15) == 1
-    assert latest_at([0, 10, 20], 20) == 2
-    assert latest_at([10, 20], 5) is None
-    assert latest_at([], 5) is None
