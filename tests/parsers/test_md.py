@@ -101,6 +101,7 @@ def test_stable(parse: Parse) -> None:
     assert trajectory.get_array('times') == pytest.approx([0.0, 0.1, 0.2])
     assert trajectory.get_velocities().shape == (3, 10, 3)
     assert trajectory.get_array('forces').shape == (3, 10, 3)
+    assert trajectory.base.attributes.get('units|forces') == 'eV/angstrom'
     series = outputs['series']
     assert series.get_array('time_ps')[-1] == pytest.approx(0.2)
     assert set(series.get_arraynames()) >= {

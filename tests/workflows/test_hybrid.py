@@ -89,6 +89,7 @@ def ended(
 def burst(n_frames: int = 11) -> orm.WorkChainNode:
     """Give an AIMD that went well, and left the restart file of its last frame."""
     trajectory = frames(n_frames, 0.002, forces=0.1)
+    trajectory.set_array('energies', np.zeros(n_frames))
     rng = np.random.default_rng(0)
     dataset = DatasetData(
         coords=SALT.positions + 0.01 * rng.normal(size=(10, len(SALT), 3)),

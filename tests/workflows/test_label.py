@@ -9,6 +9,7 @@ import pytest
 from aiida import engine, orm
 from ase import Atoms
 
+from aiida_sis.core.cp2k import output
 from aiida_sis.workflows.label import LabelWorkChain
 
 FILES = Path(__file__).parents[1] / 'files' / 'cp2k'
@@ -184,6 +185,29 @@ def test_failed_then_optimised(stage, inputs):
     assert (results['kept_frames'], results['aimd_fs']) == (16, 14.0)
     assert outputs['trajectory'].get_shape('forces') == (16, 2, 3)
     assert outputs['temperatures'].get_array('aimd').tolist() == [1] * 6 + [2] * 10
+
+
+def test_files_are_read_once(stage, inputs, monkeypatch):
+    """Coordinates that aiida-cp2k has read are not read again; those of a job that failed are, once."""
+    read = []
+
+    def spy(text):
+        read.append(len(text))
+        return read_xyz(text)
+
+    read_xyz = output.read_xyz
+    monkeypatch.setattr(output, 'read_xyz', spy)
+    stage.aimd(NORMAL)
+    assert run(inputs)[2].is_finished_ok
+    assert read == []
+    stage.aimd(NORMAL[:6], CHARGES)
+    stage.optimisation()
+    stage.aimd(HOT)
+    outputs, results, _ = run(inputs)
+    assert len(read) == 2
+    assert results['kept_frames'] == 12
+    assert outputs['trajectory'].base.attributes.get('units|forces') == 'hartree/bohr'
+    assert outputs['trajectory'].get_stepids().tolist() == list(range(12))
 
 
 def test_killed_job(stage, inputs):
