@@ -21,7 +21,7 @@ Flag = Annotated[bool, Field(strict=True)]
 class StrictModel(BaseModel):
     """The base of all settings: a key that it does not know is refused, and nothing changes once it is read."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
+    model_config = ConfigDict(extra='forbid', frozen=True, use_attribute_docstrings=True)
 
     @classmethod
     def read(cls, mapping: Mapping[str, Any], where: str) -> Self:
@@ -139,6 +139,6 @@ def _remedy(error: Any) -> str:
         return f'give at least {least} of them' if least is not None else f'give at most {limits["max_length"]} of them'
     if limits.keys() & {'gt', 'ge', 'lt', 'le'}:
         words = {'gt': 'above', 'ge': 'at least', 'lt': 'below', 'le': 'at most'}
-        return 'it must be ' + ' and '.join(f'{words[name]} {limit:g}' for name, limit in limits.items())
+        return 'it must be ' + ' and '.join(f'{words[name]} {limit:.12g}' for name, limit in limits.items())
     remedy: str = _REMEDIES.get(kind.partition('_')[0], error['msg'])
     return remedy

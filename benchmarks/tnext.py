@@ -21,9 +21,9 @@ from aiida_sis.run.record import called
 from aiida_sis.workflows.label import LabelWorkChain
 
 RULES = {
-    'band, margin 250 fs': TNextRule('band', margin_fs=250.0),
-    'band, margin 50 fs': TNextRule('band', margin_fs=50.0),
-    'offset 100 fs': TNextRule('offset', offset_fs=100.0),
+    'band, margin 250 fs': TNextRule(rule='band', margin_fs=250.0),
+    'band, margin 50 fs': TNextRule(rule='band', margin_fs=50.0),
+    'offset 100 fs': TNextRule(rule='offset', offset_fs=100.0),
 }
 AT_ONCE = 2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from aiida import orm
@@ -12,21 +12,8 @@ from numpy.typing import NDArray
 from aiida_deepmd import frames as fr
 from aiida_deepmd.data.dataset import DatasetData, atom_types
 from aiida_sis.calculations.trajectory_data import values_of
-from aiida_sis.core import frame_selection as choice
-
-DEFAULTS: dict[str, Any] = {
-    'fractions': [0.6, 0.2, 0.2],
-    'split': 'shuffled',
-    'stride': 1,
-    'max_frames': None,
-    'choice': choice.EVERY,
-    'fixed_atoms': [],
-    'max_force': fr.Limits().max_force,
-    'energy_outlier_sigmas': fr.Limits().energy_outlier_sigmas,
-    'refuse_energy_outliers': False,
-    'unconverged_frames': [],
-    'label': '',
-}
+from aiida_sis.core.frame_selection import choose_frames
+from aiida_sis.core.settings.frames import TrajectoryDatasetSettings, read_dataset_settings
 
 
 @calcfunction
@@ -39,34 +26,35 @@ def dataset_from_trajectory(
         the units that it says, or in those of aiida-cp2k; converted with CODATA factors.
     :param type_map: element of each type, in the order of the whole run.
     :param seed: seed of the split.
-    :param settings: ``fractions`` (train, validation, test), ``split`` (``shuffled`` or ``blocks``), ``stride``,
-        ``max_frames``, ``choice`` (which frames, where there are more: ``every``, ``stride``, ``farthest_point``,
-        ``entropy``), ``fixed_atoms`` (site numbers from 0, whose forces are no labels), ``max_force`` (eV/Å),
-        ``energy_outlier_sigmas``, ``refuse_energy_outliers``, ``unconverged_frames`` (list of frame numbers),
-        ``label``.
+    :param settings: keys of :class:`aiida_sis.core.settings.frames.TrajectoryDatasetSettings`.
     :return: ``report`` (Dict) with counts and frame numbers by reason, and ``dataset`` unless no frame was left.
     :raises ValueError: for an unknown setting, an element outside the type map or arrays that do not belong together.
     """
-    options = _options(settings.get_dict())
+    options = read_dataset_settings(settings.get_dict())
     types = atom_types(list(trajectory.symbols), type_map.get_list())
     candidates = frames_of(trajectory)
     report = fr.examine(
         candidates,
         fr.Limits(
-            max_force=options['max_force'],
-            energy_outlier_sigmas=options['energy_outlier_sigmas'],
-            refuse_energy_outliers=options['refuse_energy_outliers'],
+            max_force=options.max_force,
+            energy_outlier_sigmas=options.energy_outlier_sigmas,
+            refuse_energy_outliers=options.refuse_energy_outliers,
         ),
         list(trajectory.symbols),
-        {'unconverged': options['unconverged_frames']},
+        {'unconverged': options.unconverged_frames},
     )
     kept = _choose(candidates, list(trajectory.symbols), report.kept, options, seed.value)
-    facts = {**report.summary(), 'n_kept': len(kept), 'kept_frames': [int(i) for i in kept], 'settings': options}
+    facts = {
+        **report.summary(),
+        'n_kept': len(kept),
+        'kept_frames': [int(i) for i in kept],
+        'settings': options.model_dump(mode='json'),
+    }
     if len(kept) == 0:
         return {'report': orm.Dict(facts)}
-    subset = fr.split(len(kept), tuple(options['fractions']), seed.value, options['split'])
+    subset = fr.split(len(kept), options.fractions, seed.value, options.split)
     chosen = candidates.take(kept)
-    weights = _weights(len(types), options['fixed_atoms'])
+    weights = _weights(len(types), options.fixed_atoms)
     dataset = DatasetData(
         coords=chosen.coords,
         cells=chosen.cells,
@@ -75,46 +63,33 @@ def dataset_from_trajectory(
         atom_types=types,
         type_map=type_map.get_list(),
         split=subset,
-        label=options['label'],
+        label=options.label,
         **({} if weights is None else {'atom_weights': weights}),
     )
     facts.update(n_train=dataset.n_train, n_validation=dataset.n_validation, n_test=dataset.n_test)
     return {'dataset': dataset, 'report': orm.Dict(facts)}
 
 
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """Settings completed with the defaults."""
-    unknown = sorted(set(given) - set(DEFAULTS))
-    if unknown:
-        raise ValueError(f'`settings` has unknown keys {unknown}; known are {sorted(DEFAULTS)}.')
-    return {**DEFAULTS, **given}
-
-
 def _choose(
-    frames: fr.Frames, symbols: list[str], good: fr.IntArray, options: dict[str, Any], seed: int
+    frames: fr.Frames, symbols: list[str], good: fr.IntArray, options: TrajectoryDatasetSettings, seed: int
 ) -> fr.IntArray:
     """Numbers of the good frames that are kept."""
-    method, most = options['choice'], options['max_frames']
-    if method not in choice.DATASET_CHOICES:
-        raise ValueError(f'`choice` is {method!r}, but it must be one of {", ".join(choice.DATASET_CHOICES)}.')
-    if method in choice.BY_DESCRIPTOR and most is None:
-        raise ValueError(f'`choice` is {method!r}, which needs the number of frames: give `max_frames`.')
-    thinned = fr.thin(good, options['stride'])
-    if most is None:
+    thinned = fr.thin(good, options.stride)
+    if options.max_frames is None:
         return thinned
-    return thinned[choice.choose_frames(frames.take(thinned), symbols, method, most, seed)]
+    return thinned[choose_frames(frames.take(thinned), symbols, options.choice, options.max_frames, seed)]
 
 
-def _weights(n_atoms: int, fixed_atoms: list[int]) -> NDArray[np.float64] | None:
+def _weights(n_atoms: int, fixed_atoms: Sequence[int]) -> NDArray[np.float64] | None:
     """Weight of each atom's force in a loss: 0 for a fixed one, whose force CP2K prints as zero."""
     if not fixed_atoms:
         return None
     outside = [atom for atom in fixed_atoms if not 0 <= atom < n_atoms]
     if outside or len(set(fixed_atoms)) == n_atoms:
         problem = f'{outside} are not among the sites 0 to {n_atoms - 1}' if outside else 'no atom would be left'
-        raise ValueError(f'`fixed_atoms` is {fixed_atoms}, but {problem}.')
+        raise ValueError(f'`fixed_atoms` is {list(fixed_atoms)}, but {problem}.')
     weights = np.ones(n_atoms)
-    weights[fixed_atoms] = 0.0
+    weights[list(fixed_atoms)] = 0.0
     return weights
 
 

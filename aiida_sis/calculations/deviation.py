@@ -8,7 +8,7 @@ from aiida.engine import calcfunction
 from aiida_sis.calculations.trajectory_data import take_frames
 from aiida_sis.core.lammps.deviation import judge_deviation
 from aiida_sis.core.series import evenly
-from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.core.settings.md import read_md_settings
 
 
 @calcfunction
@@ -24,7 +24,7 @@ def judge_joined_deviation(
     :return: `results` with the counts of all jobs, and `candidates`, thinned to `max_candidates`.
     :raises ValueError: If the parameters have no trust levels.
     """
-    settings = MdSettings.from_dict(parameters.get_dict()).deviation
+    settings = read_md_settings(parameters.get_dict()).deviation
     if settings is None:
         raise ValueError('`parameters.deviation` is missing, so there are no trust levels to judge by.')
     verdict = judge_deviation(deviation.get_array('step'), deviation.get_array('max_force_deviation'), settings)

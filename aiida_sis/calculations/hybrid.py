@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from aiida_sis.calculations.retrieved import read_text
 from aiida_sis.calculations.trajectory_data import MD_UNITS, make_trajectory, structure_at, values_of
-from aiida_sis.core.loop.hybrid import Piece, make_hybrid_summary, place_pieces, read_restart
+from aiida_sis.core.cp2k.restart import read_restart
+from aiida_sis.core.loop.hybrid import Piece, make_hybrid_summary, place_pieces
 
 RESTART_FILE = 'aiida-1.restart'
 #: Å; the trajectory has ten digits after the point, the restart file sixteen, and frames differ by more than that.

@@ -17,7 +17,7 @@ from aiida_sis.calculations.structure import check_structure, positions_of, symb
 from aiida_sis.core.indicator import degrees_of_freedom, kinetic_temperature, validate_window
 from aiida_sis.core.lammps import deviation
 from aiida_sis.core.lammps import script as lammps_input
-from aiida_sis.core.settings.md import MdSettings, SettingsError
+from aiida_sis.core.settings.md import read_md_settings
 
 
 class LammpsMdCalculation(CalcJob):
@@ -158,7 +158,7 @@ class LammpsMdCalculation(CalcJob):
         """
         structure: orm.StructureData = self.inputs.structure
         potential: PotentialData = self.inputs.potential
-        settings = MdSettings.from_dict(self.inputs.parameters.get_dict())
+        settings = read_md_settings(self.inputs.parameters.get_dict())
         velocities = self.inputs.velocities.get_array('velocities') if 'velocities' in self.inputs else None
         options = self.inputs.metadata.options
         limit = options.get('max_wallclock_seconds')
@@ -232,8 +232,8 @@ def validate_parameters(node: orm.Dict, _: Any) -> str | None:
     :return: One sentence, or nothing if they are sound.
     """
     try:
-        MdSettings.from_dict(node.get_dict())
-    except SettingsError as exception:
+        read_md_settings(node.get_dict())
+    except ValueError as exception:
         return str(exception)
     return None
 
@@ -282,8 +282,8 @@ def _check_window(structure: orm.StructureData, velocities: orm.ArrayData | None
     :return: One sentence, or nothing.
     """
     try:
-        settings = MdSettings.from_dict(parameters.get_dict())
-    except SettingsError as exception:
+        settings = read_md_settings(parameters.get_dict())
+    except ValueError as exception:
         return str(exception)
     n_dof = degrees_of_freedom(len(structure.sites), len(settings.fixed_atoms))
     values = None if velocities is None else velocities.get_array('velocities')

@@ -11,6 +11,7 @@ from aiida.engine import calcfunction
 from aiida_sis.calculations.dataset import frames_of
 from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.analysis.rdf import rdf_difference, rdfs
+from aiida_sis.core.settings.rehearsal import RdfSettings
 
 
 @calcfunction
@@ -49,23 +50,22 @@ def compare_forces(trajectory: orm.TrajectoryData, labels: orm.TrajectoryData) -
 def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs: orm.TrajectoryData) -> dict[str, Any]:
     """Compare the radial distribution functions of MD runs with those of the teacher's own MD.
 
-    :param settings: ``r_max`` (Å), ``n_bins``, ``skip_ps`` (start of the MD runs that is left out), ``n_frames`` (most
-        frames of each trajectory, evenly chosen), ``reference_skip`` (share of the reference that is left out).
+    :param settings: keys of :class:`aiida_sis.core.settings.rehearsal.RdfSettings`.
     :param reference: the teacher's MD; ``positions`` (n_frames, n_atoms, 3) and ``cells`` in Å.
     :param runs: the MD runs, with ``times`` in ps.
     :returns: ``rdf``: arrays ``r`` (Å), and ``<pair>_potential`` and ``<pair>_teacher``, each (n_bins,); ``results``:
         the difference for each pair, see :func:`aiida_sis.core.analysis.rdf.rdf_difference`.
     """
-    options = settings.get_dict()
+    options = RdfSettings.read(settings.get_dict(), 'settings')
     symbols = list(reference.symbols)
-    sampled = [_thin(run, float(options['skip_ps']), options['n_frames']) for run in runs.values()]
+    sampled = [_thin(run, options.skip_ps, options.n_frames) for run in runs.values()]
     coords = np.concatenate([part[0] for part in sampled])
     cells = np.concatenate([part[1] for part in sampled])
-    begin = int(options['reference_skip'] * reference.numsteps)
-    chosen = np.unique(np.linspace(begin, reference.numsteps - 1, options['n_frames']).astype(int))
+    begin = int(options.reference_skip * reference.numsteps)
+    chosen = np.unique(np.linspace(begin, reference.numsteps - 1, options.n_frames).astype(int))
     truth = values_of(reference, 'positions')[chosen], values_of(reference, 'cells')[chosen]
-    of_potential = rdfs(zip(coords, cells, strict=True), symbols, options['r_max'], options['n_bins'])
-    of_teacher = rdfs(zip(*truth, strict=True), symbols, options['r_max'], options['n_bins'])
+    of_potential = rdfs(zip(coords, cells, strict=True), symbols, options.r_max, options.n_bins)
+    of_teacher = rdfs(zip(*truth, strict=True), symbols, options.r_max, options.n_bins)
     arrays, differences = orm.ArrayData(), {}
     arrays.set_array('r', of_potential.r)
     for pair in of_potential.pairs:

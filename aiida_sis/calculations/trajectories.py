@@ -11,7 +11,7 @@ from aiida.engine import calcfunction
 
 from aiida_deepmd import frames as fr
 from aiida_sis.calculations.trajectory_data import make_trajectory, structure_at, take_frames, units_of, values_of
-from aiida_sis.core import frame_selection as choice
+from aiida_sis.core.frame_selection import choose_frames
 from aiida_sis.core.indicator import (
     TIME_TOLERANCE_PS,
     Catastrophe,
@@ -20,7 +20,8 @@ from aiida_sis.core.indicator import (
     degrees_of_freedom,
 )
 from aiida_sis.core.series import latest_at
-from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.core.settings.frames import read_replay_frame_settings
+from aiida_sis.core.settings.md import read_md_settings
 
 
 @calcfunction
@@ -50,49 +51,27 @@ def select_replay_frames(snapshots: orm.TrajectoryData, settings: orm.Dict) -> o
     one before it is taken.
 
     :param snapshots: Trajectory with cells and times in ps; every array with one entry a frame is kept.
-    :param settings: ``n_frames`` (most frames to take), ``start_ps`` and ``stop_ps`` (the window, ends included; None
-        or left out for no limit), ``choice`` (``even``, ``farthest_point`` or ``entropy``), ``seed`` (default 0).
+    :param settings: Keys of :class:`aiida_sis.core.settings.frames.ReplayFrameSettings`; the ends of the window are
+        included.
     :return: The frames in the order of time, with step ids from 0, which aiida-cp2k needs.
     :raises ValueError: For a setting that can't be meant, or if no frame is in or before the window.
     """
-    wanted = {'start_ps': None, 'stop_ps': None, 'choice': choice.EVEN, 'seed': 0, **settings.get_dict()}
-    problem = _check_replay(wanted)
-    if problem:
-        raise ValueError(problem)
+    wanted = read_replay_frame_settings(settings.get_dict())
     names = snapshots.get_arraynames()
     timed = 'times' in names
-    if 'cells' not in names or (not timed and (wanted['start_ps'] is not None or wanted['stop_ps'] is not None)):
+    if 'cells' not in names or (not timed and (wanted.start_ps is not None or wanted.stop_ps is not None)):
         raise ValueError('`snapshots` has no cells, or no times to find the window by.')
     positions, cells = values_of(snapshots, 'positions'), values_of(snapshots, 'cells')
     times = values_of(snapshots, 'times') if timed else np.arange(len(positions), dtype=float)
-    start = -np.inf if wanted['start_ps'] is None else wanted['start_ps'] - TIME_TOLERANCE_PS
-    stop = np.inf if wanted['stop_ps'] is None else wanted['stop_ps'] + TIME_TOLERANCE_PS
+    start = -np.inf if wanted.start_ps is None else wanted.start_ps - TIME_TOLERANCE_PS
+    stop = np.inf if wanted.stop_ps is None else wanted.stop_ps + TIME_TOLERANCE_PS
     before = np.flatnonzero((times <= stop) & np.isfinite(positions).all(axis=(1, 2)))
     if before.size == 0:
         raise ValueError(f'`snapshots` has no frame up to `stop_ps` ({stop:g} ps): its first is at {times[0]:g} ps.')
     inside = before[times[before] >= start] if times[before[-1]] >= start else before[-1:]
     frames = fr.Frames(positions[inside], cells[inside], times[inside], np.zeros_like(positions[inside]))
-    picked = choice.choose_frames(
-        frames, list(snapshots.symbols), wanted['choice'], wanted['n_frames'], int(wanted['seed'])
-    )
+    picked = choose_frames(frames, list(snapshots.symbols), wanted.choice, wanted.n_frames, wanted.seed)
     return take_frames(snapshots, inside[picked], renumber=True)
-
-
-def _check_replay(settings: dict[str, Any]) -> str | None:
-    """Find what is wrong with the settings of a replay, in one sentence."""
-    known = ('n_frames', 'start_ps', 'stop_ps', 'choice', 'seed')
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        return f'`settings` has unknown keys {unknown}; known are {", ".join(known)}.'
-    number = settings.get('n_frames')
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        return f'`n_frames` is {number!r}, but it must be a whole number above 0.'
-    if settings['choice'] not in choice.REPLAY_CHOICES:
-        return f'`choice` is {settings["choice"]!r}, but it must be one of {", ".join(choice.REPLAY_CHOICES)}.'
-    start, stop = settings['start_ps'], settings['stop_ps']
-    if start is not None and stop is not None and start > stop:
-        return f'`start_ps` is {start:g}, after `stop_ps` {stop:g}: swap them.'
-    return None
 
 
 @calcfunction
@@ -140,7 +119,7 @@ def choose_joined_snapshot(
     :param parts: The latest snapshots of each job, in the alphabetical order of their names.
     :return: `results` with `t_next` chosen anew, and `snapshots` from there on.
     """
-    settings = MdSettings.from_dict(parameters.get_dict())
+    settings = read_md_settings(parameters.get_dict())
     values = results.get_dict()
     n_dof = degrees_of_freedom(len(trajectory.symbols), len(settings.fixed_atoms))
     watched = TemperatureSeries(*(series.get_array(name) for name in ('time_ps', 'temperature', 'potential_energy')))
@@ -158,7 +137,7 @@ def choose_joined_snapshot(
         'time_ps': float(values_of(frames, 'times')[index]),
         'requested_time_ps': wanted,
         'snapshot_index': index - first,
-        'rule': settings.t_next.name,
+        'rule': settings.t_next.rule,
     }
     return {'results': orm.Dict(values | {'t_next': t_next}), 'snapshots': take_frames(frames, slice(first, None))}
 

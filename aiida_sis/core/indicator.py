@@ -21,7 +21,9 @@ from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
+from aiida_deepmd.settings import StrictModel
 from aiida_deepmd.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
+from aiida_sis.core.settings.base import NotNegative, Positive
 
 FloatArray = NDArray[np.float64]
 Bound = Literal['low', 'high', 'crash', 'lost_atoms', 'non_finite']
@@ -34,7 +36,6 @@ correlated by 0.7 after 5 fs, and every step is watched. With 20 fs, one false a
 GUARD_FACTOR = 10.0
 """During the grace time only a temperature above this many times the highest allowed one counts."""
 TIME_TOLERANCE_PS = 1e-7
-T_NEXT_RULES = ('band', 'mean', 'offset')
 
 
 @dataclass(frozen=True)
@@ -99,20 +100,17 @@ class Catastrophe:
         return {'time_ps': self.time_ps, 'temperature_k': self.temperature_k, 'bound': self.bound}
 
 
-@dataclass(frozen=True)
-class TNextRule:
-    """How far to go back from a catastrophe.
+class TNextRule(StrictModel):
+    """How far to go back from a catastrophe."""
 
-    :param name: ``band``: the last sample inside the canonical band before the excursion, minus the margin. ``mean``:
-        the last time the temperature crossed its target on the way to the excursion, minus the margin. ``offset``: a
-        fixed time before the catastrophe.
-    :param margin_fs: Margin of the first two rules. A potential was seen to be wrong 250 fs before its alarm.
-    :param offset_fs: Time of the third rule.
-    """
-
-    name: str = 'band'
-    margin_fs: float = 250.0
-    offset_fs: float = 100.0
+    rule: Literal['band', 'mean', 'offset'] = 'band'
+    """``band``: the last sample inside the canonical band before the excursion, minus the margin. ``mean``: the last
+    time the temperature crossed its target on the way to the excursion, minus the margin. ``offset``: a fixed time
+    before the catastrophe."""
+    margin_fs: NotNegative = 250.0
+    """Margin of the first two rules, in fs. A potential was seen to be wrong 250 fs before its alarm."""
+    offset_fs: Positive = 100.0
+    """Time of the third rule, in fs."""
 
 
 @dataclass(frozen=True)
@@ -309,15 +307,12 @@ def choose_t_next(
     :param n_dof: Degrees of freedom.
     :param rule: How far to go back.
     :return: Time in ps, never negative and never after the catastrophe.
-    :raises ValueError: For an unknown rule.
     """
-    if rule.name not in T_NEXT_RULES:
-        raise ValueError(f'the rule for t_next must be one of {", ".join(T_NEXT_RULES)}, not {rule.name!r}.')
-    if rule.name == 'offset':
+    if rule.rule == 'offset':
         return max(0.0, catastrophe.time_ps - rule.offset_fs * 1e-3)
     before = series.finite & (series.time_ps <= catastrophe.time_ps + TIME_TOLERANCE_PS)
     times, values = series.time_ps[before], series.temperature[before]
-    if rule.name == 'band':
+    if rule.rule == 'band':
         low, high = canonical_band(temperature, n_dof)
         healthy = (values >= low) & (values <= high)
     else:

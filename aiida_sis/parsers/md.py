@@ -19,7 +19,7 @@ from aiida_sis.core.lammps import script as lammps_input
 from aiida_sis.core.lammps.dump import DumpFrame, merge_frames, parse_dump, parse_dump_at
 from aiida_sis.core.lammps.log import LammpsLog, diagnose, parse_log, symptoms
 from aiida_sis.core.series import latest_at
-from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.core.settings.md import read_md_settings
 
 # The scheduler keeps what the shell says of a process that died by a signal.
 _SIGNALS = ('Segmentation fault', 'Floating point exception', 'signal 11', 'signal 8')
@@ -38,7 +38,7 @@ class LammpsMdParser(Parser):
         if text is None:
             return self._failure('ERROR_NO_LOG')
         self.structure: orm.StructureData = self.node.inputs.structure
-        self.settings = MdSettings.from_dict(self.node.inputs.parameters.get_dict())
+        self.settings = read_md_settings(self.node.inputs.parameters.get_dict())
         self.temporary = Path(kwargs.get('retrieved_temporary_folder') or '/nonexistent')
         self.warnings: list[str] = []
         log = parse_log(text)
@@ -174,7 +174,7 @@ class LammpsMdParser(Parser):
             'time_ps': ring[index].step * self.settings.timestep_fs * 1e-3,
             'requested_time_ps': wanted,
             'snapshot_index': index,
-            'rule': self.settings.t_next.name,
+            'rule': self.settings.t_next.rule,
         }
 
     def _deviation(self) -> deviation.DeviationVerdict | None:

@@ -169,7 +169,8 @@ def read_lammps(what: str, generation: int, sections: Sections, parameters: Mapp
     if 'Time' in reading:
         time_ps = reading['Time']
     else:
-        time_ps = reading['Step'] * float(parameters.get('timestep_fs', MdSettings.timestep_fs)) / 1000.0
+        timestep_fs = float(parameters.get('timestep_fs', MdSettings.model_fields['timestep_fs'].default))
+        time_ps = reading['Step'] * timestep_fs / 1000.0
     time_ps += float(parameters.get('elapsed_ps', 0.0))
     total = parameters.get('length_ps')
     temperatures = tuple(row[columns.index('Temp')] for row in rows) if 'Temp' in columns else ()

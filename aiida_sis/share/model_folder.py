@@ -19,7 +19,7 @@ from aiida_deepmd.files.input import INPUT_FILENAME
 from aiida_sis.calculations.structure import positions_of, symbols_of
 from aiida_sis.core.lammps.script import write_data, write_script
 from aiida_sis.core.loop.call_labels import Call, read_call
-from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.core.settings.md import read_md_settings
 from aiida_sis.run import graph, training_frames
 from aiida_sis.run.rows import FramesRow
 from aiida_sis.share.card import CardData, CardFacts, CardMd, level_in_words, write_card
@@ -185,7 +185,7 @@ def _write_lammps(
     for key in ('deviation', 'elapsed_ps'):
         values.pop(key, None)
     folder.mkdir()
-    script = write_script(MdSettings.from_dict(values), potential.type_map, f'../{potential.model_filename}', seed)
+    script = write_script(read_md_settings(values), potential.type_map, f'../{potential.model_filename}', seed)
     (folder / SCRIPT).write_text(script, encoding='utf-8')
     data = write_data(symbols, positions, cell, potential.type_map)
     (folder / 'structure.data').write_text(data, encoding='utf-8')

@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from aiida_deepmd.settings import at_least, one_sentence
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
-WholeNumber = Annotated[int, Field(ge=0)]
+from aiida_deepmd.settings import StrictModel, at_least
+from aiida_sis.core.settings.base import Count, Flag, Integer, NotNegative, Number, Positive, Whole
 
 
-class Parameters(BaseModel):
-    """A model that refuses keys it does not know."""
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-
-class BulkParameters(Parameters):
-    """Bulk lithium: a bcc supercell, or ``n_atoms`` at random in a cube of ``cell_angstrom``.
-
-    :param repeat: number of cubic cells along each edge.
-    :param lattice_parameter_angstrom: of bcc lithium.
-    :param rattle_angstrom: standard deviation of a random displacement along each axis.
-    :param n_atoms: number of atoms of the disordered metal.
-    :param cell_angstrom: edge of the cube of the disordered metal.
-    """
+class BulkParameters(StrictModel):
+    """Bulk lithium: a bcc supercell, or ``n_atoms`` at random in a cube of ``cell_angstrom``."""
 
     repeat: Count = 3
+    """Number of cubic cells along each edge."""
     lattice_parameter_angstrom: Positive = 3.51
+    """Lattice parameter of bcc lithium."""
     rattle_angstrom: NotNegative = 0.0
+    """Standard deviation of a random displacement along each axis."""
     n_atoms: Count | None = None
+    """Number of atoms of the disordered metal."""
     cell_angstrom: Positive | None = None
+    """Edge of the cube of the disordered metal."""
 
     @model_validator(mode='after')
     def _both_or_none(self) -> BulkParameters:
@@ -44,21 +32,19 @@ class BulkParameters(Parameters):
         return self
 
 
-class SlabParameters(Parameters):
-    """A lithium slab with (100) faces.
-
-    :param repeat: number of surface cells along x and y.
-    :param layers: number of atomic layers.
-    :param lattice_parameter_angstrom: of bcc lithium.
-    :param vacuum_angstrom: distance from the upper face to the lower face of the image.
-    :param fixed_layers: number of layers at the bottom whose atoms are reported as ``fixed_atoms``.
-    """
+class SlabParameters(StrictModel):
+    """A lithium slab with (100) faces."""
 
     repeat: Count = 3
+    """Number of surface cells along x and y."""
     layers: Count = 6
+    """Number of atomic layers."""
     lattice_parameter_angstrom: Positive = 3.51
+    """Lattice parameter of bcc lithium."""
     vacuum_angstrom: Positive = 15.0
-    fixed_layers: WholeNumber = 0
+    """Distance from the upper face to the lower face of the image."""
+    fixed_layers: Whole = 0
+    """Number of layers at the bottom whose atoms are reported as ``fixed_atoms``."""
 
     @model_validator(mode='after')
     def _enough_layers(self) -> SlabParameters:
@@ -66,19 +52,17 @@ class SlabParameters(Parameters):
         return self
 
 
-class _Solution(Parameters):
-    """LiFSI in DOL by concentration, or by numbers.
-
-    :param concentration_molar: of LiFSI, in mol/L.
-    :param density_g_cm3: of the electrolyte; by default estimated from the concentration.
-    :param n_lifsi: number of ion pairs, in place of the concentration.
-    :param n_dol: number of solvent molecules, in place of the concentration.
-    """
+class _Solution(StrictModel):
+    """LiFSI in DOL by concentration, or by numbers."""
 
     concentration_molar: Positive | None = None
+    """Concentration of LiFSI, in mol/L."""
     density_g_cm3: Positive | None = None
-    n_lifsi: WholeNumber | None = None
-    n_dol: WholeNumber | None = None
+    """Density of the electrolyte; None: estimated from the concentration."""
+    n_lifsi: Whole | None = None
+    """Number of ion pairs, in place of the concentration."""
+    n_dol: Whole | None = None
+    """Number of solvent molecules, in place of the concentration."""
 
     @model_validator(mode='after')
     def _one_of_two(self) -> _Solution:
@@ -97,12 +81,10 @@ class _Solution(Parameters):
 
 
 class ElectrolyteParameters(_Solution):
-    """LiFSI in DOL in a cube; see also the concentration or the numbers.
-
-    :param cell_angstrom: edge of the cube.
-    """
+    """LiFSI in DOL in a cube; see also the concentration or the numbers."""
 
     cell_angstrom: Positive = 15.0
+    """Edge of the cube."""
 
     @property
     def volume(self) -> float:
@@ -111,24 +93,22 @@ class ElectrolyteParameters(_Solution):
 
 
 class InterfaceParameters(_Solution):
-    """A lithium slab under LiFSI in DOL; see also the concentration or the numbers.
-
-    :param repeat: number of surface cells along x and y; the cell fits them.
-    :param layers: number of atomic layers.
-    :param lattice_parameter_angstrom: of bcc lithium; the default is that of the paper's cells.
-    :param spacing_angstrom: distance from face to face through the electrolyte.
-    :param cell_z_angstrom: length of the cell along z, in place of the spacing.
-    :param gap_angstrom: distance that the electrolyte keeps from each face.
-    :param fixed_layers: number of layers at the bottom whose atoms are reported as ``fixed_atoms``.
-    """
+    """A lithium slab under LiFSI in DOL; see also the concentration or the numbers."""
 
     repeat: Count = 3
+    """Number of surface cells along x and y; the cell fits them."""
     layers: Count = 6
+    """Number of atomic layers."""
     lattice_parameter_angstrom: Positive = 3.49
+    """Lattice parameter of bcc lithium; the default is that of the paper's cells."""
     spacing_angstrom: Positive | None = None
+    """Distance from face to face through the electrolyte."""
     cell_z_angstrom: Positive | None = None
-    gap_angstrom: Annotated[float, Field(ge=2.0, allow_inf_nan=False)] = 2.5
-    fixed_layers: WholeNumber = 0
+    """Length of the cell along z, in place of the spacing."""
+    gap_angstrom: Number = Field(default=2.5, ge=2.0)
+    """Distance that the electrolyte keeps from each face."""
+    fixed_layers: Whole = 0
+    """Number of layers at the bottom whose atoms are reported as ``fixed_atoms``."""
 
     @property
     def thickness(self) -> float:
@@ -163,19 +143,17 @@ class InterfaceParameters(_Solution):
         return self
 
 
-class SaltParameters(Parameters):
-    """Rock salt.
-
-    :param repeat: number of cubic cells along each edge.
-    :param lattice_parameter_angstrom: of NaCl.
-    :param density_g_cm3: in place of the lattice parameter.
-    :param rattle_angstrom: standard deviation of a random displacement along each axis.
-    """
+class SaltParameters(StrictModel):
+    """Rock salt."""
 
     repeat: Count = 2
+    """Number of cubic cells along each edge."""
     lattice_parameter_angstrom: Positive | None = None
+    """Lattice parameter of NaCl."""
     density_g_cm3: Positive | None = None
+    """Density, in place of the lattice parameter."""
     rattle_angstrom: NotNegative = 0.0
+    """Standard deviation of a random displacement along each axis."""
 
     @model_validator(mode='after')
     def _one_size(self) -> SaltParameters:
@@ -184,21 +162,19 @@ class SaltParameters(Parameters):
         return self
 
 
-class ClusterParameters(Parameters):
-    """An LiFSI ion pair on a patch of lithium.
+class ClusterParameters(StrictModel):
+    """An LiFSI ion pair on a patch of lithium."""
 
-    :param n_lithium: number of metal atoms.
-    :param lattice_parameter_angstrom: of bcc lithium.
-    :param distance_angstrom: the nearest that N, S, O and F come to the metal.
-    :param cell_angstrom: edge of the cube.
-    :param allow_odd: whether an odd number of electrons is meant.
-    """
-
-    n_lithium: Annotated[int, Field(ge=4, le=9)] = 6
+    n_lithium: Integer = Field(default=6, ge=4, le=9)
+    """Number of metal atoms."""
     lattice_parameter_angstrom: Positive = 3.51
-    distance_angstrom: Annotated[float, Field(ge=2.0, le=4.0, allow_inf_nan=False)] = 2.2
+    """Lattice parameter of bcc lithium."""
+    distance_angstrom: Number = Field(default=2.2, ge=2.0, le=4.0)
+    """The nearest that N, S, O and F come to the metal."""
     cell_angstrom: Positive = 12.0
-    allow_odd: bool = False
+    """Edge of the cube."""
+    allow_odd: Flag = False
+    """Whether an odd number of electrons is meant."""
 
     @model_validator(mode='after')
     def _even(self) -> ClusterParameters:
@@ -210,7 +186,7 @@ class ClusterParameters(Parameters):
         return self
 
 
-ModelT = TypeVar('ModelT', bound=Parameters)
+ModelT = TypeVar('ModelT', bound=StrictModel)
 
 
 def read_parameters(model: type[ModelT], values: Mapping[str, Any], builder: str) -> ModelT:
@@ -222,10 +198,7 @@ def read_parameters(model: type[ModelT], values: Mapping[str, Any], builder: str
     :returns: the parameters, typed.
     :raises ValueError: in one sentence that names the key, the value and the remedy.
     """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as exception:
-        raise ValueError(one_sentence(exception, model, f'{builder} parameters')) from None
+    return model.read(values, f'{builder} parameters')
 
 
 def _refuse_fixed(fixed_layers: int, layers: int) -> None:

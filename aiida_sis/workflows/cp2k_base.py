@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from aiida import orm
@@ -186,8 +185,7 @@ class LabellingWorkChain(WorkChain):
         """
         self.out('trajectory', trajectory)
         settings = self.settings
-        wanted = {**asdict(settings.dataset), 'label': settings.label}
-        wanted['fractions'] = list(settings.dataset.fractions)
+        wanted = settings.dataset.model_dump(mode='json') | {'label': settings.label}
         wanted['fixed_atoms'] = [] if forces_of_all else list(settings.fixed_atoms)
         outputs = call(
             dataset_from_trajectory, 'dataset', trajectory, self.inputs.type_map, self.inputs.seed, orm.Dict(wanted)

@@ -16,9 +16,10 @@ from aiida_sis.calculations import md
 from aiida_sis.calculations.hybrid import end_of_aimd, join_pieces, summarise_hybrid
 from aiida_sis.calculations.trajectories import select_snapshot
 from aiida_sis.core.indicator import canonical_band, degrees_of_freedom
-from aiida_sis.core.loop.hybrid import HybridSettings, counted_md_ps, on_trajectory_fs, read_hybrid_settings
+from aiida_sis.core.loop.hybrid import counted_md_ps, on_trajectory_fs
 from aiida_sis.core.loop.schedule import training_parameters
 from aiida_sis.core.loop.seeds import derive_seed
+from aiida_sis.core.settings.hybrid import HybridSettings, read_hybrid_settings
 from aiida_sis.core.settings.label import read_label_settings
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,32 +9,16 @@ from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
 
-from aiida_deepmd.settings import nearest_key
 from aiida_sis.calculations.rehearsal import compare_forces, compare_structure, merge_results
 from aiida_sis.calculations.trajectories import select_snapshot
 from aiida_sis.core.loop.seeds import derive_seed
+from aiida_sis.core.settings.rehearsal import VerificationSettings, read_verification_settings
 from aiida_sis.core.settings.sis import plan_replicas, read_settings
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain
 from aiida_sis.workflows.sis import SisWorkChain
 
 _VERIFY = 4
-#: Defaults of `verification`: length of the teacher's own MD in ps, largest distance of the RDF in Å and its bins, the
-#: start of each MD that is left out of the RDF, frames of each trajectory, the part of the teacher's MD left out.
-VERIFICATION: dict[str, Any] = {
-    'teacher_length_ps': 10.0,
-    'rdf': {'r_max': 6.0, 'n_bins': 60, 'skip_ps': 10.0, 'n_frames': 200, 'reference_skip': 0.1},
-}
-
-#: Least value of each, and what it must stay below.
-_LIMITS = {
-    'teacher_length_ps': (0.01, math.inf),
-    'r_max': (0.1, math.inf),
-    'n_bins': (2, math.inf),
-    'skip_ps': (0.0, math.inf),
-    'n_frames': (1, math.inf),
-    'reference_skip': (0.0, 1.0),
-}
 
 
 def validate_verification(node: orm.Dict | None, _context: object) -> str | None:
@@ -45,23 +28,10 @@ def validate_verification(node: orm.Dict | None, _context: object) -> str | None
     :param _context: the port, unused.
     :returns: one sentence, or nothing.
     """
-    given = node.get_dict() if node is not None else {}
-    rdf = given.get('rdf', {})
-    if not isinstance(rdf, Mapping):
-        return f'`verification.rdf` is {rdf!r}, but it must be a dictionary of settings.'
-    for where, values, known in (('', given, VERIFICATION), ('rdf.', rdf, VERIFICATION['rdf'])):
-        for key, value in values.items():
-            if key not in known:
-                return f'`verification.{where}{key}` is unknown: {nearest_key(key, known)}'
-            if key == 'rdf':
-                continue
-            least, most = _LIMITS[key]
-            is_count = isinstance(known[key], int)
-            is_number = isinstance(value, int if is_count else (int, float)) and not isinstance(value, bool)
-            if not is_number or not least <= value < most:
-                kind = 'a whole number' if is_count else 'a number'
-                below = f' and below {most:g}' if math.isfinite(most) else ''
-                return f'`verification.{where}{key}` is {value!r}, but it must be {kind}, at least {least:g}{below}.'
+    try:
+        read_verification_settings(node.get_dict() if node is not None else {})
+    except ValueError as exception:
+        return str(exception)
     return None
 
 
@@ -84,9 +54,9 @@ class RehearsalWorkChain(WorkChain):
             'verification',
             valid_type=orm.Dict,
             serializer=orm.to_aiida_type,
-            default=lambda: orm.Dict(VERIFICATION),
+            default=lambda: orm.Dict(VerificationSettings().model_dump()),
             validator=validate_verification,
-            help='teacher_length_ps; rdf {r_max (Å), n_bins, skip_ps, n_frames, reference_skip}.',
+            help='The fields of `core.settings.rehearsal.VerificationSettings`.',
         )
         spec.expose_outputs(SisWorkChain, namespace='sis')
         spec.output('results', valid_type=orm.Dict, help='Force error along the MD (eV/Å), RDF difference by pair.')
@@ -148,7 +118,7 @@ class RehearsalWorkChain(WorkChain):
 
     def evaluate_with_teacher(self) -> None:
         """Label every frame of the last MD runs, and let the teacher go on from the last frame by itself."""
-        run, wanted = self.inputs.sis, {**VERIFICATION, **self.inputs.verification.get_dict()}
+        run, wanted = self.inputs.sis, read_verification_settings(self.inputs.verification.get_dict())
         seed = run.seed.value
         for index, (key, trajectory) in enumerate(sorted(self.ctx.sis.outputs.trajectories.items())):
             inputs = self._label_inputs(index, {})
@@ -156,7 +126,7 @@ class RehearsalWorkChain(WorkChain):
             inputs.metadata = {'call_link_label': f'evaluate_{key}'}
             self.to_context(**{f'evaluate_{key}': self.submit(ReplayWorkChain, **inputs)})
         start = select_snapshot(trajectory, orm.Int(-1))
-        length = 1000 * wanted['teacher_length_ps']
+        length = 1000 * wanted.teacher_length_ps
         inputs = self._label_inputs(index, {'length_fs': length, 'dataset': {'max_frames': 100}})
         inputs.update(structure=start['structure'], velocities=start['velocities'])
         inputs.seed = orm.Int(derive_seed(seed, _VERIFY, 999))
@@ -188,7 +158,7 @@ class RehearsalWorkChain(WorkChain):
         for key, node in runs.items():
             compared = compare_forces(self.ctx.sis.outputs.trajectories[key], node.outputs.trajectory)
             errors[key], forces[key] = compared['errors'], compared['results']
-        wanted = VERIFICATION['rdf'] | self.inputs.verification.get_dict().get('rdf', {})
+        wanted = read_verification_settings(self.inputs.verification.get_dict()).rdf.model_dump()
         trajectories: Any = dict(self.ctx.sis.outputs.trajectories.items())
         structure = compare_structure(orm.Dict(wanted), self.ctx.teacher_md.outputs.trajectory, **trajectories)
         self.out('errors', errors)

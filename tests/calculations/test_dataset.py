@@ -126,8 +126,8 @@ def test_no_frame_left_gives_the_report_alone(aiida_profile: Any) -> None:
     [
         ({}, {'strides': 2}, 'strides'),
         ({'forces': None}, {}, 'FORCES'),
-        ({}, {'choice': 'best'}, 'must be one of every'),
-        ({}, {'choice': 'entropy'}, 'give `max_frames`'),
+        ({}, {'choice': 'best'}, "give 'every', 'stride', 'farthest_point' or 'entropy'"),
+        ({}, {'choice': 'entropy'}, 'give max_frames'),
         ({}, {'fixed_atoms': [0, 3]}, 'not among the sites 0 to 2'),
         ({}, {'fixed_atoms': [0, 1, 2]}, 'no atom would be left'),
         ({'symbols': ('F', 'Na', 'F')}, {}, 'Na'),

@@ -121,9 +121,12 @@ def velocities_of(shape: tuple[int, ...], name: str = 'velocities') -> orm.Array
 @pytest.mark.parametrize(
     ('changes', 'sentence'),
     [
-        (lambda: {'parameters': {'windw_k': 1}}, r"unknown key `windw_k`; did you mean 'window_k'"),
-        (lambda: {'parameters': {'timestep_fs': -1}}, '`timestep_fs` must be > 0'),
-        (lambda: {'parameters': {'length_ps': 0}}, '`length_ps` must be > 0'),
+        (lambda: {'parameters': {'windw_k': 1}}, "'windw_k' of the MD parameters is unknown: did you mean 'window_k'"),
+        (
+            lambda: {'parameters': {'timestep_fs': -1}},
+            "'timestep_fs' in the MD parameters is not valid: it must be above 0",
+        ),
+        (lambda: {'parameters': {'length_ps': 0}}, "'length_ps' in the MD parameters is not valid: it must be above 0"),
         (lambda: {'parameters': {'window_k': [400, 1500]}}, 'does not contain the target'),
         (lambda: {'parameters': {'window_k': [200, 500]}}, 'the narrowest window that 9 degrees of freedom at 300 K'),
         (lambda: {'structure': structure_of('LiFLiS')}, '`structure` has S, which `potential` does not know'),
@@ -159,7 +162,7 @@ def test_refusals_before_submission(
 
 def test_a_builder_refuses_a_bad_parameter_at_once(aiida_profile: Any) -> None:
     builder = LammpsMdCalculation.get_builder()
-    with pytest.raises(ValueError, match='unknown key `timestep`'):
+    with pytest.raises(ValueError, match="'timestep' of the MD parameters is unknown"):
         builder.parameters = orm.Dict(PARAMETERS | {'timestep': 1.0})
 
 

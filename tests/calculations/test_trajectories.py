@@ -70,12 +70,12 @@ def test_frames_that_are_no_numbers_are_left_out(aiida_profile):
 @pytest.mark.parametrize(
     ('settings', 'words'),
     [
-        ({}, '`n_frames` is None'),
-        ({'n_frames': 0}, '`n_frames` is 0'),
-        ({'n_frames': 2, 'choice': 'stride'}, "`choice` is 'stride'"),
+        ({}, "'n_frames' of the replay settings is missing"),
+        ({'n_frames': 0}, "0 of 'n_frames'"),
+        ({'n_frames': 2, 'choice': 'stride'}, "'stride' of 'choice'"),
         ({'n_frames': 2, 'start_ps': 2.0, 'stop_ps': 1.0}, 'swap them'),
         ({'n_frames': 2, 'stop_ps': -1.0}, 'no frame up to'),
-        ({'n_frames': 2, 'frames': 3}, 'unknown keys'),
+        ({'n_frames': 2, 'frames': 3}, "'frames' of the replay settings is unknown: did you mean 'n_frames'"),
     ],
 )
 def test_bad_settings(aiida_profile, settings, words):

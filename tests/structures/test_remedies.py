@@ -10,7 +10,7 @@ import pytest
 
 from aiida_deepmd.settings import at_least, at_most
 from aiida_sis.core.indicator import validate_window
-from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.core.settings.md import read_md_settings
 from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.build import build, check
 
@@ -75,20 +75,20 @@ def test_the_narrowest_window(n_dof: int, length_ps: float) -> None:
 def test_the_spacing_of_a_committee(length_ps: float) -> None:
     """No frame more than is allowed."""
     levels = {'low_ev_per_angstrom': 0.1, 'high_ev_per_angstrom': 0.2, 'interval_fs': 1.0}
-    sentence = refusal(MdSettings.from_dict, MD | {'length_ps': length_ps, 'deviation': levels})
+    sentence = refusal(read_md_settings, MD | {'length_ps': length_ps, 'deviation': levels})
     levels['interval_fs'] = number(r'at least ([\d.]+) fs', sentence)
-    assert refusal(MdSettings.from_dict, MD | {'length_ps': length_ps, 'deviation': levels}) == ''
+    assert refusal(read_md_settings, MD | {'length_ps': length_ps, 'deviation': levels}) == ''
 
 
 @pytest.mark.parametrize('length_ps', [0.2, 0.4, 5.0])
 def test_the_grace_time(length_ps: float) -> None:
     """It is shorter than the MD, or it would be refused."""
     values = MD | {'length_ps': length_ps, 'window_k': [0, 500], 'grace_ps': 0.0}
-    sentence = MdSettings.from_dict(values).check_start(None) or ''
-    again = MdSettings.from_dict(values | {'grace_ps': number(r'grace time \(([\d.]+) ps', sentence)})
+    sentence = read_md_settings(values).check_start(None) or ''
+    again = read_md_settings(values | {'grace_ps': number(r'grace time \(([\d.]+) ps', sentence)})
     assert again.check_start(None) is None
     del values['grace_ps']
-    assert MdSettings.from_dict(values).check_start(None) is None
+    assert read_md_settings(values).check_start(None) is None
 
 
 def test_windows_that_cross() -> None:

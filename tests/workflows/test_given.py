@@ -54,9 +54,12 @@ def problem(codes: Any, systems: Any = None, **arguments: Any) -> str | None:
         ),
         ({'md': {'deviation': {}}}, "set strategy: committee and its trust_levels in 'sis.sampling'"),
         ({'label': {'fixed_atoms': [0]}}, "'label.fixed_atoms' has no effect"),
-        ({'train': {'force_rmse_max': '0.15'}}, 'number above 0, in eV/Å'),
-        ({'train': {'force_rmse_max': float('nan')}}, 'number above 0, in eV/Å'),
-        ({'train': {'max_extensions': 1.5}}, 'a whole number, at least 0'),
+        (
+            {'train': {'force_rmse_max': '0.15'}},
+            "'force_rmse_max' in the overrides of 'train' is not valid: give a number",
+        ),
+        ({'train': {'force_rmse_max': float('nan')}}, 'give a finite number'),
+        ({'train': {'max_extensions': 1.5}}, 'give a whole number'),
         ({'train': {'settings': {'compres': True}}}, "did you mean 'compress'"),
         ({'train': {'settings': {'compress': 'yes'}}}, 'true or false'),
         ({'train': {'settings': {'weights': {}}}}, "set the share of every system in 'sis.systems'"),
@@ -198,10 +201,13 @@ def test_systems(systems: Callable[[], Any], sentence: str, stand_in_codes: Code
         ({'overrides': {'dp': {'model': {'type_map': 'F Li N O S'}}}}, "give a list of symbols such as ['Li', 'F']"),
         ({'overrides': {'dp': {'model': {'type_map': ['f', 'li', 'n', 'o', 's']}}}}, 'give a list of symbols'),
         ({'overrides': {'dp': {'model': {'descriptor': {'rcut': '6 Å'}}}}}, 'give a number above 0, in Å'),
-        ({'overrides': {'md': {'ring_sise': 3}}}, "In the section 'md': `parameters` has the unknown key `ring_sise`"),
+        (
+            {'overrides': {'md': {'ring_sise': 3}}},
+            "In the section 'md': The key 'ring_sise' of the MD parameters is unknown",
+        ),
         (
             {'overrides': {'sis': {'initial_length_fs': 0.4}}},
-            "`initial_length_fs` of the system 'pair': parameters.length_",
+            "`initial_length_fs` of the system 'pair': `length_fs` of the label parameters is 0.4",
         ),
         (
             {'overrides': {'sis': {'systems': {'pair': {'label_length_fs': 0.1}}}}},
@@ -275,11 +281,11 @@ def test_later_bursts_of_a_hybrid_run(stand_in_codes: Codes) -> None:
     ('verification', 'sentence'),
     [
         ({'teacher_len': 3}, "did you mean 'teacher_length_ps'"),
-        ({'teacher_length_ps': '10 ps'}, 'it must be a number, at least 0.01'),
-        ({'rdf': 'x'}, 'it must be a dictionary of settings'),
+        ({'teacher_length_ps': '10 ps'}, 'give a number, without quotes and without a unit'),
+        ({'rdf': 'x'}, 'give a dictionary of settings'),
         ({'rdf': {'rmax': 6}}, "did you mean 'r_max'"),
-        ({'rdf': {'n_bins': 0}}, 'it must be a whole number, at least 2'),
-        ({'rdf': {'reference_skip': 2}}, 'at least 0 and below 1'),
+        ({'rdf': {'n_bins': 0}}, 'it must be at least 2'),
+        ({'rdf': {'reference_skip': 2}}, 'below 1'),
     ],
 )
 def test_verification(verification: dict[str, Any], sentence: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, model_validator
 
-from aiida_deepmd.settings import one_sentence
+from aiida_deepmd.settings import StrictModel
 from aiida_sis.core.analysis.bonds import PERSISTENCE_FS, BondHistory, BondTracker
 from aiida_sis.core.analysis.neighbours import NeighbourSearch, shortest_height
 from aiida_sis.core.analysis.rdf import RdfAccumulator, Rdfs
@@ -27,6 +27,7 @@ from aiida_sis.core.analysis.transport import (
     mean_square_displacement,
     unwrap,
 )
+from aiida_sis.core.settings.base import Integer, NotNegative, Number, Positive
 
 FloatArray = NDArray[np.float64]
 
@@ -36,39 +37,40 @@ _R_MAX = 6.0
 _SPACING = 1e-3
 
 
-class AnalysisSettings(BaseModel):
-    """What is analysed, and how.
+class AnalysisSettings(StrictModel):
+    """What is analysed, and how."""
 
-    :param r_max: longest distance of g(r) in Å; None: 6 Å, or half of the cell if that is shorter.
-    :param bin_width: of g(r), Å.
-    :param persistence_fs: how long a bond must stay broken or formed to count, fs.
-    :param covalent: largest length of a bond by pair, Å, over the usual ones.
-    :param contacts: largest distance of a contact of a metal by pair, Å, over the usual ones.
-    :param form_factor: a bond forms below this factor times its largest length.
-    :param break_factor: a bond breaks above this factor times its largest length.
-    :param skip_fs: start of the trajectory that is left out, fs.
-    :param diffusion: kinds whose displacement is followed; None: every kind.
-    :param n_blocks: blocks that the error of a diffusion coefficient comes from.
-    :param density_axis: 0, 1 or 2: the density is averaged across this axis; None: no profile.
-    :param density_reference: kind whose centre is put at zero, Li for a slab; None: the cell's own origin.
-    :param density_bin_width: Å.
-    """
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-    r_max: float | None = Field(default=None, gt=0)
-    bin_width: float = Field(default=0.05, gt=0)
-    persistence_fs: float = Field(default=PERSISTENCE_FS, ge=0)
-    covalent: dict[str, float] = Field(default_factory=dict)
-    contacts: dict[str, float] = Field(default_factory=dict)
-    form_factor: float = Field(default=0.95, gt=0, le=1)
-    break_factor: float = Field(default=1.2, ge=1)
-    skip_fs: float = Field(default=0.0, ge=0)
+    r_max: Positive | None = None
+    """Longest distance of g(r), in Å; None: 6 Å, or half of the cell if that is shorter."""
+    bin_width: Positive = 0.05
+    """Width of a bin of g(r), in Å."""
+    persistence_fs: NotNegative = PERSISTENCE_FS
+    """How long a bond must stay broken or formed to count, in fs."""
+    covalent: dict[str, Number] = Field(default_factory=dict)
+    """Largest length of a bond by pair, in Å, over the usual ones."""
+    contacts: dict[str, Number] = Field(default_factory=dict)
+    """Largest distance of a contact of a metal by pair, in Å, over the usual ones."""
+    form_factor: Number = Field(default=0.95, gt=0, le=1)
+    """A bond forms below this factor times its largest length."""
+    break_factor: Number = Field(default=1.2, ge=1)
+    """A bond breaks above this factor times its largest length."""
+    skip_fs: NotNegative = 0.0
+    """Start of the trajectory that is left out, in fs."""
     diffusion: tuple[str, ...] | None = None
-    n_blocks: int = Field(default=5, ge=2)
-    density_axis: int | None = Field(default=None, ge=0, le=2)
+    """Kinds whose displacement is followed; None: every kind."""
+    n_blocks: Integer = Field(default=5, ge=2)
+    """Blocks that the error of a diffusion coefficient comes from."""
+    density_axis: Integer | None = Field(default=None, ge=0, le=2)
+    """0, 1 or 2: the density is averaged across this axis; None: no profile."""
     density_reference: str | None = None
-    density_bin_width: float = Field(default=0.5, gt=0)
+    """Kind whose centre is put at zero, Li for a slab; None: the cell's own origin."""
+    density_bin_width: Positive = 0.5
+    """Width of a bin of the density, in Å."""
+
+    @model_validator(mode='after')
+    def _pairs_of_elements(self) -> AnalysisSettings:
+        _ = self.rules
+        return self
 
     @property
     def rules(self) -> BondRules:
@@ -121,12 +123,7 @@ def read_analysis_settings(values: Mapping[str, Any]) -> AnalysisSettings:
     :param values: the plain dictionary.
     :raises ValueError: in one sentence that names the key, the value and the remedy.
     """
-    try:
-        settings = AnalysisSettings.model_validate(dict(values))
-    except ValidationError as exception:
-        raise ValueError(one_sentence(exception, AnalysisSettings, 'analysis parameters')) from None
-    _ = settings.rules  # refuses pairs that are none
-    return settings
+    return AnalysisSettings.read(values, 'analysis parameters')
 
 
 def analyse(trajectory: Trajectory, settings: AnalysisSettings | None = None, start: Atoms | None = None) -> Analysis:

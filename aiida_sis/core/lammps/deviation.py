@@ -13,32 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_sis.core.series import evenly
+from aiida_sis.core.settings.md import DeviationSettings
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 DEVIATION_FILENAME = 'model_devi.out'
 CANDIDATES_FILENAME = 'candidates.lammpstrj'
-MAX_FRAMES = 100_000
-"""Most frames that may be written for the candidates to be chosen from; 200 atoms are about 30 kB a frame."""
 
 _COLUMNS = ('step', 'max_devi_f', 'avg_devi_f')
-
-
-@dataclass(frozen=True)
-class DeviationSettings:
-    """How a committee is listened to.
-
-    :param low_ev_per_angstrom: Lower trust level of the largest force deviation, in eV/Å.
-    :param high_ev_per_angstrom: Upper trust level, in eV/Å.
-    :param interval_fs: Spacing of the frames that are judged, in fs.
-    :param max_candidates: Most frames that are kept, evenly chosen in time.
-    """
-
-    low_ev_per_angstrom: float
-    high_ev_per_angstrom: float
-    interval_fs: float = 50.0
-    max_candidates: int = 20
 
 
 @dataclass(frozen=True)

@@ -6,145 +6,15 @@ every burst in the place of its reactive force field.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from aiida_deepmd.settings import one_sentence
-from aiida_deepmd.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS
-from aiida_sis.core.settings.sis import Flag, LearningSchedule, Number, Whole, Window
 
 Floats = NDArray[np.float64]
 TIME_TOLERANCE_PS = 1e-7
-
-
-class HybridSettings(BaseModel):
-    """The settings of a hybrid run; the defaults are HAIR's lengths.
-
-    :param cycles: how often AIMD, training and MD follow each other.
-    :param temperature_k: the target temperature of AIMD and MD, in K.
-    :param window_k: the lowest and the highest temperature that an MD may reach, in K.
-    :param aimd_length_fs: length of an AIMD burst, in fs.
-    :param first_aimd_length_fs: length of the first one, which has to teach a potential from nothing, in fs.
-    :param md_length_ps: length of an MD, in ps.
-    :param frame_interval_fs: spacing of the frames of the joined trajectory, in fs.
-    :param optimise_first: whether the run starts from a geometry optimisation.
-    :param fixed_atoms: numbers of the sites that are held where they are, from 0.
-    :param learning: the schedule of the fine-tunings; a cycle is a generation.
-    """
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-    cycles: Whole = Field(default=10, gt=0)
-    temperature_k: Number = Field(default=300.0, gt=0)
-    window_k: Window
-    aimd_length_fs: Number = Field(default=500.0, gt=0)
-    first_aimd_length_fs: Number | None = Field(default=None, gt=0)
-    md_length_ps: Number = Field(default=5.0, gt=0)
-    frame_interval_fs: Number = Field(default=50.0, gt=0)
-    optimise_first: Flag = True
-    fixed_atoms: tuple[Whole, ...] = ()
-    learning: LearningSchedule = Field(default_factory=LearningSchedule)
-
-    def aimd_length(self, cycle: int) -> float:
-        """Give the length of an AIMD burst.
-
-        :param cycle: the cycle, from 0.
-        :returns: length in fs.
-        """
-        return self.first_aimd_length_fs or self.aimd_length_fs if cycle == 0 else self.aimd_length_fs
-
-    def md_changes(self) -> dict[str, Any]:
-        """Give what the run itself says to an MD.
-
-        :returns: keys of the parameters of `sis.lammps.md`.
-        """
-        changes: dict[str, Any] = {
-            'temperature_k': self.temperature_k,
-            'window_k': list(self.window_k),
-            'length_ps': self.md_length_ps,
-            'trajectory_interval_ps': self.frame_interval_fs * 1e-3,
-            # The trajectory goes on: a minimisation would be a break in it.
-            'minimise': {'enabled': False},
-        }
-        return changes | ({'fixed_atoms': list(self.fixed_atoms)} if self.fixed_atoms else {})
-
-    def as_sis(self) -> dict[str, Any]:
-        """Give the parameters of a SIS run of one system that asks the same of its codes, so that its checks hold here.
-
-        :returns: keys of `SisSettings`; the system is called ``structure``.
-        """
-        return {
-            'temperature_k': self.temperature_k,
-            'stages': [{'name': 'hybrid', 'window_k': list(self.window_k), 'length_ps': self.md_length_ps}],
-            'replicas': 1,
-            'initial_length_fs': self.aimd_length(0),
-            'learning': self.learning.model_dump(),
-            'systems': {
-                'structure': {'fixed_atoms': list(self.fixed_atoms), 'label_length_fs': self.aimd_length_fs},
-            },
-        }
-
-
-def read_hybrid_settings(values: Mapping[str, Any]) -> HybridSettings:
-    """Read the settings of a hybrid run.
-
-    :param values: the plain dictionary.
-    :returns: the settings, typed.
-    :raises ValueError: in one sentence that names the key, the value and the remedy.
-    """
-    try:
-        return HybridSettings.model_validate(dict(values))
-    except ValidationError as exception:
-        parts = {'learning': LearningSchedule}
-        raise ValueError(one_sentence(exception, HybridSettings, 'hybrid parameters', parts)) from None
-
-
-# ------------------------------------------------------------------------------------------------ the end of an AIMD
-
-
-@dataclass(frozen=True)
-class RestartState:
-    """Where CP2K left its atoms.
-
-    :param positions: Å (n_atoms, 3).
-    :param velocities: Å/ps (n_atoms, 3).
-    """
-
-    positions: Floats
-    velocities: Floats
-
-
-def read_restart(text: str) -> RestartState | None:
-    """Read positions and velocities from CP2K's restart file, the one place where it leaves velocities unasked.
-
-    :param text: content of `PROJECT-1.restart`, which is CP2K input.
-    :returns: the state, or None where the file lacks one of the sections or was cut off.
-    """
-    coordinates, velocities = _section(text, 'COORD'), _section(text, 'VELOCITY')
-    if not coordinates or len(coordinates) != len(velocities):
-        return None
-    try:
-        positions = np.array([[float(word) for word in line[1:4]] for line in coordinates])
-        speeds = np.array([[float(word) for word in line[:3]] for line in velocities])
-    except ValueError:
-        return None
-    if positions.shape != speeds.shape or positions.shape[1:] != (3,):
-        return None
-    return RestartState(positions, speeds * ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS)
-
-
-def _section(text: str, name: str) -> list[list[str]]:
-    """Give the words of the lines of a section of CP2K input, none where it is not whole or has a unit of its own."""
-    match = re.search(rf'^\s*&{name}[ \t]*\n(.*?)^\s*&END {name}\b', text, re.M | re.S)
-    lines = [line.split() for line in match.group(1).splitlines() if line.strip()] if match else []
-    # CP2K writes the unit and scaling of positions as keywords if they are not its defaults.
-    return [] if any(line[0] in ('UNIT', 'SCALED') for line in lines) else lines
 
 
 # ------------------------------------------------------------------------------------------------ the one trajectory

@@ -9,128 +9,94 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from aiida_deepmd.settings import nearest_key, one_sentence
-
-# Text would be taken for a number here, and stay text in what a run is summarised by.
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Whole = Annotated[int, Field(strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
+from aiida_deepmd.settings import StrictModel, nearest_key
+from aiida_sis.core.settings.base import Count, Flag, Integer, Number, Positive, Sites, Whole, Window
 
 
-def check_window(value: tuple[float, float]) -> tuple[float, float]:
-    """Check a window of temperatures.
-
-    :param value: lower and upper edge in K.
-    :returns: the same.
-    :raises ValueError: if they are not in order.
-    """
-    if not 0 <= value[0] < value[1]:
-        raise ValueError('the first temperature must be at least 0 and lower than the second')
-    return value
-
-
-Window = Annotated[tuple[Number, Number], AfterValidator(check_window)]
-
-
-class _Strict(BaseModel):
-    """A model that refuses keys it does not know."""
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-
-class Stage(_Strict):
-    """One stage of the coarse-to-fine schedule: it is passed when every replica survives its whole length.
-
-    :param name: the name that reports use, for example ``low-fidelity``.
-    :param window_k: the lowest and the highest temperature allowed, in K.
-    :param length_ps: the MD length asked for, in ps.
-    """
+class Stage(StrictModel):
+    """One stage of the coarse-to-fine schedule: it is passed when every replica survives its whole length."""
 
     name: str
+    """The name that reports use, for example ``low-fidelity``."""
     window_k: Window
-    length_ps: Number = Field(gt=0)
+    """The lowest and the highest temperature allowed, in K."""
+    length_ps: Positive
+    """Length of an MD in ps."""
 
 
-class LearningSchedule(_Strict):
-    """Learning without forgetting: how a fine-tuning differs from the first training.
-
-    :param lr_decay: the start learning rate of generation g is ``start_lr * lr_decay**g``.
-    :param fine_tune_steps: number of training steps of every generation after the first.
-    :param fine_tune_loss: loss prefactors that replace those of the first training, for example ``start_pref_f``; the
-        prefactors of DeePMD-kit follow lr/start_lr, so a lower learning rate alone would not lower them.
-    :param loss_by_generation: prefactors of single generations, laid over ``fine_tune_loss`` from that generation on.
-    :param pretrained: how generation 0 starts from a potential that was given: ``continue`` keeps its weights and
-        statistics, ``finetune`` also adapts its energy bias to the new data.
-    :param mask_fixed_atoms: leave the artificial zero forces of fixed atoms out of the loss. False trains on them,
-        which the paper's section 3.2 advises against.
-    """
+class LearningSchedule(StrictModel):
+    """Learning without forgetting: how a fine-tuning differs from the first training."""
 
     lr_decay: Number = Field(default=0.9, gt=0, le=1)
-    fine_tune_steps: Whole = Field(default=4000, gt=0)
+    """The start learning rate of generation g is ``start_lr * lr_decay**g``."""
+    fine_tune_steps: Count = 4000
+    """Number of training steps of every generation after the first."""
     fine_tune_loss: dict[str, Number] = Field(default_factory=dict)
+    """Loss prefactors that replace those of the first training, for example ``start_pref_f``; the prefactors of
+    DeePMD-kit follow lr/start_lr, so a lower learning rate alone would not lower them."""
     loss_by_generation: dict[int, dict[str, Number]] = Field(default_factory=dict)
+    """Prefactors of single generations, laid over ``fine_tune_loss`` from that generation on."""
     pretrained: Literal['continue', 'finetune'] = 'continue'
+    """How generation 0 starts from a potential that was given: ``continue`` keeps its weights and statistics,
+    ``finetune`` also adapts its energy bias to the new data."""
     mask_fixed_atoms: Flag = True
+    """Leave the artificial zero forces of fixed atoms out of the loss. False trains on them, which the paper's section
+    3.2 advises against."""
 
 
-class SystemSettings(_Strict):
-    """What differs for one system; what is left out is that of the whole run.
-
-    :param share: how often its frames are drawn in a training, as a share of all; given for every system or for none.
-    :param temperatures_k: target temperatures of its MD runs, in K; one set of replicas for each.
-    :param replicas: MD runs for each temperature.
-    :param initial_labels: independent AIMD runs of generation 0.
-    :param initial_length_fs: length of each of them, in fs.
-    :param label_length_fs: length of an AIMD of a later generation, in fs.
-    :param optimise_first: whether generation 0 starts from a geometry optimisation.
-    :param fixed_atoms: numbers of the sites that are held where they are, from 0.
-    :param cp2k: changes to the level of theory, in CP2K's input tree (a metal needs smearing, an odd number of
-        electrons needs UKS).
-    """
+class SystemSettings(StrictModel):
+    """What differs for one system; what is left out is that of the whole run."""
 
     share: Number | None = Field(default=None, ge=0, le=1)
-    temperatures_k: tuple[Annotated[Number, Field(gt=0)], ...] | None = Field(default=None, min_length=1)
-    replicas: Whole | None = Field(default=None, gt=0)
-    initial_labels: Whole | None = Field(default=None, ge=0)
-    initial_length_fs: Number | None = Field(default=None, gt=0)
-    label_length_fs: Number | None = Field(default=None, gt=0)
+    """How often its frames are drawn in a training, as a share of all; given for every system or for none."""
+    temperatures_k: tuple[Positive, ...] | None = Field(default=None, min_length=1)
+    """Target temperatures of its MD runs, in K; one set of replicas for each."""
+    replicas: Count | None = None
+    """MD runs for each temperature."""
+    initial_labels: Whole | None = None
+    """Independent AIMD runs of generation 0."""
+    initial_length_fs: Positive | None = None
+    """Length of each of them, in fs."""
+    label_length_fs: Positive | None = None
+    """Length of an AIMD of a later generation, in fs."""
     optimise_first: Flag | None = None
-    fixed_atoms: tuple[Whole, ...] = ()
+    """Whether generation 0 starts from a geometry optimisation."""
+    fixed_atoms: Sites = ()
+    """Numbers of the sites that are held where they are, from 0."""
     cp2k: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the level of theory, in CP2K's input tree (a metal needs smearing, an odd number of electrons needs
+    UKS)."""
 
 
-class SamplingSettings(_Strict):
-    """How the frames that are labelled after a catastrophe are found.
-
-    :param strategy: ``burst`` is the paper's: an AIMD from t_next. ``replay`` labels the MD's own frames between t_next
-        and t_cp by single points. ``burst_and_replay`` does both. ``committee`` is DP-GEN's: single points on the
-        frames whose model deviation lies between two trust levels.
-    :param max_retreats: how often an earlier part of a failed MD is taken where nothing of the later one could be
-        labelled: 1 ps before t_next, then 4 ps, 16 ps, …; where the first frame gave nothing, the start structure.
-    :param replay_frames: how many frames of the MD a replay labels.
-    :param replay_choice: how they are chosen: ``even`` in time, ``farthest_point`` or ``entropy``.
-    :param committee_size: number of potentials, trained from different seeds.
-    :param trust_levels: lower and upper force deviation, eV/Å: below the first a frame is known, above the second it
-        is not physical.
-    :param deviation_interval_fs: spacing at which the deviation is looked at, in fs.
-    :param max_candidates: most frames that one MD gives.
-    :param accurate_share: with a committee, share of known frames below which a stage is not passed though the MD was
-        stable, as DP-GEN demands; None: stability alone counts, so that the strategies can be compared.
-    """
+class SamplingSettings(StrictModel):
+    """How the frames that are labelled after a catastrophe are found."""
 
     strategy: Literal['burst', 'replay', 'burst_and_replay', 'committee'] = 'burst'
-    max_retreats: Whole = Field(default=4, ge=0)
-    replay_frames: Whole = Field(default=12, gt=0)
+    """``burst`` is the paper's: an AIMD from t_next. ``replay`` labels the MD's own frames between t_next and t_cp by
+    single points. ``burst_and_replay`` does both. ``committee`` is DP-GEN's: single points on the frames whose model
+    deviation lies between two trust levels."""
+    max_retreats: Whole = 4
+    """How often an earlier part of a failed MD is taken where nothing of the later one could be labelled: 1 ps before
+    t_next, then 4 ps, 16 ps, …; where the first frame gave nothing, the start structure."""
+    replay_frames: Count = 12
+    """How many frames of the MD a replay labels."""
     replay_choice: Literal['even', 'farthest_point', 'entropy'] = 'even'
-    committee_size: Whole = Field(default=4, ge=2)
+    """How they are chosen: ``even`` in time, ``farthest_point`` or ``entropy``."""
+    committee_size: Integer = Field(default=4, ge=2)
+    """Number of potentials, trained from different seeds."""
     trust_levels: tuple[Number, Number] = (0.15, 0.6)
-    deviation_interval_fs: Number = Field(default=10.0, gt=0)
-    max_candidates: Whole = Field(default=50, gt=0)
+    """Lower and upper force deviation, eV/Å: below the first a frame is known, above the second it is not physical."""
+    deviation_interval_fs: Positive = 10.0
+    """Spacing at which the deviation is looked at, in fs."""
+    max_candidates: Count = 50
+    """Most frames that one MD gives."""
     accurate_share: Number | None = Field(default=None, gt=0, le=1)
+    """With a committee, share of known frames below which a stage is not passed though the MD was stable, as DP-GEN
+    demands; None: stability alone counts, so that the strategies can be compared."""
 
     @field_validator('trust_levels')
     @classmethod
@@ -146,34 +112,43 @@ class SamplingSettings(_Strict):
         return self
 
 
-class SisSettings(_Strict):
-    """The settings of one SIS run.
+class SisSettings(StrictModel):
+    """The settings of one SIS run."""
 
-    :param temperature_k: the target temperature of MD and AIMD, in K.
-    :param stages: the windows and lengths, coarse to fine.
-    :param replicas: number of MD runs side by side, each with its own seed, for each system and temperature.
-    :param max_generations: the number of the last generation that may be trained (the first is 0).
-    :param start: ``train``: generation 0 trains on what was labelled and given. ``explore``: it takes the potential
-        that was given as it is, and begins with MD.
-    :param initial_labels: number of independent AIMD runs of generation 0 for each system.
-    :param initial_length_fs: length of each of them, in fs.
-    :param optimise_first: whether generation 0 starts from a geometry optimisation.
-    :param learning: the schedule of the fine-tunings.
-    :param sampling: how frames are found after a catastrophe.
-    :param systems: what differs for single systems, by name.
-    """
-
-    temperature_k: Number = Field(default=300.0, gt=0)
+    temperature_k: Positive = 300.0
+    """The target temperature of MD and AIMD, in K."""
     stages: tuple[Stage, ...] = Field(min_length=1)
-    replicas: Whole = Field(default=2, gt=0)
-    max_generations: Whole = Field(default=10, ge=0)
+    """The windows and lengths, coarse to fine."""
+    replicas: Count = 2
+    """Number of MD runs side by side, each with its own seed, for each system and temperature."""
+    max_generations: Whole = 10
+    """The number of the last generation that may be trained (the first is 0)."""
     start: Literal['train', 'explore'] = 'train'
-    initial_labels: Whole = Field(default=1, ge=0)
-    initial_length_fs: Number = Field(gt=0)
+    """``train``: generation 0 trains on what was labelled and given. ``explore``: it takes the potential that was given
+    as it is, and begins with MD."""
+    initial_labels: Whole = 1
+    """Number of independent AIMD runs of generation 0 for each system."""
+    initial_length_fs: Positive
+    """Length of each of them, in fs."""
     optimise_first: Flag = True
+    """Whether generation 0 starts from a geometry optimisation."""
     learning: LearningSchedule = Field(default_factory=LearningSchedule)
+    """The schedule of the fine-tunings."""
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
+    """How frames are found after a catastrophe."""
     systems: dict[str, SystemSettings] = Field(default_factory=dict)
+    """What differs for single systems, by name."""
+
+    @model_validator(mode='after')
+    def _coarse_to_fine(self) -> SisSettings:
+        for before, after in itertools.pairwise(self.stages):
+            if after.window_k[0] < before.window_k[0] or after.window_k[1] > before.window_k[1]:
+                raise ValueError(
+                    f"The window {list(after.window_k)} K of stage '{after.name}' reaches beyond "
+                    f"{list(before.window_k)} K of stage '{before.name}' before it: let each window lie within the one "
+                    'before, from coarse to fine.'
+                )
+        return self
 
     def system(self, name: str) -> SystemSettings:
         """Give the settings of one system, with those of the run where it has none of its own.
@@ -281,29 +256,4 @@ def read_settings(values: Mapping[str, Any]) -> SisSettings:
     :returns: the settings, typed.
     :raises ValueError: in one sentence that names the key, the value and the remedy.
     """
-    try:
-        settings = SisSettings.model_validate(dict(values))
-    except ValidationError as exception:
-        raise ValueError(one_sentence(exception, SisSettings, 'SIS parameters', _PARTS)) from None
-    problem = _widening_stage(settings.stages)
-    if problem:
-        raise ValueError(problem)
-    return settings
-
-
-_PARTS: dict[str, type[BaseModel]] = {
-    'stages': Stage,
-    'learning': LearningSchedule,
-    'sampling': SamplingSettings,
-    'systems': SystemSettings,
-}
-
-
-def _widening_stage(stages: tuple[Stage, ...]) -> str | None:
-    for before, after in itertools.pairwise(stages):
-        if after.window_k[0] < before.window_k[0] or after.window_k[1] > before.window_k[1]:
-            return (
-                f"The window {list(after.window_k)} K of stage '{after.name}' reaches beyond {list(before.window_k)} K "
-                f"of stage '{before.name}' before it: let each window lie within the one before, from coarse to fine."
-            )
-    return None
+    return SisSettings.read(values, 'SIS parameters')

@@ -9,14 +9,14 @@ from aiida import orm
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
 from aiida_deepmd.settings import nearest_key
-from aiida_sis.core.loop.hybrid import HybridSettings
+from aiida_sis.core.settings.hybrid import HybridSettings
 from aiida_sis.core.settings.label import LabelSettings
 from aiida_sis.core.settings.md import MdSettings
 from aiida_sis.core.settings.sis import LearningSchedule, SamplingSettings, SisSettings, SystemSettings
+from aiida_sis.core.settings.train import TrainJobSettings, TrainSettings
 
 CODES = ('cp2k', 'dp', 'lmp')
 SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')
-_TRAIN_KEYS = ('force_rmse_max', 'max_extensions', 'settings')
 _LEAVE_OUT = 'the run sets it, so leave it out'
 #: What the run says to its parts itself, by its path in the overrides, and where the user says it instead.
 _SET_BY_SIS = {
@@ -44,14 +44,14 @@ _SET_BY_SIS = {
 #: Where a key is at home that was written at the top of the overrides.
 _HOMES: dict[str, Any] = {
     'sis': SisSettings.model_fields,
-    'label': LabelSettings.__dataclass_fields__,
-    'md': MdSettings.__dataclass_fields__,
+    'label': LabelSettings.model_fields,
+    'md': MdSettings.model_fields,
     'sis.stages': ('window_k', 'length_ps'),
     'sis.sampling': SamplingSettings.model_fields,
     'sis.learning': LearningSchedule.model_fields,
     'sis.systems.NAME': SystemSettings.model_fields,
-    'train': _TRAIN_KEYS,
-    'train.settings': ('compress',),
+    'train': TrainSettings.model_fields,
+    'train.settings': TrainJobSettings.model_fields,
 }
 #: What a hybrid run takes over from the section of the SIS run.
 _HYBRID_TAKES = ('temperature_k', 'stages', 'initial_length_fs', 'optimise_first', 'learning')
@@ -90,13 +90,10 @@ def check_overrides(overrides: Any, protocol: Mapping[str, Any]) -> None:
         if key not in SECTIONS:
             raise ValueError(f"The override '{key}' is unknown: {_home(str(key))}")
     _check_shape(overrides, protocol, '')
-    for key in overrides.get('train', {}):
-        if key not in _TRAIN_KEYS:
-            raise ValueError(f"The override 'train.{key}' is unknown: {nearest_key(str(key), _TRAIN_KEYS)}")
     for path, remedy in _SET_BY_SIS.items():
         if _has(overrides, path):
             raise ValueError(f"The override '{path}' has no effect: {remedy}.")
-    _check_train(overrides.get('train', {}))
+    TrainSettings.read(overrides.get('train', {}), "overrides of 'train'")
     trees = {'cp2k': overrides.get('cp2k', {})}
     systems = overrides.get('sis', {}).get('systems', {})
     if not isinstance(systems, Mapping):
@@ -172,24 +169,6 @@ def _has(tree: Any, path: str) -> bool:
     return True
 
 
-def _check_train(given: Mapping[str, Any]) -> None:
-    limit, extensions = given.get('force_rmse_max'), given.get('max_extensions')
-    if limit is not None and (not _is_number(limit) or not limit > 0):
-        raise ValueError(f"The override 'train.force_rmse_max' is {limit!r}, but it must be a number above 0, in eV/Å.")
-    if extensions is not None and (not _is_number(extensions) or not isinstance(extensions, int) or extensions < 0):
-        raise ValueError(
-            f"The override 'train.max_extensions' is {extensions!r}, but it must be a whole number, at least 0."
-        )
-    settings = given.get('settings', {})
-    for key in settings:
-        if key != 'compress':
-            raise ValueError(f"The override 'train.settings.{key}' is unknown: {nearest_key(key, ('compress',))}")
-    if not isinstance(settings.get('compress', False), bool):
-        raise ValueError(
-            f"The override 'train.settings.compress' is {settings['compress']!r}, but it must be true or false."
-        )
-
-
 def _check_cp2k(tree: Mapping[str, Any], path: str) -> None:
     """Refuse what aiida-cp2k or CP2K would refuse once the job is there: unknown sections and small letters."""
     for key in tree:
@@ -211,10 +190,6 @@ def _keys(tree: Any, path: str) -> Iterator[str]:
             for key, value in part.items():
                 yield f'{path}.{key}'
                 yield from _keys(value, f'{path}.{key}')
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def check_nodes(what: str, nodes: Any, kind: type[orm.Data], title: str) -> None:

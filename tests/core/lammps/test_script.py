@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from aiida_sis.core.lammps.dump import parse_dump
 from aiida_sis.core.lammps.script import LammpsCell, write_data, write_script
-from aiida_sis.core.settings.md import MdSettings
+from aiida_sis.core.settings.md import read_md_settings
 
 FINITE = st.floats(-1e3, 1e3, allow_nan=False)
 TYPE_MAP = ['N', 'Li', 'F']
@@ -21,7 +21,7 @@ TYPE_MAP = ['N', 'Li', 'F']
 def script(given_temperature: float | None = None, committee: tuple[str, ...] = (), **changes: Any) -> list[str]:
     """Lines of a script."""
     parameters = {'temperature_k': 300, 'window_k': [0, 1000], 'length_ps': 1, 'timestep_fs': 1.0} | changes
-    settings = MdSettings.from_dict(parameters)
+    settings = read_md_settings(parameters)
     return write_script(
         settings, TYPE_MAP, 'model.pb', 7, given_temperature, committee_filenames=committee
     ).splitlines()

@@ -1,91 +1,17 @@
-"""The hybrid run: its settings, the end of an AIMD, and one time axis for all pieces."""
+"""The hybrid run: one time axis for all pieces."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 
-from aiida_deepmd.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS
 from aiida_sis.core.loop.hybrid import (
     Piece,
     counted_md_ps,
     make_hybrid_summary,
     on_trajectory_fs,
     place_pieces,
-    read_hybrid_settings,
-    read_restart,
 )
-from aiida_sis.core.settings.sis import read_settings
-
-# Lines of a restart file of CP2K 2023.1.
-RESTART = """ &FORCE_EVAL
-   &SUBSYS
-     &COORD
-N    3.9189787179185536E+00    4.4820600983375360E+00    5.4676549861341162E+00
-Li    4.5787516623393598E+00    5.3210856556884760E+00    2.7546788044181580E+00
-     &END COORD
-     &VELOCITY
-           3.1469318758400771E-05   -5.0650264350753653E-05   -3.0516908798065525E-04
-          -6.2113879045100064E-05   -1.4292228773472081E-05   -6.5751854175192669E-05
-     &END VELOCITY
-     &TOPOLOGY
-       COORD_FILE_FORMAT  XYZ
-     &END TOPOLOGY
-   &END SUBSYS
- &END FORCE_EVAL
-"""
-
-
-def test_defaults_are_those_of_hair() -> None:
-    settings = read_hybrid_settings({'window_k': [0, 1000]})
-    assert settings.md_length_ps / (settings.aimd_length(1) * 1e-3) == pytest.approx(10)
-    assert settings.aimd_length(0) == 500
-    longer = read_hybrid_settings({'window_k': [0, 1000], 'first_aimd_length_fs': 2000})
-    assert (longer.aimd_length(0), longer.aimd_length(1)) == (2000, 500)
-    assert read_settings(longer.as_sis()).stages[0].length_ps == 5.0
-    assert longer.md_changes()['minimise'] == {'enabled': False}
-
-
-@pytest.mark.parametrize(
-    ('change', 'sentence'),
-    [
-        ({'aimd_lenght_fs': 1}, "'aimd_lenght_fs' of the hybrid parameters is unknown: did you mean 'aimd_length_fs'"),
-        ({'learning': {'lr_decy': 1}}, "'learning.lr_decy' .* did you mean 'lr_decay'"),
-        ({'cycles': 0}, "The value 0 of 'cycles' in the hybrid parameters is not valid"),
-        ({'md_length_ps': -1}, "The value -1 of 'md_length_ps'"),
-    ],
-)
-def test_refusals(change: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        read_hybrid_settings({'window_k': [0, 1000]} | change)
-
-
-def test_missing_window() -> None:
-    with pytest.raises(ValueError, match="'window_k' of the hybrid parameters is missing"):
-        read_hybrid_settings({})
-
-
-def test_restart() -> None:
-    state = read_restart(RESTART)
-    assert state is not None
-    assert state.positions[1].tolist() == [4.5787516623393598, 5.3210856556884760, 2.7546788044181580]
-    assert state.velocities[0, 2] == pytest.approx(-3.0516908798065525e-04 * ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS)
-
-
-@pytest.mark.parametrize(
-    'text',
-    [
-        '',
-        RESTART.split('&END VELOCITY')[0],
-        RESTART.replace('  -6.2113879045100064E-05', '  ********'),
-        RESTART.replace('     &COORD\n', '     &COORD\n       UNIT  bohr\n'),
-        RESTART.replace('N    3.9189787179185536E+00    4.4820600983375360E+00    5.4676549861341162E+00\n', ''),
-    ],
-)
-def test_a_restart_that_cannot_be_trusted(text: str) -> None:
-    assert read_restart(text) is None
 
 
 def test_pieces_share_one_time_and_one_spacing() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from ase.io import read
 
 from aiida_sis.core import lammps_input
-from aiida_sis.core.md_settings import MdSettings
+from aiida_sis.core.settings.md import read_md_settings
 
 TYPE_MAP = ['N', 'S', 'O', 'F', 'Li']
 COLLISION = 'set atom 1 x 5 y 5 z 5\nset atom 2 x 5 y 5 z 5\n'
@@ -84,7 +84,7 @@ def main(model: Path, start: Path, folder: Path, other: Path | None = None) -> N
     data = lammps_input.write_data(atoms.get_chemical_symbols(), atoms.positions, 9.0 * np.eye(3), TYPE_MAP)
     for name, (parameters, seed, edits) in cases.items():
         script = lammps_input.write_script(
-            MdSettings.from_dict(parameters),
+            read_md_settings(parameters),
             TYPE_MAP,
             'model.pb',
             seed,

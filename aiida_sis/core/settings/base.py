@@ -1,0 +1,44 @@
+"""The kinds of values that settings are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+# Text would be taken for a number here, and stay text in what a run is summarised by.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Integer = Annotated[int, Field(strict=True)]
+Whole = Annotated[Integer, Field(ge=0)]
+Count = Annotated[Integer, Field(gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def check_window(value: tuple[float, float]) -> tuple[float, float]:
+    """Check a window of temperatures.
+
+    :param value: lower and upper edge in K.
+    :returns: the same.
+    :raises ValueError: if they are not in order.
+    """
+    if not 0 <= value[0] < value[1]:
+        raise ValueError('the first temperature must be at least 0 and lower than the second')
+    return value
+
+
+def sort_sites(value: tuple[int, ...]) -> tuple[int, ...]:
+    """Put the numbers of sites in order.
+
+    :param value: the numbers.
+    :returns: the same, ascending.
+    :raises ValueError: if one of them is there twice.
+    """
+    if len(set(value)) < len(value):
+        raise ValueError('a site is named more than once, so leave the repetition out')
+    return tuple(sorted(value))
+
+
+Window = Annotated[tuple[Number, Number], AfterValidator(check_window)]
+Sites = Annotated[tuple[Whole, ...], AfterValidator(sort_sites)]

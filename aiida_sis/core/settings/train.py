@@ -1,0 +1,26 @@
+"""What a protocol says of a training beside DeePMD-kit's own input."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from aiida_deepmd.settings import StrictModel
+from aiida_sis.core.settings.base import Flag, Positive, Whole
+
+
+class TrainJobSettings(StrictModel):
+    """What is done after the training; the run itself sets the other settings of the job."""
+
+    compress: Flag = False
+    """Compress the model, which makes MD faster."""
+
+
+class TrainSettings(StrictModel):
+    """When a training is good enough."""
+
+    force_rmse_max: Positive | None = None
+    """Force RMSE on held-out frames above which a training is continued, in eV/Å; None: never."""
+    max_extensions: Whole | None = None
+    """How many times a training may be continued to get there; None: twice."""
+    settings: TrainJobSettings = Field(default_factory=TrainJobSettings)
+    """What is done after the training."""
