@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from pathlib import Path
 
 from aiida_sis import __version__
 
@@ -21,12 +23,14 @@ def load_profile_in_memory() -> None:
 
 
 load_profile_in_memory()
+sys.path.insert(0, str(Path(__file__).parent / 'extensions'))
 
 project = 'aiida-sis'
 author = 'The aiida-sis developers'
 release = version = __version__
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode', 'sphinx_click', 'aiida.sphinxext']
+extensions += ['settings_table']
 # Links into the pages of others need the network, so they are asked for: SIS_DOCS_INTERSPHINX=1 make docs
 if os.environ.get('SIS_DOCS_INTERSPHINX'):
     extensions.append('sphinx.ext.intersphinx')
@@ -36,7 +40,7 @@ if os.environ.get('SIS_DOCS_INTERSPHINX'):
         'numpy': ('https://numpy.org/doc/stable', None),
     }
 
-exclude_patterns = ['_build']
+exclude_patterns = ['_build', 'extensions']
 myst_heading_anchors = 4
 
 autodoc_member_order = 'bysource'

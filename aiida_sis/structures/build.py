@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from aiida_deepmd.settings import StrictModel
 from aiida_sis.structures import electrolyte, lithium, salt
 from aiida_sis.structures.composition import GRAM_PER_CM3_PER_DALTON_PER_ANGSTROM3
 from aiida_sis.structures.molecules import LIFSI_DOL
@@ -18,7 +19,6 @@ from aiida_sis.structures.parameters import (
     ClusterParameters,
     ElectrolyteParameters,
     InterfaceParameters,
-    Parameters,
     SaltParameters,
     SlabParameters,
     read_parameters,
@@ -170,7 +170,7 @@ BUILDERS: dict[str, Callable[[Mapping[str, Any], int], Built]] = {
     'salt': _salt,
     'cluster': _cluster,
 }
-MODELS: dict[str, tuple[type[Parameters], str]] = {
+MODELS: dict[str, tuple[type[StrictModel], str]] = {
     'bulk': (BulkParameters, 'lithium_bulk'),
     'slab': (SlabParameters, 'lithium_slab'),
     'electrolyte': (ElectrolyteParameters, 'lifsi_dol_electrolyte'),
