@@ -25,3 +25,6 @@ def test_documentation(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr[-4000:]
     assert 'aiida-sis watch' in (tmp_path / 'reference' / 'cli.html').read_text(encoding='utf-8')
     assert 'acceleration_ratio' in (tmp_path / 'reference' / 'status.html').read_text(encoding='utf-8')
+    settings = (tmp_path / 'reference' / 'settings.html').read_text(encoding='utf-8')
+    assert 'thermostat.time_constant_fs' in settings
+    assert 'Coupling time in fs.' in settings
