@@ -10,11 +10,11 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
-__all__ = ('Flag', 'Number', 'StrictModel', 'Whole', 'at_least', 'at_most', 'nearest_key', 'one_sentence')
+__all__ = ('Flag', 'Integer', 'Number', 'StrictModel', 'at_least', 'at_most', 'nearest_key', 'one_sentence')
 
 # Text that looks like a number is not taken for one: it would stay text wherever the values are kept.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Whole = Annotated[int, Field(strict=True)]
+Integer = Annotated[int, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 
 

@@ -17,7 +17,7 @@ from aiida_deepmd import frames as fr
 from aiida_deepmd.data.dataset import DatasetData, atom_types
 from aiida_deepmd.frames import plausibility
 from aiida_deepmd.read_frames import Hints, ReadError, System, check_type_map, digests, read_systems
-from aiida_deepmd.settings import Number, Whole
+from aiida_deepmd.settings import Integer, Number
 
 #: Change of energy over work done, outside of which forces are not the gradient of the energies.
 _WORK_RATIO = (0.8, 1.25)
@@ -37,8 +37,8 @@ class ImportSettings(fr.Limits):
 
     fractions: tuple[Number, Number, Number] = (0.6, 0.2, 0.2)
     split: Literal['shuffled', 'blocks'] = 'shuffled'
-    stride: Whole = Field(default=1, ge=1)
-    max_frames: Whole | None = Field(default=None, ge=1)
+    stride: Integer = Field(default=1, ge=1)
+    max_frames: Integer | None = Field(default=None, ge=1)
     fixed_atoms: Literal['refuse', 'mask', 'train'] = 'refuse'
     label: str = ''
 

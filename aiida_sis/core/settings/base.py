@@ -6,14 +6,26 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-# Text would be taken for a number here, and stay text in what a run is summarised by.
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+from aiida_deepmd.settings import Flag, Integer, Number
+
+__all__ = (
+    'Count',
+    'Flag',
+    'Integer',
+    'NotNegative',
+    'Number',
+    'Positive',
+    'Sites',
+    'Whole',
+    'Window',
+    'check_window',
+    'sort_sites',
+)
+
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
-Integer = Annotated[int, Field(strict=True)]
 Whole = Annotated[Integer, Field(ge=0)]
 Count = Annotated[Integer, Field(gt=0)]
-Flag = Annotated[bool, Field(strict=True)]
 
 
 def check_window(value: tuple[float, float]) -> tuple[float, float]:
