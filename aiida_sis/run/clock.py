@@ -13,9 +13,10 @@ from typing import Any
 
 from aiida import orm
 
+from aiida_sis.core.loop.clock_marks import read_clock
+
 #: How the codes of `aiida-sis setup` are told their threads.
 _THREADS = re.compile(r"(?:DP_INTRA_OP_PARALLELISM_THREADS|OMP_NUM_THREADS)='?(\d+)")
-_CLOCK = re.compile(r'^SIS_CLOCK_(START|END) (\d+\.?\d*)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,6 @@ def job_interval(job: orm.Node) -> tuple[float, float] | None:
 def _is_cached(job: orm.CalcJobNode) -> bool:
     """Return whether the results of a job are a copy of an earlier one's, clock and all, so that no code ran."""
     return bool(job.base.caching.is_created_from_cache)
-
-
-def read_clock(text: str) -> tuple[float, float] | None:
-    """Read the first start and the last end from a scheduler's output.
-
-    :param text: the output.
-    :returns: start and end in s, or nothing where one of them lacks.
-    """
-    marks = _CLOCK.findall(text)
-    starts = [float(time) for kind, time in marks if kind == 'START']
-    ends = [float(time) for kind, time in marks if kind == 'END']
-    return (starts[0], ends[-1]) if starts and ends else None
 
 
 def cores_of(resources: Mapping[str, Any] | None, prepend_text: str | None) -> int:

@@ -12,8 +12,9 @@ from aiida.common.links import LinkType
 from aiida.manage import get_manager
 
 from aiida_sis.core.loop.call_labels import read_call
+from aiida_sis.core.loop.clock_marks import read_clock
 from aiida_sis.run import graph
-from aiida_sis.run.clock import cores_of, read_clock
+from aiida_sis.run.clock import cores_of
 from aiida_sis.run.rows import CostRow, NodeRef
 from aiida_sis.run.runs import run_filters
 
@@ -48,7 +49,7 @@ def costs(selected: Collection[int] | None = None, by_generation: bool = False) 
 
     :param selected: PKs of runs, or nothing for all.
     :param by_generation: one row for each generation of a run instead of one for each run.
-    :returns: the rows, in the order of runs and generations; the children of a hybrid run have no generation.
+    :returns: the rows, in the order of runs and generations.
     """
     of = run_filters(selected)
     refs = {pk: NodeRef(pk, uuid) for pk, uuid in graph.table(orm.WorkChainNode, of, ('id', 'uuid'))}

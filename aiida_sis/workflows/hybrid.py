@@ -6,28 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import engine, orm
-from aiida.common import AttributeDict
-from aiida.engine import ExitCode, WorkChain
+from aiida.engine import ExitCode
 
-from aiida_deepmd.data.dataset import DatasetData
-from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations import md
 from aiida_sis.calculations.hybrid import end_of_aimd, join_pieces, summarise_hybrid
 from aiida_sis.calculations.trajectories import select_snapshot
-from aiida_sis.core.indicator import canonical_band, degrees_of_freedom
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN
 from aiida_sis.core.loop.hybrid import counted_md_ps, on_trajectory_fs
-from aiida_sis.core.loop.schedule import training_parameters
-from aiida_sis.core.loop.seeds import derive_seed
 from aiida_sis.core.settings.hybrid import HybridSettings, read_hybrid_settings
 from aiida_sis.core.settings.label import read_label_settings
+from aiida_sis.core.settings.sis import LearningSchedule, Replica
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
-from aiida_sis.workflows.validation import validate_seed, validate_sis_inputs
+from aiida_sis.workflows.loop_base import LoopWorkChain
+from aiida_sis.workflows.ports import define_hybrid_ports, define_shared_ports
+from aiida_sis.workflows.sampling import Catastrophe, next_start
+from aiida_sis.workflows.validation import validate_sis_inputs
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
 
-_LABEL, _TRAIN, _EXPLORE = 1, 2, 3
+_SYSTEM = 'structure'
 
 
 def validate_hybrid_inputs(inputs: Mapping[str, Any], context: object) -> str | None:
@@ -43,14 +42,14 @@ def validate_hybrid_inputs(inputs: Mapping[str, Any], context: object) -> str | 
         settings = read_hybrid_settings(inputs['parameters'].get_dict())
     except ValueError as exception:
         return str(exception)
-    systems = {'structure': inputs['structure']}
+    systems = {_SYSTEM: inputs['structure']}
     problem = validate_sis_inputs({**inputs, 'systems': systems, 'parameters': orm.Dict(settings.as_sis())}, context)
     node = inputs.get('explore', {}).get('md', {}).get('parameters')
     given = node.get_dict() if node is not None else {}
     return problem or md.validate_parameters(orm.Dict(given | settings.md_changes()), None)
 
 
-class HybridWorkChain(WorkChain):
+class HybridWorkChain(LoopWorkChain):
     """AIMD, training, MD, and again from where the MD ended; where the MD meets a catastrophe, from t_next."""
 
     @classmethod
@@ -60,46 +59,8 @@ class HybridWorkChain(WorkChain):
         :param spec: the process specification.
         """
         super().define(spec)
-        spec.input('structure', valid_type=orm.StructureData, help='Where the trajectory starts.')
-        spec.input(
-            'type_map',
-            valid_type=orm.List,
-            serializer=orm.to_aiida_type,
-            help='Order of the elements in the potential.',
-        )
-        spec.input('parameters', valid_type=orm.Dict, serializer=orm.to_aiida_type, help='Keys of `HybridSettings`.')
-        spec.input(
-            'seed',
-            valid_type=orm.Int,
-            serializer=orm.to_aiida_type,
-            validator=validate_seed,
-            help='Every random choice of the run follows from it.',
-        )
-        spec.expose_inputs(LabelWorkChain, namespace='label', exclude=('structure', 'velocities', 'type_map', 'seed'))
-        spec.expose_inputs(
-            DeepmdBaseWorkChain, namespace='train', exclude=('train.datasets', 'train.parent', 'train.seed')
-        )
-        spec.expose_inputs(
-            ExploreWorkChain,
-            namespace='explore',
-            exclude=('md.structure', 'md.velocities', 'md.potential', 'md.committee', 'md.seed'),
-        )
-        spec.inputs.validator = validate_hybrid_inputs
-        spec.output(
-            'summary', valid_type=orm.Dict, help='Cycle by cycle AIMD, MD and catastrophes; acceleration ratio.'
-        )
-        spec.output('potential', valid_type=PotentialData, required=False, help='The latest potential.')
-        spec.output_namespace('datasets', valid_type=DatasetData, dynamic=True, help='All labelled data, by cycle.')
-        spec.output(
-            'trajectory',
-            valid_type=orm.TrajectoryData,
-            required=False,
-            help='AIMD and MD in their order: positions Å and `forces` eV/Å, each (n_frames, n_atoms, 3); cells Å '
-            '(n_frames, 3, 3); times ps along the one trajectory, `cycle` and `is_aimd`, each (n_frames,).',
-        )
-        spec.exit_code(401, 'ERROR_LABELLING_FAILED', 'The AIMD of cycle {cycle} gave no usable frame.')
-        spec.exit_code(402, 'ERROR_TRAINING_FAILED', 'The training of cycle {cycle} failed.')
-        spec.exit_code(403, 'ERROR_EXPLORATION_FAILED', 'The MD of cycle {cycle} could not be read.')
+        define_hybrid_ports(spec)
+        define_shared_ports(spec, 'HybridSettings', validate_hybrid_inputs)
         spec.outline(
             cls.setup,
             while_(cls.cycles_remain)(
@@ -160,54 +121,52 @@ class HybridWorkChain(WorkChain):
         return builder
 
     def setup(self) -> None:
-        """Set the counters of the loop."""
-        self.ctx.settings = self.inputs.parameters.get_dict()
-        self.ctx.cycle = 0
+        """Begin the trajectory at its structure."""
+        self.begin()
         self.ctx.start = {'structure': self.inputs.structure}
-        self.ctx.datasets = {}
         self.ctx.potential = None
         self.ctx.continued = []
         self.ctx.pieces = []
         self.ctx.nodes = {}
-        self.ctx.record = {}
 
     @property
     def settings(self) -> HybridSettings:
         """The settings of the run, typed."""
         return read_hybrid_settings(self.ctx.settings)
 
+    @property
+    def learning(self) -> LearningSchedule:
+        """How fine-tunings differ from the first training."""
+        return self.settings.learning
+
     def cycles_remain(self) -> bool:
-        """Tell whether there is another cycle to run."""
-        return bool(self.ctx.cycle < self.settings.cycles)
+        """Tell whether there is another cycle to run; a cycle is a generation."""
+        return bool(self.ctx.generation < self.settings.cycles)
 
     # --- AIMD ------------------------------------------------------------------------------------------------------
 
     def run_aimd(self) -> None:
         """Run the AIMD burst from where the trajectory is, with its velocities."""
-        cycle, settings = self.ctx.cycle, self.settings
-        exposed = AttributeDict(self.exposed_inputs(LabelWorkChain, 'label'))
-        exposed.update(self.ctx.start)
-        exposed.type_map = self.inputs.type_map
-        exposed.seed = orm.Int(derive_seed(self.inputs.seed.value, _LABEL, cycle))
+        cycle, settings = self.ctx.generation, self.settings
         own = {
             'temperature_k': settings.temperature_k,
-            'generation': cycle,
             'length_fs': settings.aimd_length(cycle),
             'optimise_first': settings.optimise_first and cycle == 0,
         }
-        exposed.parameters = orm.Dict(exposed.parameters.get_dict() | own | self._fixed())
-        self._submit('label', LabelWorkChain, exposed)
+        inputs = self.label_inputs(self.seed(LABEL, cycle), self.ctx.start, own, settings.fixed_atoms)
+        self.submit_part(self.call(LABEL), LabelWorkChain, inputs, f'generation {cycle}: AIMD')
 
     def add_frames(self) -> ExitCode | None:
         """Add the frames of the AIMD to the data and to the trajectory, and take its end.
 
         :returns: an exit code where there are none.
         """
-        node = self._child('label')
+        call = self.call(LABEL)
+        node = self.part(call)
         if 'dataset' not in node.outputs:
-            return self._end_with(self.exit_codes.ERROR_LABELLING_FAILED.format(cycle=self.ctx.cycle))
+            return self.end_with('ERROR_LABELLING_FAILED')
         trajectory = node.outputs.trajectory
-        self.ctx.datasets[f'c{self.ctx.cycle}'] = node.outputs.dataset
+        self.ctx.datasets[call.key] = node.outputs.dataset
         timestep = read_label_settings(node.inputs.parameters.get_dict()).timestep_fs
         duration = on_trajectory_fs(node.outputs.results.get_dict(), timestep) * 1e-3
         self._add_piece('aimd', trajectory, min(duration, (trajectory.numsteps - 1) * timestep * 1e-3))
@@ -220,26 +179,18 @@ class HybridWorkChain(WorkChain):
 
     def train_potential(self) -> None:
         """Train on all frames so far, from the potential of the cycle before."""
-        cycle = self.ctx.cycle
-        exposed = AttributeDict(self.exposed_inputs(DeepmdBaseWorkChain, 'train'))
-        train = exposed.train
-        train.datasets = dict(self.ctx.datasets)
-        train.seed = orm.Int(derive_seed(self.inputs.seed.value, _TRAIN, cycle))
-        train.parameters = orm.Dict(training_parameters(train.parameters.get_dict(), cycle, self.settings.learning))
-        settings = train.settings.get_dict() if 'settings' in train else {}
-        train.settings = orm.Dict(settings | {'mask_fixed_atoms': self.settings.learning.mask_fixed_atoms})
-        if self.ctx.potential is not None:
-            train.parent = self.ctx.potential
-        self._submit('train', DeepmdBaseWorkChain, exposed)
+        cycle = self.ctx.generation
+        inputs = self.training_inputs(self.seed(TRAIN, cycle), self.ctx.potential, {})
+        self.submit_part(self.call(TRAIN), DeepmdBaseWorkChain, inputs, f'generation {cycle}: training')
 
     def inspect_potential(self) -> ExitCode | None:
         """Take the potential.
 
         :returns: an exit code where the training failed.
         """
-        node = self._child('train')
+        node = self.part(self.call(TRAIN))
         if not node.is_finished_ok or 'potential' not in node.outputs:
-            return self._end_with(self.exit_codes.ERROR_TRAINING_FAILED.format(cycle=self.ctx.cycle))
+            return self.end_with('ERROR_TRAINING_FAILED')
         self.ctx.potential = node.outputs.potential
         return None
 
@@ -247,45 +198,36 @@ class HybridWorkChain(WorkChain):
 
     def run_molecular_dynamics(self) -> None:
         """Go on from the end of the AIMD, with its velocities where they are known."""
-        settings = self.settings
-        exposed = AttributeDict(self.exposed_inputs(ExploreWorkChain, 'explore'))
-        exposed.md.update(self.ctx.start)
-        exposed.md.potential = self.ctx.potential
-        exposed.md.seed = orm.Int(derive_seed(self.inputs.seed.value, _EXPLORE, self.ctx.cycle))
-        exposed.md.parameters = orm.Dict(exposed.md.parameters.get_dict() | settings.md_changes())
+        cycle, settings = self.ctx.generation, self.settings
         self.ctx.continued.append('velocities' in self.ctx.start)
-        self._submit('explore', ExploreWorkChain, exposed)
+        inputs = self.md_inputs(
+            self.seed(EXPLORE, cycle), self.ctx.start, self.ctx.potential, settings.md_changes(), settings.fixed_atoms
+        )
+        self.submit_part(self.call(EXPLORE, stage=0), ExploreWorkChain, inputs, f'generation {cycle}: MD')
 
     def find_next_start(self) -> ExitCode | None:
         """Take the end of the MD, or its snapshot at t_next, as the start of the next cycle.
 
         :returns: an exit code where the MD could not be read.
         """
-        node = self._child('explore')
+        node, settings = self.part(self.call(EXPLORE, stage=0)), self.settings
         if not node.is_finished_ok:
-            return self._end_with(self.exit_codes.ERROR_EXPLORATION_FAILED.format(cycle=self.ctx.cycle))
+            return self.end_with('ERROR_EXPLORATION_FAILED')
         results = node.outputs.results.get_dict()
         if 'trajectory' in node.outputs:
             self._add_piece('md', node.outputs.trajectory, counted_md_ps(results))
         if results['catastrophe'] is None:
-            start = dict(select_snapshot(node.outputs.trajectory, orm.Int(-1)))
+            self.ctx.start = dict(select_snapshot(node.outputs.trajectory, orm.Int(-1)))
         else:
-            self.report(f'cycle {self.ctx.cycle}: catastrophic point at {results["catastrophe"]["time_ps"]:.3f} ps')
-            index = orm.Int(results['t_next']['snapshot_index'])
-            start = dict(select_snapshot(node.outputs.snapshots, index))
-            if self._is_hot(start['structure'], start['velocities']):
-                del start['velocities']
-        self.ctx.start = start
-        self.ctx.cycle += 1
+            time_ps = results['catastrophe']['time_ps']
+            self.report(f'generation {self.ctx.generation}: catastrophic point at {time_ps:.3f} ps')
+            replica = Replica(_SYSTEM, settings.temperature_k)
+            sigmas = self.label_settings.hot_sigmas
+            self.ctx.start = next_start(
+                Catastrophe(node, replica, settings.fixed_atoms, self.ctx.start['structure'], sigmas)
+            )
+        self.ctx.generation += 1
         return None
-
-    def _is_hot(self, structure: orm.StructureData, velocities: orm.ArrayData) -> bool:
-        """Tell whether a snapshot is hotter than its AIMD may be: CP2K then draws new velocities."""
-        fixed = self.settings.fixed_atoms
-        sigmas = read_label_settings(self.inputs.label.parameters.get_dict()).hot_sigmas
-        n_dof = degrees_of_freedom(len(structure.sites), len(fixed))
-        limit = canonical_band(self.settings.temperature_k, n_dof, sigmas)[1]
-        return (md.temperature_of(structure, velocities.get_array('velocities'), fixed) or 0.0) > limit
 
     # --- end -------------------------------------------------------------------------------------------------------
 
@@ -299,46 +241,15 @@ class HybridWorkChain(WorkChain):
         if self.ctx.datasets:
             self.out('datasets', dict(self.ctx.datasets))
         if self.ctx.pieces:
-            timestep = read_label_settings(self.inputs.label.parameters.get_dict()).timestep_fs
             facts = {
                 'interval_fs': self.settings.frame_interval_fs,
-                'timestep_fs': timestep,
+                'timestep_fs': self.label_settings.timestep_fs,
                 'pieces': list(self.ctx.pieces),
             }
             self.out('trajectory', join_pieces(orm.Dict(facts), **self.ctx.nodes))
 
-    def _fixed(self) -> dict[str, Any]:
-        fixed = list(self.settings.fixed_atoms)
-        return {'fixed_atoms': fixed} if fixed else {}
-
     def _add_piece(self, kind: str, trajectory: orm.TrajectoryData, duration_ps: float) -> None:
         name = f'piece_{len(self.ctx.pieces):03d}_{kind}'
-        entry = {'name': name, 'kind': kind, 'cycle': self.ctx.cycle, 'duration_ps': duration_ps}
+        entry = {'name': name, 'kind': kind, 'cycle': self.ctx.generation, 'duration_ps': duration_ps}
         self.ctx.pieces.append(entry)
         self.ctx.nodes[name] = trajectory
-
-    def _submit(self, kind: str, process: type[WorkChain], inputs: AttributeDict) -> None:
-        key = f'{kind}_c{self.ctx.cycle}'
-        inputs.metadata = {'call_link_label': key}
-        node = self.submit(process, **inputs)
-        self.report(f'cycle {self.ctx.cycle}: {process.__name__}<{node.pk}>')
-        self.to_context(**{key: node})
-
-    def _child(self, kind: str) -> orm.WorkChainNode:
-        key = f'{kind}_c{self.ctx.cycle}'
-        node: orm.WorkChainNode = self.ctx[key]
-        if 'results' in node.outputs:
-            self.ctx.record[key] = node.outputs.results
-        if not node.is_finished_ok:
-            self.report(f'{key}<{node.pk}> ended with exit status {node.exit_status}: {node.exit_message}')
-        return node
-
-    def _end_with(self, exit_code: ExitCode) -> ExitCode:
-        """Return all that was computed before the run ends early.
-
-        :param exit_code: why it ends.
-        :returns: the same exit code.
-        """
-        self.report(exit_code.message or '')
-        self.results()
-        return exit_code

@@ -11,6 +11,7 @@ from aiida.engine import ExitCode, WorkChain
 
 from aiida_sis.calculations.rehearsal import compare_forces, compare_structure, merge_results
 from aiida_sis.calculations.trajectories import select_snapshot
+from aiida_sis.core.loop.call_labels import LOOP, TEACHER_MD, evaluation_of
 from aiida_sis.core.loop.seeds import derive_seed
 from aiida_sis.core.settings.rehearsal import VerificationSettings, read_verification_settings
 from aiida_sis.core.settings.sis import plan_replicas, read_settings
@@ -102,15 +103,14 @@ class RehearsalWorkChain(WorkChain):
     def run_sis(self) -> None:
         """Run the loop."""
         inputs = AttributeDict(self.exposed_inputs(SisWorkChain, 'sis'))
-        inputs.metadata = {'call_link_label': 'sis'}
-        self.to_context(sis=self.submit(SisWorkChain, **inputs))
+        self._submit(LOOP, SisWorkChain, inputs)
 
     def inspect_sis(self) -> ExitCode | None:
         """Take what the loop gave.
 
         :returns: an exit code where there is no MD to verify.
         """
-        node = self.ctx.sis
+        node = self.ctx[LOOP]
         self.out_many(self.exposed_outputs(node, SisWorkChain, namespace='sis'))
         if 'trajectories' not in node.outputs:
             return self._exit('ERROR_SIS_FAILED', node.exit_message or node.process_state)
@@ -120,18 +120,20 @@ class RehearsalWorkChain(WorkChain):
         """Label every frame of the last MD runs, and let the teacher go on from the last frame by itself."""
         run, wanted = self.inputs.sis, read_verification_settings(self.inputs.verification.get_dict())
         seed = run.seed.value
-        for index, (key, trajectory) in enumerate(sorted(self.ctx.sis.outputs.trajectories.items())):
+        for index, (key, trajectory) in enumerate(sorted(self.ctx[LOOP].outputs.trajectories.items())):
             inputs = self._label_inputs(index, {})
             inputs.frames = trajectory
-            inputs.metadata = {'call_link_label': f'evaluate_{key}'}
-            self.to_context(**{f'evaluate_{key}': self.submit(ReplayWorkChain, **inputs)})
+            self._submit(evaluation_of(key), ReplayWorkChain, inputs)
         start = select_snapshot(trajectory, orm.Int(-1))
         length = 1000 * wanted.teacher_length_ps
         inputs = self._label_inputs(index, {'length_fs': length, 'dataset': {'max_frames': 100}})
         inputs.update(structure=start['structure'], velocities=start['velocities'])
         inputs.seed = orm.Int(derive_seed(seed, _VERIFY, 999))
-        inputs.metadata = {'call_link_label': 'teacher_md'}
-        self.to_context(teacher_md=self.submit(LabelWorkChain, **inputs))
+        self._submit(TEACHER_MD, LabelWorkChain, inputs)
+
+    def _submit(self, label: str, process: type[WorkChain], inputs: AttributeDict) -> None:
+        inputs.metadata = {'call_link_label': label}
+        self.to_context(**{label: self.submit(process, **inputs)})
 
     def _label_inputs(self, index: int, changes: Mapping[str, Any]) -> AttributeDict:
         """The level of theory and the temperature of the run, for one label."""
@@ -149,23 +151,23 @@ class RehearsalWorkChain(WorkChain):
 
         :returns: an exit code where the teacher failed, or where the MD was not stable.
         """
-        runs = {key: self.ctx[f'evaluate_{key}'] for key in self.ctx.sis.outputs.trajectories}
-        failed = [node for node in (*runs.values(), self.ctx.teacher_md) if 'trajectory' not in node.outputs]
+        runs = {key: self.ctx[evaluation_of(key)] for key in self.ctx[LOOP].outputs.trajectories}
+        failed = [node for node in (*runs.values(), self.ctx[TEACHER_MD]) if 'trajectory' not in node.outputs]
         if failed:
             return self._exit('ERROR_VERIFICATION_FAILED', failed[0].exit_message)
         forces: dict[str, Any] = {}
         errors: dict[str, orm.Data] = {}
         for key, node in runs.items():
-            compared = compare_forces(self.ctx.sis.outputs.trajectories[key], node.outputs.trajectory)
+            compared = compare_forces(self.ctx[LOOP].outputs.trajectories[key], node.outputs.trajectory)
             errors[key], forces[key] = compared['errors'], compared['results']
         wanted = read_verification_settings(self.inputs.verification.get_dict()).rdf.model_dump()
-        trajectories: Any = dict(self.ctx.sis.outputs.trajectories.items())
-        structure = compare_structure(orm.Dict(wanted), self.ctx.teacher_md.outputs.trajectory, **trajectories)
+        trajectories: Any = dict(self.ctx[LOOP].outputs.trajectories.items())
+        structure = compare_structure(orm.Dict(wanted), self.ctx[TEACHER_MD].outputs.trajectory, **trajectories)
         self.out('errors', errors)
         self.out('rdf', structure['rdf'])
         self.out('results', merge_results(structure['results'], **forces))
-        if not self.ctx.sis.is_finished_ok:
-            return self._exit('ERROR_NOT_STABLE', self.ctx.sis.exit_message)
+        if not self.ctx[LOOP].is_finished_ok:
+            return self._exit('ERROR_NOT_STABLE', self.ctx[LOOP].exit_message)
         return None
 
     def _exit(self, label: str, problem: Any) -> ExitCode:

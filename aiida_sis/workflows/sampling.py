@@ -104,12 +104,20 @@ def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTa
     :param _settings: unused.
     :returns: one label.
     """
+    return [LabelTask(LabelWorkChain, catastrophe.replica, next_start(catastrophe))]
+
+
+def next_start(catastrophe: Catastrophe) -> dict[str, orm.Data]:
+    """Take the snapshot of an MD from which an AIMD starts: that at t_next, or an earlier one after a retreat.
+
+    :param catastrophe: the MD.
+    :returns: ``structure``, and ``velocities`` where it is not too hot to go on with them.
+    """
     index = latest_at(times_of(catastrophe.frames), catastrophe.start_ps()) or 0
-    selected = select_snapshot(catastrophe.frames, orm.Int(index))
-    inputs: dict[str, orm.Data] = {'structure': selected['structure']}
-    if not is_hot(catastrophe, selected['structure'], selected['velocities']):
-        inputs['velocities'] = selected['velocities']
-    return [LabelTask(LabelWorkChain, catastrophe.replica, inputs)]
+    start: dict[str, Any] = dict(select_snapshot(catastrophe.frames, orm.Int(index)))
+    if is_hot(catastrophe, start['structure'], start['velocities']):
+        del start['velocities']
+    return start
 
 
 def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:

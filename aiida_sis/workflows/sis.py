@@ -6,31 +6,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiida import engine, orm
-from aiida.common import AttributeDict
-from aiida.engine import ExitCode, WorkChain
+from aiida.engine import ExitCode
 
 from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations.summary import summarise
 from aiida_sis.core.cp2k import input as cp2k
-from aiida_sis.core.loop.schedule import training_parameters
-from aiida_sis.core.loop.seeds import derive_seed
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
 from aiida_sis.core.loop.summary import forgetting
-from aiida_sis.core.settings.label import read_label_settings
-from aiida_sis.core.settings.sis import Replica, SisSettings, plan_replicas, read_settings, training_weights
+from aiida_sis.core.settings.sis import (
+    LearningSchedule,
+    Replica,
+    SisSettings,
+    plan_replicas,
+    read_settings,
+    training_weights,
+)
 from aiida_sis.core.wording import in_ev_per_angstrom, in_kelvin
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
-from aiida_sis.workflows.ports import define_inputs, define_outputs
+from aiida_sis.workflows.loop_base import LoopWorkChain
+from aiida_sis.workflows.ports import define_shared_ports, define_sis_ports
 from aiida_sis.workflows.sampling import Catastrophe, LabelTask, deviation_parameters, is_in_doubt, label_tasks
+from aiida_sis.workflows.validation import validate_sis_inputs
 
 # Their types only take the methods of `WorkChain` itself as steps.
 if_: Any = engine.if_
 while_: Any = engine.while_
 
-_LABEL, _TRAIN, _EXPLORE = 1, 2, 3
 
-
-class SisWorkChain(WorkChain):
+class SisWorkChain(LoopWorkChain):
     """Label, train, explore; where the MD's temperature leaves its window, label a snapshot from before and go on."""
 
     @classmethod
@@ -40,8 +44,8 @@ class SisWorkChain(WorkChain):
         :param spec: the process specification.
         """
         super().define(spec)
-        define_inputs(spec)
-        define_outputs(spec)
+        define_sis_ports(spec)
+        define_shared_ports(spec, 'SisSettings', validate_sis_inputs)
         spec.outline(
             cls.setup,
             if_(cls.must_train_first)(
@@ -99,8 +103,7 @@ class SisWorkChain(WorkChain):
 
     def setup(self) -> None:
         """Set the counters of the loop, and take the data that was given."""
-        self.ctx.settings = self.inputs.parameters.get_dict()
-        self.ctx.generation = 0
+        self.begin()
         self.ctx.stage = 0
         self.ctx.catastrophes = []
         self.ctx.n_merged = 0
@@ -110,12 +113,16 @@ class SisWorkChain(WorkChain):
         self.ctx.potentials = {}
         self.ctx.committee = []
         self.ctx.last_md = []
-        self.ctx.record = {}
 
     @property
     def settings(self) -> SisSettings:
         """The settings of the run, typed."""
         return read_settings(self.ctx.settings)
+
+    @property
+    def learning(self) -> LearningSchedule:
+        """How fine-tunings differ from the first training."""
+        return self.settings.learning
 
     @property
     def replicas(self) -> list[Replica]:
@@ -126,7 +133,7 @@ class SisWorkChain(WorkChain):
         """Tell whether generation 0 trains a potential; otherwise take the one that was given."""
         if self.settings.start == 'train':
             return True
-        self.ctx.potentials['g0'] = self.inputs.potential
+        self.ctx.potentials[self.call(TRAIN).key] = self.inputs.potential
         return False
 
     # --- label -----------------------------------------------------------------------------------------------------
@@ -156,20 +163,12 @@ class SisWorkChain(WorkChain):
     def _submit_label(self, index: int, task: LabelTask, changes: Mapping[str, Any]) -> None:
         generation, name = self.ctx.generation, task.replica.system
         own = self.settings.system(name)
-        exposed = AttributeDict(self.exposed_inputs(LabelWorkChain, 'label'))
-        exposed.update(task.inputs)
-        exposed.type_map = self.inputs.type_map
-        exposed.seed = orm.Int(derive_seed(self.inputs.seed.value, _LABEL, generation, index))
-        place = {'temperature_k': task.replica.temperature_k, 'generation': generation, 'label': name}
-        fixed = {'fixed_atoms': list(own.fixed_atoms)} if own.fixed_atoms else {}
-        exposed.parameters = orm.Dict(exposed.parameters.get_dict() | place | fixed | dict(changes))
+        place = {'temperature_k': task.replica.temperature_k, 'label': name}
+        seed = self.seed(LABEL, generation, index)
+        inputs = self.label_inputs(seed, task.inputs, place | dict(changes), own.fixed_atoms)
         if own.cp2k:
-            exposed.cp2k.cp2k.parameters = orm.Dict(cp2k.merge(exposed.cp2k.cp2k.parameters.get_dict(), own.cp2k))
-        key = f'label_g{generation}_{index}'
-        exposed.metadata = {'call_link_label': key}
-        node = self.submit(task.workchain, **exposed)
-        self.report(f'generation {generation}: labelling {name}, {task.workchain.__name__}<{node.pk}>')
-        self.to_context(**{key: node})
+            inputs.cp2k.cp2k.parameters = orm.Dict(cp2k.merge(inputs.cp2k.cp2k.parameters.get_dict(), own.cp2k))
+        self.submit_part(self.call(LABEL, index), task.workchain, inputs, f'generation {generation}: labelling {name}')
 
     def merge_labelled_data(self) -> ExitCode | None:
         """Add the new frames to the data; labels that failed are reported and left out.
@@ -178,19 +177,16 @@ class SisWorkChain(WorkChain):
         """
         generation = self.ctx.generation
         new = 0
-        keys = self._keys(f'label_g{generation}_')
-        for key in keys[self.ctx.n_merged :]:
-            node = self.ctx[key]
-            self._record(key, node)
-            if not node.is_finished_ok:
-                self.report(f'{key}<{node.pk}> ended with exit status {node.exit_status}: {node.exit_message}')
+        calls = self.calls(LABEL)
+        for call in calls[self.ctx.n_merged :]:
+            node = self.part(call)
             if 'dataset' in node.outputs:
-                self.ctx.datasets[key.removeprefix('label_')] = node.outputs.dataset
+                self.ctx.datasets[call.key] = node.outputs.dataset
                 new += node.outputs.dataset.n_frames
             system = node.inputs.parameters['label']
             if generation == 0 and system in self.ctx.start_structures and 'optimised_structure' in node.outputs:
                 self.ctx.start_structures[system] = node.outputs.optimised_structure
-        self.ctx.n_merged = len(keys)
+        self.ctx.n_merged = len(calls)
         if new == 0 and generation > 0 and self._retreat():
             self.report(
                 f'generation {generation}: no frame could be labelled, the MD was spoilt before t_next already: '
@@ -198,7 +194,7 @@ class SisWorkChain(WorkChain):
             )
             return None
         if new == 0 and (generation > 0 or not self.ctx.datasets):
-            return self._end_with(self.exit_codes.ERROR_LABELLING_FAILED.format(generation=generation))
+            return self.end_with('ERROR_LABELLING_FAILED')
         self.report(f'generation {generation}: {new} new frames')
         return None
 
@@ -211,7 +207,7 @@ class SisWorkChain(WorkChain):
     def must_train(self) -> bool:
         """Tell whether this generation has no potential yet; a new one has met no catastrophic point."""
         self.ctx.catastrophes = []
-        return f'g{self.ctx.generation}' not in self.ctx.potentials
+        return self.call(TRAIN).key not in self.ctx.potentials
 
     def train_potential(self) -> None:
         """Train on all data so far; later generations continue from their parents at a lower learning rate."""
@@ -220,44 +216,33 @@ class SisWorkChain(WorkChain):
             self._submit_training(member)
 
     def _submit_training(self, member: int) -> None:
-        generation, learning = self.ctx.generation, self.settings.learning
-        exposed = AttributeDict(self.exposed_inputs(DeepmdBaseWorkChain, 'train'))
-        train = exposed.train
-        train.datasets = dict(self.ctx.datasets)
-        place = (generation, member) if member else (generation,)
-        train.seed = orm.Int(derive_seed(self.inputs.seed.value, _TRAIN, *place))
-        train.parameters = orm.Dict(training_parameters(train.parameters.get_dict(), generation, learning))
-        settings = train.settings.get_dict() if 'settings' in train else {}
-        settings['mask_fixed_atoms'] = learning.mask_fixed_atoms
-        systems = {key: node.base.attributes.get('label') for key, node in train.datasets.items()}
-        n_train = {key: node.n_train for key, node in train.datasets.items()}
+        generation, datasets = self.ctx.generation, self.ctx.datasets
+        systems = {key: node.base.attributes.get('label') for key, node in datasets.items()}
+        n_train = {key: node.n_train for key, node in datasets.items()}
         weights = training_weights(self.settings, systems, n_train)
-        if weights:
-            settings['weights'] = weights
+        changes: dict[str, Any] = {'weights': weights} if weights else {}
+        parent = None
         if generation > 0:
-            train.parent = ([self.ctx.potentials[f'g{generation - 1}'], *self.ctx.committee])[member]
+            earlier = self.ctx.potentials[Call(generation - 1, TRAIN).key]
+            parent = [earlier, *self.ctx.committee][member]
         elif 'potential' in self.inputs:
-            train.parent = self.inputs.potential
-            settings['start'] = learning.pretrained
-        train.settings = orm.Dict(settings)
-        key = f'train_g{generation}' + (f'_m{member}' if member else '')
-        exposed.metadata = {'call_link_label': key}
-        node = self.submit(DeepmdBaseWorkChain, **exposed)
-        self.report(
-            f'generation {generation}: training on {len(train.datasets)} dataset(s), DeepmdBaseWorkChain<{node.pk}>'
+            parent = self.inputs.potential
+            changes['start'] = self.learning.pretrained
+        seed = self.seed(TRAIN, generation, *([member] if member else []))
+        self.submit_part(
+            self.call(TRAIN, member),
+            DeepmdBaseWorkChain,
+            self.training_inputs(seed, parent, changes),
+            f'generation {generation}: training on {len(datasets)} dataset(s)',
         )
-        self.to_context(**{key: node})
 
     def inspect_potential(self) -> ExitCode | None:
         """Take the potential, or those of the committee, and what was forgotten; end where a training failed."""
         generation = self.ctx.generation
-        members = [f'train_g{generation}', *self._keys(f'train_g{generation}_m')]
-        for key in members:
-            self._record(key, self.ctx[key])
-        nodes = [self.ctx[key] for key in members]
+        nodes = [self.part(call) for call in self.calls(TRAIN)]
         if any('potential' not in node.outputs or not node.is_finished_ok for node in nodes):
-            return self._end_with(self.exit_codes.ERROR_TRAINING_FAILED.format(generation=generation))
-        self.ctx.potentials[f'g{generation}'] = nodes[0].outputs.potential
+            return self.end_with('ERROR_TRAINING_FAILED')
+        self.ctx.potentials[self.call(TRAIN).key] = nodes[0].outputs.potential
         self.ctx.committee = [node.outputs.potential for node in nodes[1:]]
         error = nodes[0].outputs.results.get('force_rmse_ev_per_angstrom')
         self.report(f'generation {generation}: force RMSE on held-out frames {in_ev_per_angstrom(error)}')
@@ -278,26 +263,23 @@ class SisWorkChain(WorkChain):
         settings = self.settings
         stage = settings.stages[number]
         for index, replica in enumerate(self.replicas):
-            exposed = AttributeDict(self.exposed_inputs(ExploreWorkChain, 'explore'))
-            exposed.md.structure = self.ctx.start_structures[replica.system]
-            exposed.md.potential = self.ctx.potentials[f'g{generation}']
-            if self.ctx.committee:
-                exposed.md.committee = {f'm{member}': node for member, node in enumerate(self.ctx.committee, 1)}
-            exposed.md.seed = orm.Int(derive_seed(self.inputs.seed.value, _EXPLORE, generation, number, index))
             own = {
                 'temperature_k': replica.temperature_k,
                 'window_k': list(stage.window_k),
                 'length_ps': stage.length_ps,
                 **deviation_parameters(settings.sampling),
             }
-            fixed = settings.system(replica.system).fixed_atoms
-            own |= {'fixed_atoms': list(fixed)} if fixed else {}
-            exposed.md.parameters = orm.Dict(exposed.md.parameters.get_dict() | own)
-            key = f'explore_g{generation}_s{number}_r{index}'
-            exposed.metadata = {'call_link_label': key}
-            node = self.submit(ExploreWorkChain, **exposed)
-            self.report(f'generation {generation}, {stage.name}: MD of {replica.system}, ExploreWorkChain<{node.pk}>')
-            self.to_context(**{key: node})
+            inputs = self.md_inputs(
+                self.seed(EXPLORE, generation, number, index),
+                {'structure': self.ctx.start_structures[replica.system]},
+                self.ctx.potentials[self.call(TRAIN).key],
+                own,
+                settings.system(replica.system).fixed_atoms,
+            )
+            if self.ctx.committee:
+                inputs.md.committee = {f'm{member}': node for member, node in enumerate(self.ctx.committee, 1)}
+            what = f'generation {generation}, {stage.name}: MD of {replica.system}'
+            self.submit_part(self.call(EXPLORE, index, number), ExploreWorkChain, inputs, what)
 
     def find_catastrophic_points(self) -> ExitCode | None:
         """Collect the catastrophic points; without any, the stage is passed.
@@ -306,31 +288,29 @@ class SisWorkChain(WorkChain):
         """
         generation, number = self.ctx.generation, self.ctx.stage
         stage = self.settings.stages[number]
-        unread = []
-        self.ctx.last_md = self._keys(f'explore_g{generation}_s{number}_r')
-        for key in self.ctx.last_md:
-            node = self.ctx[key]
-            self._record(key, node)
+        unread = False
+        self.ctx.last_md = self.calls(EXPLORE, number)
+        for call in self.ctx.last_md:
+            node = self.part(call)
             if not node.is_finished_ok:
-                unread.append(key)
-                self.report(f'{key}<{node.pk}> ended with exit status {node.exit_status}: {node.exit_message}')
+                unread = True
                 continue
             results = node.outputs.results.get_dict()
-            replica = self._replica(key)
+            system = self.replicas[call.number].system
             if not results['stable']:
                 point = results['catastrophe']
                 self.report(
-                    f'generation {generation}, {replica.system}: catastrophic point at {point["time_ps"]:.3f} ps '
+                    f'generation {generation}, {system}: catastrophic point at {point["time_ps"]:.3f} ps '
                     f'({point["bound"]}, {in_kelvin(point["temperature_k"])})'
                 )
-                self.ctx.catastrophes.append(key)
+                self.ctx.catastrophes.append(call)
             elif is_in_doubt(node, self.settings.sampling):
-                self.report(f'generation {generation}, {replica.system}: stable, but the committee is in doubt')
-                self.ctx.catastrophes.append(key)
+                self.report(f'generation {generation}, {system}: stable, but the committee is in doubt')
+                self.ctx.catastrophes.append(call)
         if self.ctx.catastrophes:
             return None
         if unread:
-            return self._end_with(self.exit_codes.ERROR_EXPLORATION_FAILED.format(generation=generation))
+            return self.end_with('ERROR_EXPLORATION_FAILED')
         self.report(
             f'generation {generation}: stage {stage.name} passed, {stage.length_ps:g} ps stable on every replica'
         )
@@ -344,32 +324,29 @@ class SisWorkChain(WorkChain):
     def begin_generation(self) -> ExitCode | None:
         """Begin the next generation, or end where no further one is allowed."""
         if self.ctx.generation >= self.settings.max_generations:
-            return self._end_with(self.exit_codes.ERROR_MAX_GENERATIONS.format(generation=self.ctx.generation))
+            return self.end_with('ERROR_MAX_GENERATIONS')
         self.ctx.generation += 1
         self.ctx.n_merged = self.ctx.retreats = 0
         return None
 
     def nothing_new_is_known(self) -> bool:
         """Tell whether this generation has no dataset of its own yet."""
-        return not any(key.startswith(f'g{self.ctx.generation}_') for key in self.ctx.datasets)
+        return not any(call.key in self.ctx.datasets for call in self.calls(LABEL))
 
     def _catastrophes(self) -> list[Catastrophe]:
         """The catastrophes of the last MD from which something can still be taken."""
-        sigmas = read_label_settings(self.inputs.label.parameters.get_dict()).hot_sigmas
         found = []
-        for key in self.ctx.catastrophes:
-            replica = self._replica(key)
+        for call in self.ctx.catastrophes:
+            replica = self.replicas[call.number]
             fixed, start = self.settings.system(replica.system).fixed_atoms, self.ctx.start_structures[replica.system]
-            found.append(Catastrophe(self.ctx[key], replica, fixed, start, sigmas, self.ctx.retreats))
+            sigmas = self.label_settings.hot_sigmas
+            found.append(Catastrophe(self.ctx[str(call)], replica, fixed, start, sigmas, self.ctx.retreats))
         return [point for point in found if not point.is_exhausted]
 
     def _retreat(self) -> bool:
         """Go one step further back, and tell whether an MD has something there."""
         self.ctx.retreats += 1
         return self.ctx.retreats <= self.settings.sampling.max_retreats and bool(self._catastrophes())
-
-    def _replica(self, key: str) -> Replica:
-        return self.replicas[int(key.rpartition('_r')[2])]
 
     # --- end -------------------------------------------------------------------------------------------------------
 
@@ -383,21 +360,7 @@ class SisWorkChain(WorkChain):
             self.out('potentials', dict(self.ctx.potentials))
         if self.ctx.datasets:
             self.out('datasets', dict(self.ctx.datasets))
-        runs = {key.rpartition('_')[2]: self.ctx[key].outputs for key in self.ctx.last_md}
+        runs = {call.key: self.ctx[str(call)].outputs for call in self.ctx.last_md}
         found = {key: outputs.trajectory for key, outputs in runs.items() if 'trajectory' in outputs}
         if found:
             self.out('trajectories', found)
-
-    def _end_with(self, exit_code: ExitCode) -> ExitCode:
-        """Return all that was computed before the run ends early, and the exit code that says why."""
-        self.report(exit_code.message or '')
-        self.results()
-        return exit_code
-
-    def _record(self, key: str, node: orm.WorkChainNode) -> None:
-        if 'results' in node.outputs:
-            self.ctx.record[key] = node.outputs.results
-
-    def _keys(self, prefix: str) -> list[str]:
-        found = [key for key in self.ctx if key.startswith(prefix) and key.removeprefix(prefix).isdigit()]
-        return sorted(found, key=lambda key: int(key.removeprefix(prefix)))

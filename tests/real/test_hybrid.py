@@ -43,7 +43,7 @@ def test_two_cycles_along_one_trajectory(real_codes: dict[str, orm.InstalledCode
     assert summary['aimd_ps'] == pytest.approx(0.08)
     assert summary['md_ps'] == pytest.approx(first['md_ps'] + second['md_ps'])
     assert summary['acceleration_ratio'] == pytest.approx((summary['md_ps'] + 0.08) / 0.08)
-    assert set(outputs['datasets']) == {'c0', 'c1'}
+    assert set(outputs['datasets']) == {'g0_0', 'g1_0'}
 
     trajectory = outputs['trajectory']
     times = trajectory.get_times()
@@ -58,7 +58,7 @@ def test_two_cycles_along_one_trajectory(real_codes: dict[str, orm.InstalledCode
 
     # The MD went on with the velocities that CP2K ended with, and the second AIMD with those of the MD.
     children = {link.link_label: link.node for link in node.base.links.get_outgoing(orm.WorkChainNode).all()}
-    burst, md, after = (children[key] for key in ('label_c0', 'explore_c0', 'label_c1'))
+    burst, md, after = (children[key] for key in ('label_g0_0', 'explore_g0_s0_r0', 'label_g1_0'))
     given = md.inputs.md.velocities.get_array('velocities')
     positions = burst.outputs.trajectory.get_positions()
     # Leapfrog: the mean velocity over the last step differs by half a step of acceleration.

@@ -8,7 +8,7 @@ from aiida.common.links import LinkType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiida_sis.run.clock import WallTime, job_interval, read_clock, union_length, wall_time
+from aiida_sis.run.clock import WallTime, job_interval, union_length, wall_time
 
 
 def add_job(caller: orm.Node, output: str | None, cached: bool = False) -> orm.CalcJobNode:
@@ -64,16 +64,6 @@ def test_union_is_bounded(intervals: list[tuple[float, float]]) -> None:
     total = union_length(intervals)
     assert total <= sum(lengths) + 1e-9
     assert total >= max(lengths, default=0.0) - 1e-9
-
-
-def test_clock_is_read_between_other_lines() -> None:
-    """What the code itself prints does not disturb."""
-    assert read_clock('hello\nSIS_CLOCK_START 10.5\nnoise\nSIS_CLOCK_END 12.75\n') == (10.5, 12.75)
-
-
-def test_killed_job_has_no_interval() -> None:
-    """A job that never reached its end has no interval."""
-    assert read_clock('SIS_CLOCK_START 10.5\n') is None
 
 
 def test_framework_share() -> None:

@@ -146,15 +146,15 @@ def hybrid(
 
 def run_cycle(process: HybridWorkChain, md: orm.WorkChainNode) -> None:
     """Go once through the loop."""
-    cycle = process.ctx.cycle
+    cycle = process.ctx.generation
     process.run_aimd()
-    process.ctx[f'label_c{cycle}'] = burst()
+    process.ctx[f'label_g{cycle}_0'] = burst()
     assert process.add_frames() is None
     process.train_potential()
-    process.ctx[f'train_c{cycle}'] = trained()
+    process.ctx[f'train_g{cycle}'] = trained()
     assert process.inspect_potential() is None
     process.run_molecular_dynamics()
-    process.ctx[f'explore_c{cycle}'] = md
+    process.ctx[f'explore_g{cycle}_s0_r0'] = md
     assert process.find_next_start() is None
     assert serialize(process.ctx), 'a daemon that is stopped here could not go on'
 
@@ -163,24 +163,24 @@ def test_cycles_go_on_from_each_other(hybrid: tuple[HybridWorkChain, Children]) 
     """With positions and velocities, each way; the second training starts from the first potential."""
     process, children = hybrid
     run_cycle(process, explored(True))
-    md = children.inputs['explore_c0']['md']
+    md = children.inputs['explore_g0_s0_r0']['md']
     expected = 1e-4 * ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS
     assert md['velocities'].get_array('velocities') == pytest.approx(np.full((8, 3), expected))
     assert md['structure'].get_ase().positions[:, 0] == pytest.approx(SALT.positions[:, 0] + 0.01)
     assert md['parameters']['minimise'] == {'enabled': False}
     assert md['parameters']['trajectory_interval_ps'] == pytest.approx(0.01)
     process.run_aimd()
-    label = children.inputs['label_c1']
+    label = children.inputs['label_g1_0']
     assert label['structure'].get_ase().positions[:, 0] == pytest.approx(SALT.positions[:, 0] + 0.015)
     assert (label['velocities'].get_array('velocities') == 2.0).all()
     assert label['parameters']['length_fs'] == 20.0
-    assert children.inputs['label_c0']['parameters']['length_fs'] == 100.0
+    assert children.inputs['label_g0_0']['parameters']['length_fs'] == 100.0
     run_cycle(process, explored(True))
     assert not process.cycles_remain()
-    train = children.inputs['train_c1']['train']
-    assert set(train['datasets']) == {'c0', 'c1'}
+    train = children.inputs['train_g1']['train']
+    assert set(train['datasets']) == {'g0_0', 'g1_0'}
     assert train['parent'].uuid != process.ctx.potential.uuid
-    assert children.inputs['label_c0']['seed'].value != children.inputs['label_c1']['seed'].value
+    assert children.inputs['label_g0_0']['seed'].value != children.inputs['label_g1_0']['seed'].value
     process.results()
     summary = process.outputs['summary']
     assert summary['outcome'] == 'finished'
@@ -200,7 +200,7 @@ def test_a_catastrophe_sets_the_trajectory_back_to_t_next(hybrid: tuple[HybridWo
     process, children = hybrid
     run_cycle(process, explored(False))
     process.run_aimd()
-    assert children.inputs['label_c1']['structure'].get_ase().positions[:, 0] == pytest.approx(
+    assert children.inputs['label_g1_0']['structure'].get_ase().positions[:, 0] == pytest.approx(
         SALT.positions[:, 0] + 0.501
     )
     process.results()
@@ -212,7 +212,7 @@ def test_a_catastrophe_sets_the_trajectory_back_to_t_next(hybrid: tuple[HybridWo
 def test_failures_return_what_there_is(hybrid: tuple[HybridWorkChain, Children]) -> None:
     """Each with its own code."""
     process, _ = hybrid
-    process.ctx.label_c0 = ended({'results': orm.Dict({'aimd_fs': 5.0})}, exit_status=403)
+    process.ctx.label_g0_0 = ended({'results': orm.Dict({'aimd_fs': 5.0})}, exit_status=403)
     code = process.add_frames()
     assert code is not None
     assert code.status == 401
@@ -222,14 +222,14 @@ def test_failures_return_what_there_is(hybrid: tuple[HybridWorkChain, Children])
 def test_failed_training_and_unreadable_md(hybrid: tuple[HybridWorkChain, Children]) -> None:
     """The data and the potential are outputs."""
     process, _ = hybrid
-    process.ctx.label_c0 = burst()
+    process.ctx.label_g0_0 = burst()
     process.add_frames()
-    process.ctx.train_c0 = ended({}, exit_status=402)
+    process.ctx.train_g0 = ended({}, exit_status=402)
     code = process.inspect_potential()
     assert code is not None
     assert code.status == 402
-    assert set(process.outputs['datasets']) == {'c0'}
-    process.ctx.explore_c0 = ended({}, exit_status=302)
+    assert set(process.outputs['datasets']) == {'g0_0'}
+    process.ctx.explore_g0_s0_r0 = ended({}, exit_status=302)
     code = process.find_next_start()
     assert code is not None
     assert code.status == 403

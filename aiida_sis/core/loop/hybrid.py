@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_sis.core.loop.call_labels import EXPLORE, Call
+from aiida_sis.core.loop.summary import cost_of, forgetting, generations_of
+
 Floats = NDArray[np.float64]
 TIME_TOLERANCE_PS = 1e-7
 
@@ -84,20 +87,23 @@ def on_trajectory_fs(results: Mapping[str, Any], timestep_fs: float) -> float:
 def make_hybrid_summary(
     outcome: str, parameters: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], continued: Sequence[bool]
 ) -> dict[str, Any]:
-    """Summarise a hybrid run.
+    """Summarise a hybrid run: a cycle is a generation with one label and one MD.
 
     The acceleration ratio is HAIR's, (MD + AIMD) / AIMD: 11 for 0.5 ps of AIMD before every 5 ps of MD. MD after t_next
     of a catastrophe does not count; AIMD that was run counts, whether it was kept or not.
 
     :param outcome: how the run ended.
     :param parameters: the settings of the run.
-    :param results: the results dictionaries under ``label_c{c}``, ``train_c{c}`` and ``explore_c{c}``.
+    :param results: the results dictionaries under the labels of the call links.
     :param continued: for every MD, whether it started with the velocities of the AIMD.
-    :returns: ``outcome``, ``temperature_k``, ``cycles``, ``aimd_ps``, ``md_ps``, ``catastrophes`` and
-        ``acceleration_ratio``.
+    :returns: ``outcome``, ``temperature_k``, ``cycles``, ``aimd_ps``, ``md_ps``, ``catastrophes``,
+        ``acceleration_ratio``, ``cost`` and ``forgetting``.
     """
-    cycles = [_cycle(number, results, continued) for number in range(int(parameters.get('cycles', 10)))]
-    cycles = [cycle for cycle in cycles if f'label_c{cycle["cycle"]}' in results]
+    cycles = [
+        _cycle(generation, results, continued)
+        for generation in generations_of(results, ['structure'])
+        if generation['labels']
+    ]
     aimd_ps = sum(cycle['aimd_fs'] for cycle in cycles) / 1000
     md_ps = sum(cycle['md_ps'] or 0.0 for cycle in cycles)
     return {
@@ -108,22 +114,23 @@ def make_hybrid_summary(
         'md_ps': md_ps,
         'catastrophes': sum(cycle['t_cp_ps'] is not None for cycle in cycles),
         'acceleration_ratio': (md_ps + aimd_ps) / aimd_ps if aimd_ps else None,
+        'cost': cost_of(results),
+        'forgetting': forgetting(results),
     }
 
 
-def _cycle(number: int, results: Mapping[str, Mapping[str, Any]], continued: Sequence[bool]) -> dict[str, Any]:
-    label, training, md = (results.get(f'{kind}_c{number}', {}) for kind in ('label', 'train', 'explore'))
-    point, start = md.get('catastrophe') or {}, md.get('t_next') or {}
+def _cycle(
+    generation: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], continued: Sequence[bool]
+) -> dict[str, Any]:
+    """Lay the parts of a generation side by side: it has one of each kind."""
+    number = generation['generation']
+    label, training, md = generation['labels'][0], generation['training'] or {}, (generation['md'] or [{}])[0]
+    whole = results.get(str(Call(number, EXPLORE, stage=0)))
     return {
         'cycle': number,
-        'aimd_fs': label.get('aimd_fs') or 0.0,
-        'route': label.get('route'),
-        'max_temperature_k': label.get('max_temperature_k'),
-        'possible_exotherm': label.get('possible_exotherm'),
+        **{key: label[key] for key in ('aimd_fs', 'route', 'max_temperature_k', 'possible_exotherm')},
         'force_rmse_ev_per_angstrom': training.get('force_rmse_ev_per_angstrom'),
-        'md_ps': counted_md_ps(md) if md else None,
+        'md_ps': counted_md_ps(whole) if whole else None,
         'md_velocities': None if number >= len(continued) else 'of the AIMD' if continued[number] else 'drawn',
-        't_cp_ps': point.get('time_ps'),
-        'bound': point.get('bound'),
-        't_next_ps': start.get('time_ps'),
+        **{key: md.get(key) for key in ('t_cp_ps', 'bound', 't_next_ps')},
     }

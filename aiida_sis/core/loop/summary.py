@@ -32,8 +32,7 @@ def make_summary(
     :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``,
         ``md_ps``, ``acceleration_ratio``, ``cost`` and ``forgetting``; times in ps, temperatures in K.
     """
-    last = max((call.generation for key in results if (call := read_call(key))), default=-1)
-    generations = [_generation(number, results, systems) for number in range(last + 1)]
+    generations = generations_of(results, systems)
     aimd_ps = sum(label['aimd_fs'] for generation in generations for label in generation['labels']) / 1000
     stages = [
         {**stage, 'passed_in_generation': _passed_in(number, generations) if number < stages_passed else None}
@@ -49,7 +48,7 @@ def make_summary(
         'aimd_ps': aimd_ps,
         'md_ps': md_ps,
         'acceleration_ratio': md_ps / aimd_ps if aimd_ps else None,
-        'cost': _cost(results),
+        'cost': cost_of(results),
         'forgetting': forgetting(results),
     }
 
@@ -76,8 +75,23 @@ def forgetting(results: Mapping[str, Results]) -> dict[str, dict[str, Any]]:
     return table
 
 
-def _cost(results: Mapping[str, Results]) -> dict[str, Any]:
-    """What the run took, by kind: frames evaluated by the teacher, training, MD."""
+def generations_of(results: Mapping[str, Results], systems: Sequence[str]) -> list[dict[str, Any]]:
+    """Sort the results of the parts of a run by generation.
+
+    :param results: the results dictionaries under the labels of the call links.
+    :param systems: the system that each replica explores, by the number of the replica.
+    :returns: ``generation``, ``labels``, ``training`` and ``md`` of each generation, from 0.
+    """
+    last = max((call.generation for key in results if (call := read_call(key))), default=-1)
+    return [_generation(number, results, systems) for number in range(last + 1)]
+
+
+def cost_of(results: Mapping[str, Results]) -> dict[str, Any]:
+    """Add up what a run took, by kind: frames evaluated by the teacher, training, MD.
+
+    :param results: the results dictionaries under the labels of the call links.
+    :returns: counts, steps and wall times in s.
+    """
     labels, trainings, runs = ([values for _, values in _parts(results, kind)] for kind in (LABEL, TRAIN, EXPLORE))
     evaluated = sum(
         sum(aimd.get('n_frames') or 0 for aimd in label.get('aimds') or []) + (label.get('n_single_points') or 0)

@@ -15,6 +15,7 @@ from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.input import suggest_sel
 from aiida_deepmd.settings import nearest_key
+from aiida_sis.core.loop.clock_marks import END_COMMAND, START_COMMAND
 from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.workflows.protocols.given import (
     CODES,
@@ -28,8 +29,6 @@ from aiida_sis.workflows.protocols.given import (
 from aiida_sis.workflows.validation import check_inputs_names
 
 _GIVEN = ('supporting', 'datasets', 'potential', 'continue_from')
-_CLOCK_START = 'echo "SIS_CLOCK_START $(date +%s.%N)"'
-_CLOCK_END = 'echo "SIS_CLOCK_END $(date +%s.%N)"'
 
 
 def list_protocols() -> dict[str, str]:
@@ -299,8 +298,8 @@ def _job_options(
     elif 'withmpi' not in merged and code.with_mpi is None:
         merged['withmpi'] = _ranks(merged.get('resources', {}), code) > 1
     before, after = merged.get('prepend_text'), merged.get('append_text')
-    merged['prepend_text'] = f'{before}\n{_CLOCK_START}' if before else _CLOCK_START
-    merged['append_text'] = f'{_CLOCK_END}\n{after}' if after else _CLOCK_END
+    merged['prepend_text'] = f'{before}\n{START_COMMAND}' if before else START_COMMAND
+    merged['append_text'] = f'{END_COMMAND}\n{after}' if after else END_COMMAND
     return merged
 
 

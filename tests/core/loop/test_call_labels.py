@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_call
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, calls_of, read_call
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,28 @@ from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_ca
     ],
 )
 def test_read_call(label: str, call: Call | None) -> None:
-    """Labels as the workchain gives them, and no others."""
+    """Labels as a loop gives them, and no others; what was read is written as it was."""
     assert read_call(label) == call
+    assert call is None or str(call) == label
 
 
 def test_only_an_exploration_has_a_replica() -> None:
     """The number of a label is no replica."""
     assert (read_call('explore_g1_s2_r3').replica, read_call('label_g1_3').replica) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ('label', 'key'), [('label_g1_2', 'g1_2'), ('train_g1', 'g1'), ('train_g1_m2', 'g1_m2'), ('explore_g1_s2_r3', 'r3')]
+)
+def test_what_a_part_made_has_a_key(label: str, key: str) -> None:
+    """Under it the dataset, the potential or the trajectory is an output of the run."""
+    call = read_call(label)
+    assert call is not None
+    assert call.key == key
+
+
+def test_parts_of_one_kind_in_the_order_of_their_numbers() -> None:
+    """Ten comes after nine, and another stage or generation is another matter."""
+    labels = ['start', *(f'explore_g1_s0_r{number}' for number in (10, 9)), 'explore_g1_s1_r0', 'explore_g0_s0_r0']
+    assert [call.number for call in calls_of(labels, EXPLORE, 1, 0)] == [9, 10]
+    assert calls_of(labels, LABEL, 1) == []

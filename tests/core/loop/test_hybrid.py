@@ -38,19 +38,19 @@ def test_what_counts() -> None:
 
 def test_summary() -> None:
     results = {
-        'label_c0': {'aimd_fs': 500.0, 'route': 'direct'},
-        'train_c0': {'force_rmse_ev_per_angstrom': 0.1},
-        'explore_c0': {'catastrophe': None, 'length_ps_reached': 5.0, 't_next': None},
-        'label_c1': {'aimd_fs': 500.0, 'route': 'fallback'},
-        'train_c1': {'force_rmse_ev_per_angstrom': 0.08},
-        'explore_c1': {'catastrophe': {'time_ps': 2.0, 'bound': 'high'}, 't_next': {'time_ps': 1.0}},
-        'label_c2': {'aimd_fs': 500.0, 'route': 'direct'},
+        'label_g0_0': {'aimd_fs': 500.0, 'route': 'direct'},
+        'train_g0': {'force_rmse_ev_per_angstrom': 0.1},
+        'explore_g0_s0_r0': {'catastrophe': None, 'length_ps_reached': 5.0, 't_next': None},
+        'label_g1_0': {'aimd_fs': 500.0, 'route': 'fallback'},
+        'train_g1': {'force_rmse_ev_per_angstrom': 0.08},
+        'explore_g1_s0_r0': {'catastrophe': {'time_ps': 2.0, 'bound': 'high'}, 't_next': {'time_ps': 1.0}},
+        'label_g2_0': {'aimd_fs': 500.0, 'route': 'direct'},
     }
     summary = make_hybrid_summary('ended early', {'cycles': 5, 'temperature_k': 300.0}, results, [True, False])
     assert [cycle['md_ps'] for cycle in summary['cycles']] == [5.0, 1.0, None]
     assert [cycle['md_velocities'] for cycle in summary['cycles']] == ['of the AIMD', 'drawn', None]
     assert summary['catastrophes'] == 1
     assert summary['acceleration_ratio'] == pytest.approx((6.0 + 1.5) / 1.5)
-    hair = {key: value for key, value in results.items() if key.endswith('c0')}
+    hair = {key: value for key, value in results.items() if '_g0' in key}
     assert make_hybrid_summary('finished', {'cycles': 1}, hair, [True])['acceleration_ratio'] == pytest.approx(11.0)
     assert make_hybrid_summary('ended early', {'cycles': 1}, {}, [])['acceleration_ratio'] is None
