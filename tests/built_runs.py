@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from aiida import orm
 from aiida.common.links import LinkType
+from ase.build import bulk
 from plumpy import ProcessState
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
+from aiida_sis.calculations.hybrid import summarise_hybrid
 from aiida_sis.calculations.trajectories import select_snapshot
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
 
 MakeRun = Callable[..., orm.WorkChainNode]
 
@@ -80,7 +83,7 @@ def make_run(aiida_profile_clean: Any) -> MakeRun:
 
     def make(state: ProcessState = ProcessState.FINISHED, exit_status: int | None = 0) -> orm.WorkChainNode:
         settings = orm.Dict({'stages': STAGES, 'temperature_k': 300.0}).store()
-        run = orm.WorkChainNode()
+        run = orm.WorkChainNode(process_type='aiida.workflows:sis.sis')
         run.set_process_state(state)
         if exit_status is not None:
             run.set_exit_status(exit_status)
@@ -107,6 +110,43 @@ def make_run(aiida_profile_clean: Any) -> MakeRun:
             returned(run, 'summary', orm.Dict(summary))
         else:
             process(ProcessState.WAITING, None, run, 'explore_g1_s1_r0')
+        return run
+
+    return make
+
+
+@pytest.fixture
+def make_hybrid_run(aiida_profile_clean: Any) -> MakeRun:
+    """Return a function that stores a hybrid run of two cycles, the first of which met a catastrophic point."""
+
+    def make(state: ProcessState = ProcessState.FINISHED, exit_status: int | None = 0) -> orm.WorkChainNode:
+        structure = orm.StructureData(ase=bulk('NaCl', 'rocksalt', a=5.64, cubic=True)).store()
+        own = {'cycles': 2, 'window_k': [0.0, 1000.0], 'md_length_ps': 2.0, 'aimd_length_fs': 100.0}
+        run = orm.WorkChainNode(process_type='aiida.workflows:sis.hybrid')
+        run.set_process_label('HybridWorkChain')
+        run.set_process_state(state)
+        if exit_status is not None:
+            run.set_exit_status(exit_status)
+        run.base.links.add_incoming(orm.Dict(own).store(), LinkType.INPUT_WORK, 'parameters')
+        run.base.links.add_incoming(structure, LinkType.INPUT_WORK, 'structure')
+        run.base.links.add_incoming(orm.Int(7).store(), LinkType.INPUT_WORK, 'seed')
+        run.store()
+        results = {}
+        for generation, t_cp in enumerate((0.12, None)):
+            label = process(ProcessState.FINISHED, 0, run, str(Call(generation, LABEL)))
+            training = process(ProcessState.FINISHED, 0, run, str(Call(generation, TRAIN)))
+            results[str(Call(generation, LABEL))] = orm.Dict({'route': 'direct', 'aimd_fs': 100.0})
+            results[str(Call(generation, TRAIN))] = orm.Dict({'force_rmse_ev_per_angstrom': 0.1})
+            returned(label, 'results', results[str(Call(generation, LABEL))])
+            returned(training, 'results', results[str(Call(generation, TRAIN))])
+            call = Call(generation, EXPLORE, stage=0)
+            if generation and state is not ProcessState.FINISHED:
+                process(ProcessState.WAITING, None, run, str(call))
+                return run
+            md = add_md(run, str(call), 0, t_cp, t_cp or 2.0)
+            results[str(call)] = md.outputs.results
+        outcome = orm.Str('ended early' if exit_status else 'finished')
+        returned(run, 'summary', summarise_hybrid(outcome, orm.Dict(own), orm.List([True, True]), **results))
         return run
 
     return make

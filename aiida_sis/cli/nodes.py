@@ -65,10 +65,11 @@ def load_sis_run(identifier: str) -> orm.ProcessNode:
 
     :param identifier: PK or UUID.
     """
+    from aiida_sis.run.graph import RUNS
     from aiida_sis.run.record import loop_of
 
     node = loop_of(load_run(identifier))
-    if node.process_label not in ('SisWorkChain', 'HybridWorkChain'):
+    if node.process_type not in RUNS:
         raise click.BadParameter(
             f'node {identifier} is a {node.process_label}, not a run; `{again("query runs")}` lists the runs.'
         )

@@ -93,11 +93,12 @@ def _complete_run(context: click.Context, _: click.Parameter, incomplete: str) -
         return []
     from aiida import orm
 
-    labels = ['SisWorkChain', 'RehearsalWorkChain']
+    from aiida_sis.run.graph import SUBMITTED
+
     query = orm.QueryBuilder(limit=50)
     query.append(
         orm.WorkChainNode,
-        filters={'attributes.process_label': {'in': labels}},
+        filters={'process_type': {'in': list(SUBMITTED)}},
         project=['id', 'attributes.process_label', 'attributes.process_state'],
         tag='run',
     )

@@ -64,7 +64,8 @@ def choose_trajectory(node: orm.Node, replica: str | None = None) -> Chosen:
 
 def _trajectories_of(node: orm.ProcessNode) -> tuple[dict[str, Any], str]:
     """Trajectories by key; of a run that goes on those of its newest MD, and a word about it."""
-    from aiida_sis.run.record import called, loop_of, output_of
+    from aiida_sis.core.loop.call_labels import EXPLORE
+    from aiida_sis.run.record import loop_of, output_of, parts_of
 
     loop = loop_of(node)
     outputs: Any = loop.outputs
@@ -74,19 +75,18 @@ def _trajectories_of(node: orm.ProcessNode) -> tuple[dict[str, Any], str]:
         single = output_of(loop, name)
         if single is not None:
             return {name: single}, ''
-    found: dict[str, Any] = {}
-    newest = ''
-    for child, label in called(loop):
-        trajectory = output_of(child, 'trajectory')
-        if label.startswith('explore_') and trajectory is not None:
-            stage, _, key = label.removeprefix('explore_').rpartition('_')
-            found = {key: trajectory} if stage != newest else {**found, key: trajectory}
-            newest = stage
-    if not found:
+    runs = [(call, output_of(child, 'trajectory')) for child, call in parts_of(loop) if call.kind == EXPLORE]
+    with_one = [(call, trajectory) for call, trajectory in runs if trajectory is not None]
+    if not with_one:
         return {}, ''
-    generation, stage = newest.removeprefix('g').split('_s')
+    newest = with_one[-1][0]
+    found = {
+        call.key: trajectory
+        for call, trajectory in with_one
+        if (call.generation, call.stage) == (newest.generation, newest.stage)
+    }
     state = 'The run has not ended' if not loop.is_terminated else 'The run gave no trajectories back'
-    return found, f'{state}: this is the MD of generation {generation}, stage {stage}.'
+    return found, f'{state}: this is the MD of generation {newest.generation}, stage {newest.stage}.'
 
 
 def _start_of(node: orm.ProcessNode, symbols: list[str]) -> orm.StructureData | None:

@@ -13,6 +13,7 @@ from aiida_sis.run.rows import NodeRef
 
 SIS = 'aiida.workflows:sis.sis'
 HYBRID = 'aiida.workflows:sis.hybrid'
+REHEARSAL = 'aiida.workflows:sis.rehearsal'
 LABEL = 'aiida.workflows:sis.label'
 REPLAY = 'aiida.workflows:sis.replay'
 TRAIN = 'aiida.workflows:deepmd.base'
@@ -21,8 +22,10 @@ TRAIN_JOB = 'aiida.calculations:deepmd.train'
 MD_JOB = 'aiida.calculations:sis.lammps.md'
 CP2K_JOB = 'aiida.calculations:cp2k'
 
-#: The workchains that a user submits and that call labels, trainings and explorations.
+#: The loops: workchains that call labels, trainings and explorations.
 RUNS = (SIS, HYBRID)
+#: What a user submits and watches: a loop, or a rehearsal, which has a loop inside.
+SUBMITTED = (*RUNS, REHEARSAL)
 
 _CALLS = (LinkType.CALL_WORK, LinkType.CALL_CALC)
 _INPUTS = (LinkType.INPUT_WORK, LinkType.INPUT_CALC)

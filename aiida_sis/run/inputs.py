@@ -9,6 +9,8 @@ from typing import Any
 from aiida import orm
 from ase import Atoms
 
+from aiida_sis.core.loop.call_labels import read_call
+from aiida_sis.run.loops import system_of
 from aiida_sis.run.record import INPUT_LINKS, called, input_of, output_of
 
 __all__ = ('Facts', 'InputNode', 'formula_of', 'read_facts')
@@ -69,9 +71,9 @@ def read_facts(node: orm.ProcessNode) -> Facts:
     inputs = sorted((_input(link.link_label, link.node) for link in links), key=lambda item: item.port)
     seed = input_of(node, 'seed')
     systems = {
-        link.link_label.removeprefix('systems__').replace('__', ' '): _describe(link.node)
+        (system_of(link.link_label) or link.link_label).replace('__', ' '): _describe(link.node)
         for link in sorted(links, key=lambda link: link.link_label)
-        if link.link_label.startswith(('systems__', 'supporting__')) and isinstance(link.node, orm.StructureData)
+        if isinstance(link.node, orm.StructureData)
     }
     return Facts(
         uuid=str(node.uuid),
@@ -94,7 +96,7 @@ def _versions(node: orm.ProcessNode, links: list[Any]) -> Iterator[tuple[str, st
             yield f'code {link.node.full_label}', link.node.description or str(link.node.default_calc_job_plugin)
     seen: set[str] = set()
     for child, label in called(node):
-        results = output_of(child, 'results') if label.startswith(('train', 'explore')) else None
+        results = output_of(child, 'results') if read_call(label) is not None else None
         values = results.get_dict() if isinstance(results, orm.Dict) else {}
         for name, key in (('DeePMD-kit', 'deepmd_version'), ('LAMMPS', 'lammps_version')):
             if name not in seen and values.get(key):

@@ -17,8 +17,9 @@ from aiida import orm
 from aiida.common.links import LinkType
 from numpy.typing import NDArray
 
-from aiida_sis.core.loop.call_labels import LABEL, TRAIN, Call, read_call
+from aiida_sis.core.loop.call_labels import LABEL, LOOP, TRAIN, Call, read_call
 from aiida_sis.run.clock import wall_time
+from aiida_sis.run.loops import is_hybrid, settings_of
 
 __all__ = (
     'GenerationRecord',
@@ -146,6 +147,7 @@ class RunRecord:
     stage_names: tuple[str, ...] = ()
     code_seconds: float | None = None
     untimed_jobs: int = 0
+    is_hybrid: bool = False
     exit_status: int | None = None
     message: str | None = None
 
@@ -178,6 +180,16 @@ class RunRecord:
         return max(0.0, 1.0 - self.code_seconds / self.wall_seconds)
 
     @property
+    def title(self) -> str:
+        """What kind of run it is, and its PK."""
+        return f'{"Hybrid" if self.is_hybrid else "SIS"} run {self.pk}'
+
+    @property
+    def ratio_of(self) -> str:
+        """What its acceleration ratio is the ratio of."""
+        return 'MD + AIMD over AIMD' if self.is_hybrid else 'MD / AIMD'
+
+    @property
     def outcome(self) -> str:
         """How the run ended in the summary's words, else its state."""
         return str(self.summary.get('state') or self.summary.get('outcome') or self.state)
@@ -193,9 +205,9 @@ class RunRecord:
 
 
 def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
-    """Read the record of a SIS run from its node, because the graph answers at any moment of the run.
+    """Read the record of a run from its node, because the graph answers at any moment of the run.
 
-    :param node: the node of a ``SisWorkChain``.
+    :param node: the node of a SIS or a hybrid run.
     :param with_series: also load the temperature series from the repository, which only the figure needs.
     """
     labels: dict[int, list[LabelRecord]] = {}
@@ -217,7 +229,7 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
         )
         for number in sorted({*labels, *trainings, *explorations})
     )
-    stages = _dictionary(input_of(node, 'parameters')).get('stages', [])
+    stages = settings_of(node).get('stages', [])
     clock = wall_time(node, (node.mtime - node.ctime).total_seconds()) if node.is_terminated else None
     return RunRecord(
         pk=_pk(node),
@@ -229,6 +241,7 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
         stage_names=tuple(str(stage.get('name', number)) for number, stage in enumerate(stages)),
         code_seconds=clock.codes if clock else None,
         untimed_jobs=clock.untimed if clock else 0,
+        is_hybrid=is_hybrid(node),
         exit_status=node.exit_status,
         message=node.exit_message or (node.exception if node.is_excepted else None),
     )
@@ -262,7 +275,7 @@ def loop_of(node: orm.ProcessNode) -> orm.ProcessNode:
 
     :param node: the node of a run.
     """
-    return next((child for child, label in called(node) if label == 'sis'), node)
+    return next((child for child, label in called(node) if label == LOOP), node)
 
 
 def process_state(node: orm.ProcessNode) -> State:

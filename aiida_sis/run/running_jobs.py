@@ -16,7 +16,6 @@ from typing import Any
 
 from aiida import orm
 from aiida.common.exceptions import AiidaException
-from aiida.common.links import LinkType
 from aiida.manage import get_manager
 from aiida.schedulers.datastructures import JobState
 from aiida.transports import Transport
@@ -25,6 +24,7 @@ from aiida_sis.command_lines import verdi
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_call
 from aiida_sis.core.settings.sis import plan_replicas, read_settings
 from aiida_sis.run.job_readings import COMMAND, JobReading, read_cp2k, read_lammps, read_training, sections_of
+from aiida_sis.run.loops import settings_of, systems_of
 from aiida_sis.run.record import called, input_of
 
 __all__ = ('LiveReader', 'daemon_problem', 'running_job')
@@ -197,11 +197,8 @@ def _label_of(child: orm.ProcessNode) -> str:
 
 def _systems_of_replicas(node: orm.ProcessNode) -> dict[int, str]:
     """Return the system that each replica explores; nothing where another version's settings cannot be read."""
-    links = node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all_link_labels()
-    systems = [label.removeprefix('systems__') for label in links if label.startswith('systems__')]
-    parameters = input_of(node, 'parameters')
     try:
-        settings = read_settings(parameters.get_dict() if isinstance(parameters, orm.Dict) else {})
+        replicas = plan_replicas(read_settings(settings_of(node)), list(systems_of(node)))
     except ValueError:
         return {}
-    return {number: replica.system for number, replica in enumerate(plan_replicas(settings, systems))}
+    return {number: replica.system for number, replica in enumerate(replicas)}

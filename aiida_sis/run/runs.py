@@ -12,6 +12,7 @@ from aiida.common.links import LinkType
 from aiida_sis.core.loop.call_labels import read_call
 from aiida_sis.run import graph
 from aiida_sis.run.graph import Edge
+from aiida_sis.run.loops import system_of
 from aiida_sis.run.rows import CatastropheRow, NodeRef, RunRow, UseRow
 
 __all__ = ('catastrophes', 'explorations_of', 'run_filters', 'runs', 'uses_of')
@@ -40,8 +41,9 @@ def runs(selected: Collection[int] | None = None) -> list[RunRow]:
     summaries = _first(graph.outputs(of, LinkType.RETURN, 'summary', orm.Dict, project=_SUMMARY))
     potentials = _first(graph.outputs(of, LinkType.RETURN, 'potential'))
     systems: dict[int, list[str]] = {}
-    for edge in graph.inputs(of, 'systems__%'):
-        systems.setdefault(edge.here, []).append(edge.label.removeprefix('systems__'))
+    for edge in graph.inputs(of, cls=orm.StructureData):
+        if (name := system_of(edge.label)) is not None:
+            systems.setdefault(edge.here, []).append(name)
     generations: dict[int, set[int]] = {}
     for edge in graph.callees(of, orm.WorkChainNode):
         call = read_call(edge.label)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from aiida_sis.command_lines import verdi
 from aiida_sis.run.job_readings import JobReading
+from aiida_sis.run.loops import settings_of
 from aiida_sis.run.record import (
     GenerationRecord,
     LabelRecord,
@@ -23,7 +24,6 @@ from aiida_sis.run.record import (
     State,
     TrainingRecord,
     collect,
-    input_of,
     loop_of,
 )
 from aiida_sis.run.running_jobs import LiveReader, daemon_problem
@@ -245,8 +245,7 @@ def run_status(node: orm.ProcessNode, record: RunRecord, readings: Sequence[JobR
     waits += [wait for wait in dict.fromkeys(reading.waits_for for reading in readings) if wait]
     if record.state == 'waiting' and not waits:
         waits.append('the daemon has not begun with it yet')
-    inputs = input_of(node, 'parameters')
-    settings = inputs.get_dict() if isinstance(inputs, orm.Dict) else {}
+    settings = settings_of(node)
     return RunStatus(
         schema_version=SCHEMA_VERSION,
         pk=record.pk,

@@ -21,9 +21,10 @@ from aiida_sis.core.loop.summary import forgetting
 from aiida_sis.core.series import evenly
 from aiida_sis.run.clock import cores_of, job_interval
 from aiida_sis.run.inputs import Facts, read_facts
+from aiida_sis.run.loops import systems_of
 from aiida_sis.run.parity import Parity, read_parity
 from aiida_sis.run.picture import Lineage, read_lineage
-from aiida_sis.run.record import INPUT_LINKS, FloatArray, RunRecord, collect, input_of, output_of, parts_of
+from aiida_sis.run.record import FloatArray, RunRecord, collect, input_of, output_of, parts_of
 
 __all__ = ('Catastrophe', 'Details', 'JobCost', 'Motion', 'TrainingDetail', 'read_details')
 
@@ -107,7 +108,7 @@ def read_details(node: orm.ProcessNode) -> Details:
     """
     parts = list(parts_of(node))
     trainings = tuple(_trainings(parts))
-    record = {f'train_g{training.generation}': {'per_dataset': training.per_dataset} for training in trainings}
+    record = {str(Call(one.generation, TRAIN)): {'per_dataset': one.per_dataset} for one in trainings}
     return Details(
         run=collect(node, with_series=True),
         facts=read_facts(node),
@@ -119,7 +120,7 @@ def read_details(node: orm.ProcessNode) -> Details:
         ),
         forgetting=forgetting(record),
         jobs=tuple(cost for child, call in parts for cost in _costs(child, call)),
-        starts=dict(_start_structures(node)),
+        starts={name: structure.get_ase() for name, structure in systems_of(node).items()},
         catastrophes=tuple(_catastrophes(parts)),
         motions=tuple(_motions(parts)),
         labelled=tuple(_labelled(parts)),
@@ -151,13 +152,6 @@ def _costs(child: orm.ProcessNode, call: Call) -> Iterator[JobCost]:
             prepended = code.prepend_text if isinstance(code, orm.AbstractCode) else None
             cores = cores_of(job.get_option('resources'), prepended)
             yield JobCost(call.generation, _KINDS[call.kind], interval[0], interval[1] - interval[0], cores)
-
-
-def _start_structures(node: orm.ProcessNode) -> Iterator[tuple[str, Atoms]]:
-    links = node.base.links.get_incoming(link_type=INPUT_LINKS).all()
-    for link in sorted(links, key=lambda link: link.link_label):
-        if link.link_label.startswith('systems__') and isinstance(link.node, orm.StructureData):
-            yield link.link_label.removeprefix('systems__'), link.node.get_ase()
 
 
 def _catastrophes(parts: list[_Part]) -> Iterator[Catastrophe]:

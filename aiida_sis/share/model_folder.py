@@ -316,6 +316,7 @@ def _origin_facts(job: orm.CalcJobNode | None, run: orm.ProcessNode | None) -> d
         facts['run'] = f'`{run.uuid}`'
         if 'summary' in run.outputs:
             summary = run.outputs.summary.get_dict()
-            facts['outcome of the run'] = f'{summary["outcome"]}, {summary["md_ps"]:g} ps of stable MD'
+            md = 'MD' if run.process_type == graph.HYBRID else 'stable MD'
+            facts['outcome of the run'] = f'{summary["outcome"]}, {summary["md_ps"]:g} ps of {md}'
             facts['AIMD of the run'] = f'{summary["aimd_ps"]:g} ps'
     return facts

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from aiida_sis.command_lines import again, verdi
+from aiida_sis.run.graph import REHEARSAL, SUBMITTED
 from aiida_sis.run.record import RunRecord, collect, loop_of
 from aiida_sis.run.running_jobs import LiveReader
 from aiida_sis.run.status import run_status
@@ -21,7 +22,6 @@ __all__ = ('LEAVE', 'follow', 'refuse_parts', 'show_frame', 'watch_run')
 
 LEAVE = 'Ctrl-C leaves the run going.'
 _INTERRUPTED = 130
-_RUNS = ('SisWorkChain', 'RehearsalWorkChain')
 
 
 def refuse_parts(node: orm.ProcessNode) -> None:
@@ -30,10 +30,10 @@ def refuse_parts(node: orm.ProcessNode) -> None:
     :param node: the node that was given.
     :raises click.BadParameter: in one sentence.
     """
-    name, caller = node.process_label, node.caller
-    if name in (None, *_RUNS):
+    if node.process_type in SUBMITTED:
         return
-    while caller is not None and caller.process_label not in _RUNS:
+    name, caller = node.process_label, node.caller
+    while caller is not None and caller.process_type not in SUBMITTED:
         caller = caller.caller
     remedy = (
         f'a part of run {caller.pk}: give that PK'
@@ -76,7 +76,7 @@ def follow(
     :param plain_interval: seconds after which a plain line is printed although the stage has not changed.
     :returns: the node of the SIS run.
     """
-    while (loop := loop_of(node)) is node and not _is_loop(node) and not node.is_terminated:
+    while (loop := loop_of(node)) is node and node.process_type == REHEARSAL and not node.is_terminated:
         time.sleep(interval / 4)
     with LiveReader(loop) as reader:
         if console.is_terminal:
@@ -148,10 +148,6 @@ def _follow_plain(
 def _rest(began: float, interval: float) -> None:
     """Sleep, on a slow machine so long that the looks take a twentieth of a core from the codes, at most 15 s."""
     time.sleep(max(interval, min(19 * (time.monotonic() - began), 15.0)))
-
-
-def _is_loop(node: orm.ProcessNode) -> bool:
-    return node.process_label != 'RehearsalWorkChain'
 
 
 def _wait(node: orm.ProcessNode, interval: float) -> None:

@@ -108,9 +108,10 @@ def verdict_lines(record: RunRecord) -> list[str]:
     ratio = summary.get('acceleration_ratio')
     md_ps = summary.get('md_ps')
     if md_ps is not None:
-        lines.append(f'Stable MD: {float(md_ps):.4g} ps from {record.aimd_ps:.4g} ps of AIMD')
+        what = 'MD' if record.is_hybrid else 'Stable MD'
+        lines.append(f'{what}: {float(md_ps):.4g} ps from {record.aimd_ps:.4g} ps of AIMD')
     if ratio is not None:
-        lines.append(f'Acceleration ratio (MD / AIMD): {format_ratio(ratio)}')
+        lines.append(f'Acceleration ratio ({record.ratio_of}): {format_ratio(ratio)}')
     lines.append(f'Wall time: {format_seconds(record.wall_seconds)}')
     if record.framework_share is not None:
         lines.append(_framework(record.framework_share, record.untimed_jobs))
@@ -219,6 +220,8 @@ def _verdict(record: RunRecord) -> str:
         'stable': 'stable through the last stage',
         'max_generations': 'not stable within the allowed number of generations',
     }
+    if record.is_hybrid:
+        texts = {'finished': 'every cycle was run'}
     text = texts.get(record.outcome, record.outcome)
     if record.exit_status:
         text += f' (exit code {record.exit_status}: {record.message})'

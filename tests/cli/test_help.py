@@ -73,8 +73,7 @@ def test_completion_of_verbs(tmp_path: Path) -> None:
 
 def test_completion_of_runs(aiida_profile_clean, tmp_path: Path) -> None:
     """The PKs of runs, none of other nodes, and nothing but silence where there is no profile."""
-    run = orm.WorkChainNode()
-    run.base.attributes.set('process_label', 'SisWorkChain')
+    run = orm.WorkChainNode(process_type='aiida.workflows:sis.hybrid')
     run.store()
     orm.WorkChainNode().store()
     name = str(get_config().default_profile_name)

@@ -9,6 +9,7 @@ import pytest
 from aiida import orm
 from aiida.manage.configuration import get_config
 from click.testing import CliRunner, Result
+from plumpy import ProcessState
 
 from aiida_sis.cli import main
 from aiida_sis.cli.cmd_plot import NAMES
@@ -33,6 +34,30 @@ def test_report_is_written_where_it_is_asked_for(make_run, tmp_path: Path) -> No
     assert result.output.strip() == str(path)
     assert path.read_text().startswith('<!doctype html>')
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ('state', 'exit_status', 'headline'),
+    [
+        (ProcessState.FINISHED, 0, 'Two cycles, 2.072 ps of MD'),
+        (ProcessState.FINISHED, 402, 'Ended before its last cycle'),
+        (ProcessState.WAITING, None, 'Still running, in generation 1'),
+    ],
+)
+def test_report_and_figure_of_a_hybrid_run(
+    make_hybrid_run, tmp_path: Path, state: ProcessState, exit_status: int | None, headline: str
+) -> None:
+    """The page of a run, in the words of a hybrid run."""
+    pk, path = str(make_hybrid_run(state, exit_status).pk), tmp_path / 'page.html'
+    result = call('report', pk, '-o', str(path))
+    assert result.exit_code == 0, result.output
+    page = path.read_text()
+    assert f'<title>Hybrid run {pk}: {headline}</title>' in page
+    assert 'Na₄' in page
+    assert '<svg' in page[page.index('id="temperature"') :]
+    result = call('plot', pk, '-o', str(tmp_path / 'figure.png'))
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / 'figure.png').is_file()
 
 
 def test_report_of_another_workchain(aiida_profile_clean) -> None:

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from plumpy import ProcessState
 
 from aiida_sis.cli import main
+from aiida_sis.run import graph
 from aiida_sis.show import progress
 from aiida_sis.show.progress import watch_run
 
@@ -27,11 +28,10 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments, '-p', str(get_config().default_profile_name)])
 
 
-def store_run(state: ProcessState, exit_status: int | None = None) -> orm.WorkChainNode:
+def store_run(state: ProcessState, exit_status: int | None = None, process_type: str = graph.SIS) -> orm.WorkChainNode:
     """Store a run in a state, without a child."""
-    node = orm.WorkChainNode()
+    node = orm.WorkChainNode(process_type=process_type)
     node.set_process_state(state)
-    node.base.attributes.set('process_label', 'SisWorkChain')
     if exit_status is not None:
         node.set_exit_status(exit_status)
     return node.store()
@@ -80,14 +80,44 @@ def test_part_of_a_run(aiida_profile_clean) -> None:
     assert f'is a LabelWorkChain, a part of run {run.pk}' in result.output
 
 
+def test_a_hybrid_run_that_goes_on(make_hybrid_run) -> None:
+    """It is shown as a run of one system in one stage; its cycles are generations."""
+    pk = str(make_hybrid_run(ProcessState.WAITING, None).pk)
+    result = invoke('watch', pk, '--once')
+    assert result.exit_code == 0, result.output
+    assert f'Hybrid run {pk}: running' in result.output
+    assert 'generation 1 of at most 1' in result.output
+    assert 'window 0 to 1000 K, 2 ps' in result.output
+    assert '0.120 ps, 1120 K' in result.output
+    found = json.loads(invoke('status', pk, '--json').output)
+    assert (found['generation'], found['max_generations'], found['stage']['n_stages']) == (1, 1, 1)
+    assert (found['md_ps'], found['acceleration_ratio']) == (None, None)
+    (job,) = found['jobs']
+    assert (job['what'], job['system']) == ('MD, replica 0', 'structure')
+
+
+def test_a_hybrid_run_at_its_end(make_hybrid_run) -> None:
+    """What every cycle gave, and the acceleration ratio as HAIR counts it."""
+    pk = str(make_hybrid_run().pk)
+    result = invoke('status', pk)
+    assert result.exit_code == 0, result.output
+    assert 'Verdict: every cycle was run' in result.output
+    assert 'MD: 2.072 ps from 0.2 ps of AIMD' in result.output
+    assert 'Acceleration ratio (MD + AIMD over AIMD): 11.4' in result.output
+    found = json.loads(invoke('status', pk, '--json').output)
+    assert [len(generation['labels']) for generation in found['generations']] == [1, 1]
+    assert found['generations'][0]['md'][0]['t_cp_ps'] == 0.12
+    assert found['md_ps'] == pytest.approx(2.072)
+    assert invoke('status', str(make_hybrid_run(exit_status=403).pk)).exit_code == 1
+
+
 def test_plain_lines_until_the_end(
     aiida_profile_clean, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a pipe: a line for what happens, then the table; the loop inside a rehearsal is what is shown."""
     from rich.console import Console
 
-    outer, loop = store_run(ProcessState.WAITING), orm.WorkChainNode()
-    outer.base.attributes.set('process_label', 'RehearsalWorkChain')
+    outer, loop = store_run(ProcessState.WAITING, process_type=graph.REHEARSAL), orm.WorkChainNode()
     loop.base.links.add_incoming(outer, LinkType.CALL_WORK, 'sis')
     loop.set_process_state(ProcessState.FINISHED)
     loop.set_exit_status(0)

@@ -271,11 +271,11 @@ def _limits(runs: Sequence[MdRecord]) -> tuple[float, float]:
 
 
 def _title(record: RunRecord) -> str:
-    parts = [f'Stability-indicated sampling, run {record.pk}']
+    parts = [record.title if record.is_hybrid else f'Stability-indicated sampling, run {record.pk}']
     if record.aimd_ps:
         parts.append(f'AIMD {record.aimd_ps:.3g} ps')
     if record.summary.get('md_ps') is not None:
-        parts.append(f'stable MD {float(record.summary["md_ps"]):.3g} ps')
+        parts.append(f'{"MD" if record.is_hybrid else "stable MD"} {float(record.summary["md_ps"]):.3g} ps')
     if record.summary.get('acceleration_ratio') is not None:
         parts.append(f'AR {format_ratio(record.summary["acceleration_ratio"])}')
     return ', '.join(parts)

@@ -14,13 +14,13 @@ _COUNTS = {1: 'One', 2: 'Two', 3: 'Three', 4: 'Four', 5: 'Five', 6: 'Six'}
 
 
 def verdict_kind(record: RunRecord) -> str:
-    """Return the verdict in a word: ``stable``, ``running`` or ``ended``.
+    """Return the verdict in a word: ``stable``, ``running`` or ``ended``; all cycles of a hybrid run count as stable.
 
     :param record: of the run.
     """
     if record.is_running:
         return 'running'
-    return 'stable' if record.outcome == 'stable' else 'ended'
+    return 'stable' if record.outcome == ('finished' if record.is_hybrid else 'stable') else 'ended'
 
 
 def headline(record: RunRecord) -> str:
@@ -29,12 +29,14 @@ def headline(record: RunRecord) -> str:
     :param record: of the run.
     """
     kind = verdict_kind(record)
+    if kind == 'stable' and record.is_hybrid:
+        return f'{_count(len(record.generations), "cycle")}, {_stable_ps(record):.4g} ps of MD'
     if kind == 'stable':
         return f'Stable for {_stable_ps(record):.4g} ps'
     if kind == 'running':
         number = record.generations[-1].generation if record.generations else 0
         return f'Still running, in generation {number}'
-    return 'Ended before it was stable'
+    return 'Ended before its last cycle' if record.is_hybrid else 'Ended before it was stable'
 
 
 def sentences(record: RunRecord) -> list[str]:
@@ -50,8 +52,9 @@ def key_figures(record: RunRecord) -> list[tuple[str, tuple[tuple[str, str], ...
 
     :param record: of the run.
     """
+    whole = 'MD' if record.is_hybrid else 'stable MD'
     found: list[tuple[str, tuple[tuple[str, str], ...]]] = [
-        ('stable MD' if record.summary.get('md_ps') else 'longest MD so far', ((f'{_stable_ps(record):.3g}', 'ps'),)),
+        (whole if record.summary.get('md_ps') else 'longest MD so far', ((f'{_stable_ps(record):.3g}', 'ps'),)),
         ('AIMD labelled', ((f'{record.aimd_ps:.3g}', 'ps'),)),
     ]
     ratio = record.summary.get('acceleration_ratio')
@@ -70,7 +73,10 @@ def key_figures(record: RunRecord) -> list[tuple[str, tuple[tuple[str, str], ...
 def _outcome(record: RunRecord) -> Iterator[str]:
     kind = verdict_kind(record)
     last = record.generations[-1] if record.generations else None
-    if kind == 'stable' and last is not None:
+    if kind == 'stable' and record.is_hybrid:
+        times = _count(len(record.generations), 'cycle')
+        yield f'AIMD and MD followed each other along one trajectory: {times}, {_stable_ps(record):.4g} ps of MD.'
+    elif kind == 'stable' and last is not None:
         stage = max(last.stages, default=0)
         runs = [md for md in last.md if md.stage == stage]
         window = next((md.window_k for md in runs if md.window_k), None)
@@ -108,7 +114,8 @@ def _data(record: RunRecord) -> Iterator[str]:
         yield 'No frame has been labelled yet.'
         return
     ratio = record.summary.get('acceleration_ratio')
-    gained = f' The acceleration ratio, stable MD over AIMD, is {format_ratio(ratio)}.' if ratio else ''
+    of = record.ratio_of if record.is_hybrid else 'stable MD over AIMD'
+    gained = f' The acceleration ratio, {of}, is {format_ratio(ratio)}.' if ratio else ''
     verb = 'So far it has' if record.is_running else 'It learnt from'
     yield f'{verb} {frames} labelled frames, {record.aimd_ps:.3g} ps of AIMD.{gained}'
     error = _last_error(record)
@@ -121,7 +128,7 @@ def _catastrophes(record: RunRecord) -> Iterator[str]:
     if points:
         times = [md.t_cp_ps or 0.0 for md in points]
         span = f'at {times[0]:.3g} ps' if len(times) == 1 else f'between {min(times):.3g} and {max(times):.3g} ps'
-        runs = f'{_COUNTS.get(len(points), len(points))} MD run{"" if len(points) == 1 else "s"}'
+        runs = _count(len(points), 'MD run')
         yield f'{runs} left the window, {span}; each gave a snapshot from before it to label next.'
     fallbacks = [label for generation in record.generations for label in generation.labels if label.route == 'fallback']
     if fallbacks:
@@ -129,6 +136,10 @@ def _catastrophes(record: RunRecord) -> Iterator[str]:
             f'For {len(fallbacks)} of them the snapshot had to be optimised first, because the AIMD from the snapshot '
             'itself went wrong.'
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f'{_COUNTS.get(number, number)} {what}{"" if number == 1 else "s"}'
 
 
 def _time(record: RunRecord) -> Iterator[str]:
