@@ -58,5 +58,5 @@ def systems_of(node: orm.ProcessNode) -> dict[str, orm.StructureData]:
     :returns: by name, in the order of the names.
     """
     links = node.base.links.get_incoming(orm.StructureData, link_type=LinkType.INPUT_WORK).all()
-    found = {name: link.node for link in links if (name := system_of(link.link_label)) is not None}
+    found: dict[str, Any] = {name: link.node for link in links if (name := system_of(link.link_label)) is not None}
     return dict(sorted(found.items()))
