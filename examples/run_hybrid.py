@@ -24,4 +24,4 @@ builder = HybridWorkChain.get_builder_from_protocol(
     seed=1,
 )
 node = submit(builder)
-print(f'Submitted. Look at it by: verdi process status {node.pk}; the acceleration ratio is in its output `summary`.')
+print(f'Submitted. Look at it by: aiida-sis watch {node.pk}')

@@ -49,9 +49,9 @@ def plot(
 ) -> None:
     """Draw a figure of a run: by default T(t) of every generation.
 
-    PK is that of the SisWorkChain, or an archive FILE.aiida, which is read where it lies. Each panel shows the
-    temperature of all replicas with the window, t_cp (where the MD left it) and t_next (where the next AIMD starts).
-    The other figures are those of `aiida-sis report`.
+    PK is that of a run, SIS or hybrid, or an archive FILE.aiida, which is read where it lies. Each panel shows
+    the temperature of all replicas with the window, t_cp (where the MD left it) and t_next (where the next AIMD
+    starts). The other figures are those of `aiida-sis report`.
 
     Example: aiida-sis plot 21 --figure parity -o parity.pdf
     """

@@ -26,8 +26,8 @@ __all__ = ('report',)
 def report(pk: str, profile_dir: Path, profile: str | None, archive: Path | None, output: Path | None) -> None:
     """Write the report of a run as one HTML page.
 
-    PK is that of the SisWorkChain, running, ended or imported, or an archive FILE.aiida, which is read where it lies.
-    The page needs no network: figures, numbers and the 3D viewer are inside the file.
+    PK is that of a run, SIS or hybrid, running, ended or imported, or an archive FILE.aiida, which is read where it
+    lies. The page needs no network: figures, numbers and the 3D viewer are inside the file.
 
     Example: aiida-sis report 21 -o demo.html
     """

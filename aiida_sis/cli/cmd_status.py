@@ -23,9 +23,9 @@ __all__ = ('status',)
 def status(pk: str, profile_dir: Path, profile: str | None, archive: Path | None, as_json: bool, watch: bool) -> None:
     """Show where a run is: its generations, and what runs now.
 
-    PK is that of the SisWorkChain, or of a rehearsal, or an archive FILE.aiida, which is read where it lies. "Force"
-    and "Energy" are RMSEs on held-out frames, the energy per atom; t_cp is where the MD left its window, t_next where
-    the next AIMD starts. Exit code: 0 if the run goes on or ended stable, 1 if it ended otherwise, 2 if there is none.
+    PK is that of a run (SIS, hybrid or a rehearsal), or an archive FILE.aiida, which is read where it lies. "Force" and
+    "Energy" are RMSEs on held-out frames, the energy per atom; t_cp is where the MD left its window, t_next where the
+    next AIMD starts. Exit code: 0 if the run goes on or ended well, 1 if it ended otherwise, 2 if there is none.
 
     Example: aiida-sis status 28 --json
     """

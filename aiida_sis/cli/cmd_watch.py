@@ -26,7 +26,7 @@ def watch(pk: str, profile_dir: Path, profile: str | None, once: bool) -> None:
     one; for AIMD they go from 0 K to twice the mean. At the end the table and the verdict stay on the screen. Where the
     output is no terminal, it prints a line for each thing that happens.
 
-    Ctrl-C leaves the run going. Exit code: 0 if the run ended stable (with --once also while it goes on), 1 if it ended
+    Ctrl-C leaves the run going. Exit code: 0 if the run ended well (with --once also while it goes on), 1 if it ended
     otherwise, 2 if there is no such run, 130 after Ctrl-C.
 
     Example: aiida-sis watch 28

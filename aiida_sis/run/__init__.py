@@ -2,8 +2,7 @@
 
 Each function asks AiiDA's QueryBuilder for projected columns and loads no node, so that it stays fast in a large
 database, on SQLite and PostgreSQL alike. What a workchain was for is read off the label of its call link
-(``label_g{generation}_{i}``, ``train_g{generation}``, ``explore_g{generation}_s{stage}_r{replica}``), which every
-archive holds.
+(:mod:`aiida_sis.core.loop.call_labels`), which every archive holds.
 """
 
 from aiida_sis.run.cost import costs

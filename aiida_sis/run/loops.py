@@ -7,7 +7,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_sis.core.loop.hybrid import read_hybrid_settings
+from aiida_sis.core.settings.hybrid import read_hybrid_settings
 from aiida_sis.run import graph
 
 __all__ = ('is_hybrid', 'settings_of', 'system_of', 'systems_of')

@@ -26,7 +26,7 @@ def make_summary(
 
     :param outcome: how the run ended.
     :param parameters: the settings of the run.
-    :param results: the results dictionaries under ``label_g{g}_{i}``, ``train_g{g}`` and ``explore_g{g}_s{s}_r{r}``.
+    :param results: the results dictionaries under the labels of the call links.
     :param stages_passed: how many stages every replica survived.
     :param systems: the system that each replica explores, by the number of the replica.
     :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``,
@@ -58,7 +58,7 @@ def forgetting(results: Mapping[str, Results]) -> dict[str, dict[str, Any]]:
 
     Learning without forgetting means that no row rises: ``last`` stays near ``best``.
 
-    :param results: the results dictionaries; those under ``train_g{g}`` are read.
+    :param results: the results dictionaries under the labels of the call links; those of trainings are read.
     :returns: for each dataset ``force_rmse`` by generation, ``best`` and ``last``, all in eV/Å.
     """
     table: dict[str, dict[str, Any]] = {}
