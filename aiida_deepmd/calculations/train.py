@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo, CodeRunMode
@@ -17,10 +17,42 @@ from aiida_deepmd.data.potential import FROZEN_FILENAME, PotentialData
 from aiida_deepmd.files import input as deepmd
 from aiida_deepmd.files.backend import descriptors
 from aiida_deepmd.files.model_file import read_model
+from aiida_deepmd.settings import Flag, Number, StrictModel
 
-SETTINGS_KEYS = ('compress', 'weights', 'mask_fixed_atoms', 'start')
 #: How a training starts from its parent, and the option of `dp train` that does it.
 STARTS = {'continue': '--init-frz-model', 'finetune': '--finetune'}
+
+
+class TrainSettings(StrictModel):
+    """How a potential is trained, beside what DeePMD-kit's own input says.
+
+    :param compress: tabulate the model for faster MD.
+    :param weights: how often each dataset is drawn, as shares that sum to 1; None: by its number of frames.
+    :param mask_fixed_atoms: leave the forces of atoms that were held in place out of the loss and of the errors.
+    :param start: ``continue``: go on with the weights and statistics of `parent`. ``finetune``: shift its energy of
+        each element to the new data first, for one pretrained at another level of theory (attention descriptors).
+    """
+
+    compress: Flag = False
+    weights: dict[str, Number] | None = None
+    mask_fixed_atoms: Flag = True
+    start: Literal['continue', 'finetune'] = 'continue'
+
+    def masks(self, datasets: Mapping[str, DatasetData]) -> bool:
+        """Tell whether a training leaves the forces of fixed atoms out: only where a dataset has such atoms.
+
+        :param datasets: the datasets it is trained on.
+        """
+        return self.mask_fixed_atoms and any(dataset.fixed_atoms for dataset in datasets.values())
+
+
+def settings_of(inputs: Any) -> TrainSettings:
+    """The settings of a training, with the defaults where none were given.
+
+    :param inputs: inputs of the calculation, of a builder or of a node.
+    :raises ValueError: in one sentence.
+    """
+    return TrainSettings.read(inputs['settings'].get_dict() if 'settings' in inputs else {}, 'training settings')
 
 
 class DeepmdTrainCalculation(CalcJob):
@@ -78,11 +110,7 @@ class DeepmdTrainCalculation(CalcJob):
             valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
-            help='compress (bool, default false): tabulate the model for faster MD. weights ({dataset: share}, sum 1): '
-            'how often each dataset is drawn; default by its number of frames. mask_fixed_atoms (bool, default true): '
-            'leave the forces of atoms that were held in place out of the loss and of the errors. start (default '
-            '"continue"): go on with the weights and statistics of `parent`; "finetune": shift its energy of each '
-            'element to the new data first, for one pretrained at another level of theory (attention descriptors).',
+            help='The fields of `TrainSettings`: `compress`, `weights` of the datasets, `mask_fixed_atoms`, `start`.',
         )
         inputs: Any = spec.inputs
         options = inputs['metadata']['options']
@@ -144,11 +172,11 @@ class DeepmdTrainCalculation(CalcJob):
         :param folder: the sandbox of the job.
         """
         datasets: dict[str, DatasetData] = dict(sorted(self.inputs.datasets.items()))
-        settings = self.inputs.settings.get_dict() if 'settings' in self.inputs else {}
+        settings = settings_of(self.inputs)
         training = [key for key, dataset in datasets.items() if dataset.n_train]
         tested = [self.system(key, 'test') for key, dataset in datasets.items() if dataset.n_test]
-        weights = settings.get('weights')
-        masked = masks_fixed_atoms(datasets, settings)
+        weights = settings.weights
+        masked = settings.masks(datasets)
         text = json.dumps(
             deepmd.complete_input(
                 self.inputs.parameters.get_dict(),
@@ -169,7 +197,7 @@ class DeepmdTrainCalculation(CalcJob):
                     dataset.write_npy(root / self.system(key, subset), subset, atom_pref=masked)
         written = [str(p.relative_to(root)) for p in (root / self.DATA_FOLDER).rglob('*') if p.is_file()]
 
-        commands = self._commands(bool(settings.get('compress', False)), settings.get('start', 'continue'))
+        commands = self._commands(settings)
         calcinfo = CalcInfo()
         calcinfo.codes_info = commands
         calcinfo.codes_run_mode = CodeRunMode.SERIAL
@@ -199,17 +227,17 @@ class DeepmdTrainCalculation(CalcJob):
         """
         return f'{cls.DATA_FOLDER}/{key}/{subset}'
 
-    def _commands(self, compress: bool, how: str) -> list[CodeInfo]:
+    def _commands(self, settings: TrainSettings) -> list[CodeInfo]:
         """The commands in order; the model that MD will run is the one that is tested."""
-        start = [STARTS[how], self.PARENT_FILENAME] if 'parent' in self.inputs else []
+        start = [STARTS[settings.start], self.PARENT_FILENAME] if 'parent' in self.inputs else []
         if 'restart_folder' in self.inputs:
             start = ['--restart', deepmd.CHECKPOINT_PREFIX]
-        model = self.COMPRESSED_FILENAME if compress else FROZEN_FILENAME
+        model = self.COMPRESSED_FILENAME if settings.compress else FROZEN_FILENAME
         commands = [
             (['train', deepmd.INPUT_FILENAME, *start], self.TRAIN_OUTPUT),
             (['freeze', '-o', FROZEN_FILENAME], self.FREEZE_OUTPUT),
         ]
-        if compress:
+        if settings.compress:
             commands.append((['compress', '-i', FROZEN_FILENAME, '-o', model], self.COMPRESS_OUTPUT))
         test = ['test', '-m', model, '-f', self.TEST_LIST_FILENAME, '-n', '0', '-d', self.DETAIL_PREFIX]
         commands.append((test, self.TEST_OUTPUT))
@@ -224,15 +252,6 @@ class DeepmdTrainCalculation(CalcJob):
         return infos
 
 
-def masks_fixed_atoms(datasets: Mapping[str, DatasetData], settings: Mapping[str, Any]) -> bool:
-    """Whether a training leaves the forces of fixed atoms out: if any dataset has such atoms, unless asked not to.
-
-    :param datasets: the datasets it is trained on.
-    :param settings: the settings of the calculation.
-    """
-    return bool(settings.get('mask_fixed_atoms', True)) and any(dataset.fixed_atoms for dataset in datasets.values())
-
-
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     """Refuse, before the queue, what would only fail after it.
 
@@ -242,12 +261,13 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if 'parameters' not in inputs:
         return None
     parameters = inputs['parameters'].get_dict()
-    message = (
-        deepmd.check_parameters(parameters)
-        or _validate_settings(inputs)
-        or _validate_parent(inputs, parameters)
-        or _validate_compression(inputs, parameters)
-    )
+    try:
+        settings = settings_of(inputs)
+    except ValueError as error:
+        return str(error)
+    message = deepmd.check_parameters(parameters) or _validate_parent(inputs, parameters, settings)
+    if message is None and settings.compress:
+        message = deepmd.check_compressible(parameters)
     if message or 'datasets' not in inputs:
         return message  # a workchain that exposes the inputs may fill in the datasets later
     datasets: Mapping[str, DatasetData] = inputs['datasets']
@@ -266,10 +286,13 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
                 f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: offer at least 2 frames, and '
                 f'give {subset} a share in `fractions`.'
             )
-    return _validate_weights(inputs, datasets) or _validate_mask(inputs, parameters, datasets)
+    if settings.start == 'finetune' and 'parent' not in inputs:
+        return "`settings.start` is 'finetune' but no `parent` is given: give the pretrained potential."
+    message = _validate_weights(settings, datasets)
+    return message or (deepmd.check_maskable(parameters['loss']) if settings.masks(datasets) else None)
 
 
-def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
+def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any], settings: TrainSettings) -> str | None:
     """A parent must be the same network."""
     parent = inputs.get('parent')
     if parent is None:
@@ -279,7 +302,9 @@ def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -
     type_map = list(parameters['model']['type_map'])
     if parent.type_map != type_map:
         return f'`parent` has the type_map {parent.type_map}, but `parameters.model.type_map` is {type_map}.'
-    return _validate_network(parent, parameters) or _validate_start(inputs, parent)
+    return _validate_network(parent, parameters) or (
+        _validate_finetuning(parent) if settings.start == 'finetune' else None
+    )
 
 
 def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> str | None:
@@ -305,11 +330,8 @@ def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> s
     return None
 
 
-def _validate_start(inputs: Mapping[str, Any], parent: PotentialData) -> str | None:
+def _validate_finetuning(parent: PotentialData) -> str | None:
     """What DeePMD-kit's TensorFlow backend can fine-tune."""
-    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
-    if settings.get('start') != 'finetune':
-        return None
     if parent.descriptor not in deepmd.FINETUNED:
         return (
             f"`settings.start` is 'finetune', which DeePMD-kit (TensorFlow) does for the descriptors "
@@ -324,49 +346,14 @@ def _validate_start(inputs: Mapping[str, Any], parent: PotentialData) -> str | N
     return None
 
 
-def _validate_settings(inputs: Mapping[str, Any]) -> str | None:
-    """Known keys with values that they can have."""
-    if 'settings' not in inputs:
-        return None
-    settings = inputs['settings'].get_dict()
-    unknown = sorted(set(settings) - set(SETTINGS_KEYS))
-    if unknown:
-        return f'`settings` has unknown keys {unknown}; known are {list(SETTINGS_KEYS)}.'
-    for key in ('mask_fixed_atoms', 'compress'):
-        if not isinstance(settings.get(key, True), bool):
-            return f'`settings.{key}` is {settings[key]!r}; give true or false.'
-    if settings.get('start', 'continue') not in STARTS:
-        return f"`settings.start` is '{settings['start']}'; use one of {list(STARTS)}."
-    return None
-
-
-def _validate_weights(inputs: Mapping[str, Any], datasets: Mapping[str, DatasetData]) -> str | None:
-    """Shares that are shares, of the datasets that are there; and a fine-tuning of something."""
-    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
-    if settings.get('start') == 'finetune' and 'parent' not in inputs:
-        return "`settings.start` is 'finetune' but no `parent` is given: give the pretrained potential."
-    weights = settings.get('weights')
+def _validate_weights(settings: TrainSettings, datasets: Mapping[str, DatasetData]) -> str | None:
+    """Shares that are shares, of the datasets that are there."""
+    weights = settings.weights
     if not weights:
         return None
     training = {key for key, dataset in datasets.items() if dataset.n_train}
-    if not isinstance(weights, Mapping) or not all(isinstance(share, int | float) for share in weights.values()):
-        return f'`settings.weights` is {weights!r}; give a share for each dataset, for example {{"aimd_0": 1.0}}.'
     if set(weights) != training:
         return f'`settings.weights` names {list(weights)}; name each dataset with training frames: {sorted(training)}.'
     if min(weights.values()) < 0 or abs(sum(weights.values()) - 1) > 1e-6:
         return f'`settings.weights` sums to {sum(weights.values()):g}; shares are not negative and sum to 1.'
     return None
-
-
-def _validate_mask(
-    inputs: Mapping[str, Any], parameters: Mapping[str, Any], datasets: Mapping[str, DatasetData]
-) -> str | None:
-    """A loss that can leave fixed atoms out, where there are any."""
-    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
-    return deepmd.check_maskable(parameters['loss']) if masks_fixed_atoms(datasets, settings) else None
-
-
-def _validate_compression(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
-    """A model that can be compressed, where compression is asked for."""
-    settings = inputs['settings'].get_dict() if 'settings' in inputs else {}
-    return deepmd.check_compressible(parameters) if settings.get('compress') else None

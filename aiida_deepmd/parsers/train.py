@@ -12,7 +12,7 @@ from aiida.parsers import Parser
 from numpy.typing import NDArray
 
 from aiida_deepmd.calculations.train import DeepmdTrainCalculation as Train
-from aiida_deepmd.calculations.train import masks_fixed_atoms
+from aiida_deepmd.calculations.train import settings_of
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import FROZEN_FILENAME, PotentialData
 from aiida_deepmd.files import input as deepmd
@@ -53,11 +53,6 @@ class DeepmdTrainParser(Parser):
         """The exit code of that label, its message completed."""
         code: ExitCode = getattr(self.exit_codes, label)
         return code.format(**values) if values else code
-
-    def _settings(self) -> dict[str, Any]:
-        """The settings of the job, empty if none were given."""
-        settings: dict[str, Any] = self.node.inputs.settings.get_dict() if 'settings' in self.node.inputs else {}
-        return settings
 
     def _text(self, name: str) -> str | None:
         """Content of a retrieved file, None if it is missing."""
@@ -130,7 +125,7 @@ class DeepmdTrainParser(Parser):
         frozen, compressed = self.temporary / FROZEN_FILENAME, self.temporary / Train.COMPRESSED_FILENAME
         if not frozen.is_file():
             return self._failure('ERROR_NO_MODEL', reason=self._reason(Train.FREEZE_OUTPUT))
-        wants_compression = bool(self._settings().get('compress', False))
+        wants_compression = settings_of(self.node.inputs).compress
         files: dict[str, Path | bytes] = {MODEL_FILENAME: frozen}
         if wants_compression and compressed.is_file():
             files = {MODEL_FILENAME: compressed, FROZEN_FILENAME: frozen}
@@ -167,7 +162,7 @@ class DeepmdTrainParser(Parser):
         if missing:
             return self._failure('ERROR_TEST_OUTPUT_UNREADABLE', reason=f'no errors reported for {missing}')
         errors = {system: errors[system] for system in datasets}
-        masked = masks_fixed_atoms(dict(self.node.inputs.datasets.items()), self._settings())
+        masked = settings_of(self.node.inputs).masks(dict(self.node.inputs.datasets.items()))
         free = {s: d.atom_weights > 0 if masked else np.ones(d.n_atoms, bool) for s, d in datasets.items()}
         details = self._details(datasets, free)
         if details is not None:

@@ -12,7 +12,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from ase.formula import Formula
 
-from aiida_deepmd.calculations.train import STARTS, DeepmdTrainCalculation, masks_fixed_atoms
+from aiida_deepmd.calculations.train import STARTS, DeepmdTrainCalculation, settings_of
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.input import INPUT_FILENAME
@@ -102,8 +102,7 @@ def _write_training(job: orm.CalcJobNode, folder: Path, rows: Sequence[FramesRow
     folder.mkdir()
     (folder / INPUT_FILENAME).write_bytes(job.base.repository.get_object_content(INPUT_FILENAME, 'rb'))
     datasets = _datasets(job)
-    settings = job.inputs.settings.get_dict() if 'settings' in job.inputs else {}
-    masked = masks_fixed_atoms(datasets, settings)
+    masked = settings_of(job.inputs).masks(datasets)
     for key, dataset in datasets.items():
         for subset in ('train', 'validation', 'test'):
             if len(dataset.get_split(subset)):
@@ -230,8 +229,7 @@ def _command(job: orm.CalcJobNode | None) -> str:
     """How the training was started."""
     if job is None:
         return ''
-    settings = job.inputs.settings.get_dict() if 'settings' in job.inputs else {}
-    start = f' {STARTS[settings.get("start", "continue")]} {DeepmdTrainCalculation.PARENT_FILENAME}'
+    start = f' {STARTS[settings_of(job.inputs).start]} {DeepmdTrainCalculation.PARENT_FILENAME}'
     return f'dp train {INPUT_FILENAME}' + (start if 'parent' in job.inputs else '')
 
 

@@ -280,7 +280,7 @@ def test_parent_and_restart_exclude_each_other(inputs: dict[str, Any], aiida_loc
 
 
 def test_wrong_inputs_do_not_reach_the_queue(inputs: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match='unknown keys'):
+    with pytest.raises(ValueError, match="'compres' of the training settings is unknown: did you mean 'compress'"):
         instantiate_process(
             get_manager().get_runner(), DeepmdTrainCalculation, **inputs, settings=orm.Dict({'compres': True})
         )
