@@ -17,6 +17,7 @@ from aiida_sis.calculations.structure import check_structure, positions_of, symb
 from aiida_sis.core.indicator import degrees_of_freedom, kinetic_temperature, validate_window
 from aiida_sis.core.lammps import deviation
 from aiida_sis.core.lammps import script as lammps_input
+from aiida_sis.core.settings.base import refusal
 from aiida_sis.core.settings.md import read_md_settings
 
 
@@ -231,11 +232,7 @@ def validate_parameters(node: orm.Dict, _: Any) -> str | None:
     :param node: The input.
     :return: One sentence, or nothing if they are sound.
     """
-    try:
-        read_md_settings(node.get_dict())
-    except ValueError as exception:
-        return str(exception)
-    return None
+    return refusal(read_md_settings, node.get_dict())
 
 
 def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:

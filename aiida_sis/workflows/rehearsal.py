@@ -13,6 +13,7 @@ from aiida_sis.calculations.rehearsal import compare_forces, compare_structure, 
 from aiida_sis.calculations.trajectories import select_snapshot
 from aiida_sis.core.loop.call_labels import LOOP, TEACHER_MD, evaluation_of
 from aiida_sis.core.loop.seeds import derive_seed
+from aiida_sis.core.settings.base import refusal
 from aiida_sis.core.settings.rehearsal import VerificationSettings, read_verification_settings
 from aiida_sis.core.settings.sis import plan_replicas, read_settings
 from aiida_sis.workflows.label import LabelWorkChain
@@ -29,11 +30,7 @@ def validate_verification(node: orm.Dict | None, _context: object) -> str | None
     :param _context: the port, unused.
     :returns: one sentence, or nothing.
     """
-    try:
-        read_verification_settings(node.get_dict() if node is not None else {})
-    except ValueError as exception:
-        return str(exception)
-    return None
+    return refusal(read_verification_settings, node.get_dict() if node is not None else {})
 
 
 class RehearsalWorkChain(WorkChain):

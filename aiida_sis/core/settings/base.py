@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -19,6 +20,7 @@ __all__ = (
     'Whole',
     'Window',
     'check_window',
+    'refusal',
     'sort_sites',
 )
 
@@ -54,3 +56,17 @@ def sort_sites(value: tuple[int, ...]) -> tuple[int, ...]:
 
 Window = Annotated[tuple[Number, Number], AfterValidator(check_window)]
 Sites = Annotated[tuple[Whole, ...], AfterValidator(sort_sites)]
+
+
+def refusal(read: Callable[[Mapping[str, Any]], object], values: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with some values, as the validator of a port has to.
+
+    :param read: what reads them, and raises a ``ValueError`` of one sentence.
+    :param values: the plain dictionary.
+    :returns: the sentence, or None.
+    """
+    try:
+        read(values)
+    except ValueError as exception:
+        return str(exception)
+    return None

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from aiida_deepmd.settings import StrictModel
-from aiida_sis.core.settings.base import Count, Flag, Positive, Sites, Whole
+from aiida_sis.core.settings.base import Count, Flag, Positive, Sites, Whole, refusal
 from aiida_sis.core.settings.frames import DatasetSettings
 
 #: Time in s that CP2K is given to start before its budget a step counts.
@@ -90,11 +90,7 @@ def check_label_parameters(parameters: Mapping[str, Any]) -> str | None:
     :param parameters: the plain dictionary.
     :returns: one sentence, or None.
     """
-    try:
-        read_label_settings(parameters)
-    except ValueError as exception:
-        return str(exception)
-    return None
+    return refusal(read_label_settings, parameters)
 
 
 def check_start(
