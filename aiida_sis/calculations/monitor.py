@@ -51,7 +51,7 @@ def stop_hot_aimd(
         except OSError:
             return None
     message = (
-        f'The AIMD reached {verdict.max_temperature:.0f} K, above {verdict.limit_k:.0f} K: CP2K was told to stop, '
+        f'The AIMD reached {verdict.max_temperature_k:.0f} K, above {verdict.limit_k:.0f} K: CP2K was told to stop, '
         'since no later frame would be learnt.'
     )
     node.logger.report(message)

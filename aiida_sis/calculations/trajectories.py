@@ -14,11 +14,11 @@ from aiida_sis.calculations.trajectory_data import make_trajectory, structure_at
 from aiida_sis.core.frame_selection import choose_frames
 from aiida_sis.core.indicator import (
     TIME_TOLERANCE_PS,
-    Catastrophe,
     TemperatureSeries,
     choose_t_next,
     degrees_of_freedom,
 )
+from aiida_sis.core.loop.record import Catastrophe, NextStart
 from aiida_sis.core.series import latest_at
 from aiida_sis.core.settings.frames import read_replay_frame_settings
 from aiida_sis.core.settings.md import read_md_settings
@@ -133,13 +133,16 @@ def choose_joined_snapshot(
         frames = frames if earlier is None else _join([take_frames(trajectory, [earlier]), frames])
         index = 0
     first = min(index, frames.numsteps - ordered[-1].numsteps)
-    t_next = {
-        'time_ps': float(values_of(frames, 'times')[index]),
-        'requested_time_ps': wanted,
-        'snapshot_index': index - first,
-        'rule': settings.t_next.rule,
+    t_next = NextStart(
+        time_ps=float(values_of(frames, 'times')[index]),
+        requested_time_ps=wanted,
+        snapshot_index=index - first,
+        rule=settings.t_next.rule,
+    )
+    return {
+        'results': orm.Dict(values | {'t_next': t_next.model_dump()}),
+        'snapshots': take_frames(frames, slice(first, None)),
     }
-    return {'results': orm.Dict(values | {'t_next': t_next}), 'snapshots': take_frames(frames, slice(first, None))}
 
 
 def _join(ordered: Sequence[orm.TrajectoryData]) -> orm.TrajectoryData:

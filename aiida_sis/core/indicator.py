@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
@@ -84,20 +84,13 @@ class Catastrophe:
     """The instant at which the potential is known to be wrong.
 
     :param time_ps: Time of the first sample outside the window, or of the last one that could be read.
-    :param temperature_k: Temperature of that sample.
+    :param temperature_k: Temperature of that sample, or nothing where it is no number.
     :param bound: Which edge was crossed, or what else ended the dynamics.
     """
 
     time_ps: float
-    temperature_k: float
+    temperature_k: float | None
     bound: Bound
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values for a database.
-
-        :return: ``time_ps``, ``temperature_k`` and ``bound``.
-        """
-        return {'time_ps': self.time_ps, 'temperature_k': self.temperature_k, 'bound': self.bound}
 
 
 class TNextRule(StrictModel):
@@ -114,19 +107,19 @@ class TNextRule(StrictModel):
 
 
 @dataclass(frozen=True)
-class AimdVerdict:
+class Ensemble:
     """Whether an ab initio trajectory itself ran away, and how much of it is worth keeping.
 
     :param verdict: ``hot`` if a temperature exceeded the limit or was no number.
-    :param max_temperature: Highest finite temperature in K.
-    :param mean_last_half: Mean over the second half in K.
+    :param max_temperature_k: Highest finite temperature in K.
+    :param mean_last_half_k: Mean over the second half in K.
     :param n_good_frames: Number of leading frames before the first one beyond the limit.
     :param limit_k: The limit that was applied.
     """
 
     verdict: Literal['normal', 'hot']
-    max_temperature: float
-    mean_last_half: float
+    max_temperature_k: float
+    mean_last_half_k: float
     n_good_frames: int
     limit_k: float
 
@@ -322,7 +315,7 @@ def choose_t_next(
     return max(0.0, start - rule.margin_fs * 1e-3)
 
 
-def judge_aimd(temperatures: ArrayLike, target: float, n_dof: int, sigmas: float = 5.0) -> AimdVerdict:
+def judge_aimd(temperatures: ArrayLike, target: float, n_dof: int, sigmas: float = 5.0) -> Ensemble:
     """Judge the temperature of an ab initio trajectory that started from a snapshot of a failed dynamics.
 
     A spoilt snapshot releases its energy as heat. Cold excursions are not judged: a start from a minimised structure
@@ -340,10 +333,10 @@ def judge_aimd(temperatures: ArrayLike, target: float, n_dof: int, sigmas: float
     finite = values[np.isfinite(values)]
     half = values[values.size // 2 :]
     half = half[np.isfinite(half)]
-    return AimdVerdict(
+    return Ensemble(
         verdict='hot' if bad.size else 'normal',
-        max_temperature=float(finite.max()) if finite.size else 0.0,
-        mean_last_half=float(half.mean()) if half.size else 0.0,
+        max_temperature_k=float(finite.max()) if finite.size else 0.0,
+        mean_last_half_k=float(half.mean()) if half.size else 0.0,
         n_good_frames=int(bad[0]) if bad.size else int(values.size),
         limit_k=limit,
     )

@@ -13,11 +13,12 @@ from aiida.parsers import Parser
 from aiida_sis.calculations.md import temperature_of
 from aiida_sis.calculations.structure import symbols_of
 from aiida_sis.calculations.trajectory_data import MD_UNITS, make_trajectory
-from aiida_sis.core.indicator import Catastrophe, choose_t_next, degrees_of_freedom
+from aiida_sis.core.indicator import choose_t_next, degrees_of_freedom
 from aiida_sis.core.lammps import deviation
 from aiida_sis.core.lammps import script as lammps_input
 from aiida_sis.core.lammps.dump import DumpFrame, merge_frames, parse_dump, parse_dump_at
 from aiida_sis.core.lammps.log import LammpsLog, diagnose, parse_log, symptoms
+from aiida_sis.core.loop.record import Catastrophe, MdResults, NextStart
 from aiida_sis.core.series import latest_at
 from aiida_sis.core.settings.md import read_md_settings
 
@@ -54,8 +55,8 @@ class LammpsMdParser(Parser):
             # A catastrophe soon after the continuation goes back to here.
             self.out('snapshots', self._trajectory_data(ring))
         verdict = self._deviation() if log.began and 'committee' in self.node.inputs else None
-        results = self._results(log, catastrophe, t_next)
-        self.out('results', orm.Dict(results | {'deviation': None if verdict is None else verdict.as_dict()}))
+        results = self._results(log, catastrophe, t_next, verdict)
+        self.out('results', orm.Dict(results.model_dump()))
         if catastrophe is not None and t_next is None:
             return self._failure('ERROR_NO_SNAPSHOTS')
         failure = None if catastrophe is not None else self._exit_code(log, bool(trajectory))
@@ -148,7 +149,7 @@ class LammpsMdParser(Parser):
         folder = self.temporary / lammps_input.RING_FOLDER
         return self._frames([f'{lammps_input.RING_FOLDER}/{path.name}' for path in sorted(folder.glob('*'))])
 
-    def _t_next(self, log: LammpsLog, catastrophe: Catastrophe, trajectory: list[DumpFrame]) -> dict[str, Any] | None:
+    def _t_next(self, log: LammpsLog, catastrophe: Catastrophe, trajectory: list[DumpFrame]) -> NextStart | None:
         """Choose where to go back to, and attach the snapshots.
 
         :param log: What the log says.
@@ -170,12 +171,12 @@ class LammpsMdParser(Parser):
             return None
         self.out('snapshots', self._trajectory_data(ring))
         index = latest_at([frame.step for frame in ring], target) or 0
-        return {
-            'time_ps': ring[index].step * self.settings.timestep_fs * 1e-3,
-            'requested_time_ps': wanted,
-            'snapshot_index': index,
-            'rule': self.settings.t_next.rule,
-        }
+        return NextStart(
+            time_ps=ring[index].step * self.settings.timestep_fs * 1e-3,
+            requested_time_ps=wanted,
+            snapshot_index=index,
+            rule=self.settings.t_next.rule,
+        )
 
     def _deviation(self) -> deviation.DeviationVerdict | None:
         """Attach the deviation of the committee and the candidates among the frames.
@@ -255,31 +256,37 @@ class LammpsMdParser(Parser):
         return float(log.series['step'][-1]) * self.settings.timestep_fs * 1e-3 if log.n_samples else 0.0
 
     def _results(
-        self, log: LammpsLog, catastrophe: Catastrophe | None, t_next: dict[str, Any] | None
-    ) -> dict[str, Any]:
+        self,
+        log: LammpsLog,
+        catastrophe: Catastrophe | None,
+        t_next: NextStart | None,
+        verdict: deviation.DeviationVerdict | None,
+    ) -> MdResults:
         """Collect the facts of the dynamics.
 
         :param log: What the log says.
         :param catastrophe: What was found in it.
         :param t_next: Where to go back to.
-        :return: Values for the database.
+        :param verdict: What a committee made of its frames.
+        :return: The results.
         """
         dt_ps = self.settings.timestep_fs * 1e-3
         reached = self._time_reached(log) if catastrophe is None else catastrophe.time_ps
         minimised = self.settings.minimise.enabled and 'velocities' not in self.node.inputs
         n_run = max(log.n_steps_run, int(log.series['step'][-1]) if log.n_samples else 0)
-        return {
-            'stable': catastrophe is None and log.complete and n_run >= self.settings.n_steps,
-            'length_ps_requested': self.settings.length_ps,
-            'length_ps_reached': reached,
-            'catastrophe': None if catastrophe is None else catastrophe.as_dict(),
-            't_next': t_next,
-            'steps_past_t_cp': None if catastrophe is None else n_run - round(catastrophe.time_ps / dt_ps),
-            'n_steps_run': n_run,
-            'steps_per_second': (n_run - self.settings.first_step) / log.loop_seconds if log.loop_seconds else None,
-            'wall_seconds': log.wall_seconds,
-            'lammps_version': log.version,
-            'symptoms': symptoms(log, self.settings.timestep_fs, minimised),
-            'lammps_error': log.error or None,
-            'warnings': self.warnings,
-        }
+        return MdResults(
+            stable=catastrophe is None and log.complete and n_run >= self.settings.n_steps,
+            length_ps_requested=self.settings.length_ps,
+            length_ps_reached=reached,
+            catastrophe=catastrophe,
+            t_next=t_next,
+            steps_past_t_cp=None if catastrophe is None else n_run - round(catastrophe.time_ps / dt_ps),
+            n_steps_run=n_run,
+            steps_per_second=(n_run - self.settings.first_step) / log.loop_seconds if log.loop_seconds else None,
+            wall_seconds=log.wall_seconds,
+            lammps_version=log.version,
+            symptoms=symptoms(log, self.settings.timestep_fs, minimised),
+            lammps_error=log.error or None,
+            warnings=tuple(self.warnings),
+            deviation=None if verdict is None else verdict.as_dict(),
+        )

@@ -12,6 +12,7 @@ from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_han
 from aiida_sis.calculations.deviation import judge_joined_deviation
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.calculations.trajectories import choose_joined_snapshot, join_series, join_trajectories, select_snapshot
+from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.loop.seeds import derive_seed
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
@@ -116,7 +117,7 @@ class ExploreWorkChain(BaseRestartWorkChain):
         :param node: the last job.
         :param outputs: the outputs of this workchain; changed.
         """
-        if 'snapshots' not in outputs or outputs['results'].get_dict()['catastrophe'] is None:
+        if 'snapshots' not in outputs or MdResults.model_validate(outputs['results'].get_dict()).catastrophe is None:
             return
         rings = [job.outputs.snapshots for job in (*self.ctx.parts, node) if 'snapshots' in job.outputs]
         chosen = choose_joined_snapshot(

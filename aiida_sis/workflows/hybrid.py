@@ -21,7 +21,7 @@ from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.loop_base import LoopWorkChain
 from aiida_sis.workflows.ports import define_hybrid_ports, define_shared_ports
-from aiida_sis.workflows.sampling import Catastrophe, next_start
+from aiida_sis.workflows.sampling import FailedMd, next_start
 from aiida_sis.workflows.validation import validate_sis_inputs
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
@@ -224,7 +224,7 @@ class HybridWorkChain(LoopWorkChain):
             replica = Replica(_SYSTEM, settings.temperature_k)
             sigmas = self.label_settings.hot_sigmas
             self.ctx.start = next_start(
-                Catastrophe(node, replica, settings.fixed_atoms, self.ctx.start['structure'], sigmas)
+                FailedMd(node, replica, settings.fixed_atoms, self.ctx.start['structure'], sigmas)
             )
         self.ctx.generation += 1
         return None

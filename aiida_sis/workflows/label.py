@@ -19,7 +19,7 @@ from aiida_sis.calculations.label import (
 )
 from aiida_sis.calculations.monitor import INTERVAL_S
 from aiida_sis.calculations.structure import symbols_of, validate_masses
-from aiida_sis.core.cp2k.verdict import FAILED, NORMAL, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
+from aiida_sis.core.cp2k.verdict import FAILED, NORMAL, cp2k_degrees_of_freedom, describe, judge
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
 
 OUT_OF_WALLTIME = Cp2kCalculation.exit_codes.ERROR_OUT_OF_WALLTIME.status
@@ -102,11 +102,6 @@ class LabelWorkChain(LabellingWorkChain):
             arrays = self.inputs.velocities
             shapes = {name: tuple(arrays.get_shape(name)) for name in arrays.get_arraynames()}
         return self.check_inputs(symbols_of(self.inputs.structure), shapes)
-
-    @property
-    def verdicts(self) -> list[AimdVerdict]:
-        """The verdicts of the AIMD runs so far, typed."""
-        return [AimdVerdict(**verdict) for verdict in self.ctx.verdicts]
 
     # ------------------------------------------------------------------------------------------------------- optimise
 
@@ -194,7 +189,7 @@ class LabelWorkChain(LabellingWorkChain):
             ran_out_of_time=jobs[-1].exit_status == OUT_OF_WALLTIME,
             from_optimised=self.ctx.optimisation is not None,
         )
-        self.ctx.verdicts.append(verdict.as_dict())
+        self.ctx.verdicts.append(verdict)
         if verdict.reason:
             self.report(f'{name}<{node.pk}> is {verdict.verdict}: {verdict.reason}')
         if verdict.verdict == FAILED and verdict.from_optimised:
@@ -202,7 +197,7 @@ class LabelWorkChain(LabellingWorkChain):
 
     def aimd_of_snapshot_went_wrong(self) -> bool:
         """Whether an AIMD that did not start from an optimised structure failed, heated or was too slow."""
-        return self.ctx.failure is None and self.ctx.optimisation is None and self.verdicts[-1].verdict != NORMAL
+        return self.ctx.failure is None and self.ctx.optimisation is None and self.ctx.verdicts[-1].verdict != NORMAL
 
     # -------------------------------------------------------------------------------------------------------- dataset
 
@@ -215,7 +210,7 @@ class LabelWorkChain(LabellingWorkChain):
 
     def _good_frames(self) -> orm.TrajectoryData | None:
         """The trajectory of a run as it is where all of it is good, otherwise what is good in all runs together."""
-        cuts = {verdict.name: verdict.last_good_step for verdict in self.verdicts}
+        cuts = {verdict.name: verdict.last_good_step for verdict in self.ctx.verdicts}
         good = {name: good_frames(self.ctx[f'{name}_series'], step) for name, step in cuts.items()}
         names = [name for name in cuts if good[name].any()]
         if not names:
@@ -233,7 +228,9 @@ class LabelWorkChain(LabellingWorkChain):
         parts = {name: self.ctx[f'{name}_series'] for name in self.ctx.aimds if f'{name}_series' in self.ctx}
         parts |= self.folders_of('optimisation') if 'optimisation_node' in self.ctx else {}
         report = {} if self.ctx.report is None else {'report': self.ctx.report}
-        facts = describe(self.verdicts, optimise_first=self.settings.optimise_first, optimisation=self.ctx.optimisation)
+        facts = describe(
+            self.ctx.verdicts, optimise_first=self.settings.optimise_first, optimisation=self.ctx.optimisation
+        )
         if facts['possible_exotherm']:
             self.report(
                 'the AIMD heated although it started from an optimised structure, a possible exotherm: '
@@ -245,7 +242,7 @@ class LabelWorkChain(LabellingWorkChain):
             name, problem = self.ctx.failure
             return self.exit_with(name, f'{problem} Good frames kept: {outputs["results"]["kept_frames"]}.')
         if 'dataset' not in self.outputs:
-            reasons = ' '.join(verdict.reason for verdict in self.verdicts if verdict.reason)
+            reasons = ' '.join(verdict.reason for verdict in self.ctx.verdicts if verdict.reason)
             problem = reasons or 'every frame was refused, see the report of the dataset.'
             return self.exit_with('ERROR_NO_GOOD_FRAMES', problem)
         return None

@@ -18,6 +18,7 @@ from aiida_sis.calculations.structure import symbols_of
 from aiida_sis.calculations.trajectories import select_replay_frames, select_snapshot
 from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.indicator import TIME_TOLERANCE_PS, canonical_band, degrees_of_freedom, kinetic_temperature
+from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.series import latest_at
 from aiida_sis.core.settings.sis import Replica, SamplingSettings
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain
@@ -29,7 +30,7 @@ RETREAT_PS = 1.0
 
 
 @dataclass(frozen=True)
-class Catastrophe:
+class FailedMd:
     """An MD that met its catastrophic point.
 
     :param node: the exploration; it has ``results`` and ``snapshots``.
@@ -47,6 +48,11 @@ class Catastrophe:
     hot_sigmas: float
     retreats: int = 0
 
+    @property
+    def results(self) -> MdResults:
+        """What the exploration gave."""
+        return MdResults.model_validate(self.node.outputs.results.get_dict())
+
     def start_ps(self, fewer: int = 0) -> float:
         """Give the time in ps from which frames are taken: t_next, or :data:`RETREAT_PS` before it, 4 times that, …
 
@@ -54,15 +60,17 @@ class Catastrophe:
         :returns: the time in ps, never before the start of the MD.
         """
         retreats = self.retreats - fewer
-        t_next = float(self.node.outputs.results['t_next']['time_ps'])
-        return t_next if retreats <= 0 else max(0.0, t_next - RETREAT_PS * 4 ** (retreats - 1))
+        t_next = self.results.t_next
+        if t_next is None:
+            raise ValueError(f'MD <{self.node.pk}> has no t_next: it met no catastrophe.')
+        return t_next.time_ps if retreats <= 0 else max(0.0, t_next.time_ps - RETREAT_PS * 4 ** (retreats - 1))
 
     @property
     def is_exhausted(self) -> bool:
         """Whether there is nothing further back: the start structure was taken, or a committee was in doubt only."""
         if self.retreats == 0:
             return False
-        if not self.node.outputs.results.get('t_next'):
+        if self.results.t_next is None:
             return True
         return self.retreats > 1 and self.start_ps(fewer=2) <= 0
 
@@ -94,73 +102,73 @@ class LabelTask:
     inputs: dict[str, orm.Data]
 
 
-Strategy = Callable[[Catastrophe, SamplingSettings], list[LabelTask]]
+Strategy = Callable[[FailedMd, SamplingSettings], list[LabelTask]]
 
 
-def burst(catastrophe: Catastrophe, _settings: SamplingSettings) -> list[LabelTask]:
+def burst(failed: FailedMd, _settings: SamplingSettings) -> list[LabelTask]:
     """Start a short AIMD from the snapshot at t_next: the paper's way.
 
-    :param catastrophe: the MD.
+    :param failed: the MD.
     :param _settings: unused.
     :returns: one label.
     """
-    return [LabelTask(LabelWorkChain, catastrophe.replica, next_start(catastrophe))]
+    return [LabelTask(LabelWorkChain, failed.replica, next_start(failed))]
 
 
-def next_start(catastrophe: Catastrophe) -> dict[str, orm.Data]:
+def next_start(failed: FailedMd) -> dict[str, orm.Data]:
     """Take the snapshot of an MD from which an AIMD starts: that at t_next, or an earlier one after a retreat.
 
-    :param catastrophe: the MD.
+    :param failed: the MD.
     :returns: ``structure``, and ``velocities`` where it is not too hot to go on with them.
     """
-    index = latest_at(times_of(catastrophe.frames), catastrophe.start_ps()) or 0
-    start: dict[str, Any] = dict(select_snapshot(catastrophe.frames, orm.Int(index)))
-    if is_hot(catastrophe, start['structure'], start['velocities']):
+    index = latest_at(times_of(failed.frames), failed.start_ps()) or 0
+    start: dict[str, Any] = dict(select_snapshot(failed.frames, orm.Int(index)))
+    if is_hot(failed, start['structure'], start['velocities']):
         del start['velocities']
     return start
 
 
-def replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
+def replay(failed: FailedMd, settings: SamplingSettings) -> list[LabelTask]:
     """Label frames of the MD itself, between t_next and t_cp, by single points; after a retreat those before them.
 
-    :param catastrophe: the MD.
+    :param failed: the MD.
     :param settings: number and choice of the frames.
     :returns: one label.
     """
-    point = catastrophe.node.outputs.results['catastrophe']['time_ps']
+    point = failed.results.catastrophe
     wanted = {
         'n_frames': settings.replay_frames,
-        'start_ps': catastrophe.start_ps(),
-        'stop_ps': catastrophe.start_ps(fewer=1) if catastrophe.retreats else point,
+        'start_ps': failed.start_ps(),
+        'stop_ps': failed.start_ps(fewer=1) if failed.retreats or point is None else point.time_ps,
         'choice': settings.replay_choice,
     }
-    frames = select_replay_frames(catastrophe.frames, orm.Dict(wanted))
-    return [LabelTask(ReplayWorkChain, catastrophe.replica, {'frames': frames})]
+    frames = select_replay_frames(failed.frames, orm.Dict(wanted))
+    return [LabelTask(ReplayWorkChain, failed.replica, {'frames': frames})]
 
 
-def burst_and_replay(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
+def burst_and_replay(failed: FailedMd, settings: SamplingSettings) -> list[LabelTask]:
     """Do both: the burst teaches what is right, the frames of the MD what is wrong.
 
-    :param catastrophe: the MD.
+    :param failed: the MD.
     :param settings: number and choice of the frames.
     :returns: two labels.
     """
-    return burst(catastrophe, settings) + replay(catastrophe, settings)
+    return burst(failed, settings) + replay(failed, settings)
 
 
-def committee(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
+def committee(failed: FailedMd, settings: SamplingSettings) -> list[LabelTask]:
     """Label the frames whose model deviation lies between the trust levels by single points: DP-GEN's way.
 
     An MD that went from known to unphysical between two looks has no such frame; its latest frames are then replayed,
     where DP-GEN would take nothing.
 
-    :param catastrophe: the MD.
+    :param failed: the MD.
     :param settings: number and choice of the frames.
     :returns: one label.
     """
-    if 'candidates' in catastrophe.node.outputs and not catastrophe.retreats:
-        return [LabelTask(ReplayWorkChain, catastrophe.replica, {'frames': catastrophe.node.outputs.candidates})]
-    return replay(catastrophe, settings)
+    if 'candidates' in failed.node.outputs and not failed.retreats:
+        return [LabelTask(ReplayWorkChain, failed.replica, {'frames': failed.node.outputs.candidates})]
+    return replay(failed, settings)
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -171,18 +179,18 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def label_tasks(catastrophe: Catastrophe, settings: SamplingSettings) -> list[LabelTask]:
+def label_tasks(failed: FailedMd, settings: SamplingSettings) -> list[LabelTask]:
     """Give the labels of a catastrophe by the strategy of the run.
 
     Where even the first frame of the MD gave nothing, whatever the strategy, it is an AIMD from the start structure.
 
-    :param catastrophe: the MD.
+    :param failed: the MD.
     :param settings: the sampling settings.
     :returns: the labels.
     """
-    if catastrophe.is_at_start_structure:
-        return [LabelTask(LabelWorkChain, catastrophe.replica, {'structure': catastrophe.start_structure})]
-    return STRATEGIES[settings.strategy](catastrophe, settings)
+    if failed.is_at_start_structure:
+        return [LabelTask(LabelWorkChain, failed.replica, {'structure': failed.start_structure})]
+    return STRATEGIES[settings.strategy](failed, settings)
 
 
 def times_of(frames: orm.TrajectoryData) -> NDArray[np.float64]:
@@ -194,20 +202,20 @@ def times_of(frames: orm.TrajectoryData) -> NDArray[np.float64]:
     return values_of(frames, 'times')
 
 
-def is_hot(catastrophe: Catastrophe, structure: orm.StructureData, velocities: orm.ArrayData) -> bool:
+def is_hot(failed: FailedMd, structure: orm.StructureData, velocities: orm.ArrayData) -> bool:
     """Tell whether a snapshot is hotter than its AIMD may be: it then gives its place, and CP2K new velocities.
 
     The start of an MD is one, since its velocities are drawn at twice the temperature.
 
-    :param catastrophe: the MD.
+    :param failed: the MD.
     :param structure: the snapshot.
     :param velocities: array ``velocities`` (n_atoms, 3) in Å/ps.
     :returns: whether it is.
     """
-    n_dof = degrees_of_freedom(len(structure.sites), len(catastrophe.fixed_atoms))
-    limit = canonical_band(catastrophe.replica.temperature_k, n_dof, catastrophe.hot_sigmas)[1]
+    n_dof = degrees_of_freedom(len(structure.sites), len(failed.fixed_atoms))
+    limit = canonical_band(failed.replica.temperature_k, n_dof, failed.hot_sigmas)[1]
     drawn = velocities.get_array('velocities')
-    return kinetic_temperature(symbols_of(structure), drawn, catastrophe.fixed_atoms) > limit
+    return kinetic_temperature(symbols_of(structure), drawn, failed.fixed_atoms) > limit
 
 
 def deviation_parameters(settings: SamplingSettings) -> dict[str, Any]:
@@ -236,7 +244,7 @@ def is_in_doubt(node: orm.WorkChainNode, settings: SamplingSettings) -> bool:
     :param settings: the sampling settings.
     :returns: whether its candidates are labelled although it was stable.
     """
-    counts = node.outputs.results.get_dict().get('deviation')
+    counts = MdResults.model_validate(node.outputs.results.get_dict()).deviation
     if settings.accurate_share is None or not counts or 'candidates' not in node.outputs:
         return False
     total = sum(counts[f'n_{kind}'] for kind in ('accurate', 'candidate', 'failed'))

@@ -12,6 +12,7 @@ from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations.summary import summarise
 from aiida_sis.core.cp2k import input as cp2k
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
+from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.loop.summary import forgetting
 from aiida_sis.core.settings.sis import (
     LearningSchedule,
@@ -26,7 +27,7 @@ from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.loop_base import LoopWorkChain
 from aiida_sis.workflows.ports import define_shared_ports, define_sis_ports
-from aiida_sis.workflows.sampling import Catastrophe, LabelTask, deviation_parameters, is_in_doubt, label_tasks
+from aiida_sis.workflows.sampling import FailedMd, LabelTask, deviation_parameters, is_in_doubt, label_tasks
 from aiida_sis.workflows.validation import validate_sis_inputs
 
 # Their types only take the methods of `WorkChain` itself as steps.
@@ -295,14 +296,14 @@ class SisWorkChain(LoopWorkChain):
             if not node.is_finished_ok:
                 unread = True
                 continue
-            results = node.outputs.results.get_dict()
+            results = MdResults.model_validate(node.outputs.results.get_dict())
             system = self.replicas[call.number].system
-            if not results['stable']:
-                point = results['catastrophe']
+            if point := results.catastrophe:
                 self.report(
-                    f'generation {generation}, {system}: catastrophic point at {point["time_ps"]:.3f} ps '
-                    f'({point["bound"]}, {in_kelvin(point["temperature_k"])})'
+                    f'generation {generation}, {system}: catastrophic point at {point.time_ps:.3f} ps '
+                    f'({point.bound}, {in_kelvin(point.temperature_k)})'
                 )
+            if not results.stable:
                 self.ctx.catastrophes.append(call)
             elif is_in_doubt(node, self.settings.sampling):
                 self.report(f'generation {generation}, {system}: stable, but the committee is in doubt')
@@ -333,14 +334,14 @@ class SisWorkChain(LoopWorkChain):
         """Tell whether this generation has no dataset of its own yet."""
         return not any(call.key in self.ctx.datasets for call in self.calls(LABEL))
 
-    def _catastrophes(self) -> list[Catastrophe]:
+    def _catastrophes(self) -> list[FailedMd]:
         """The catastrophes of the last MD from which something can still be taken."""
         found = []
         for call in self.ctx.catastrophes:
             replica = self.replicas[call.number]
             fixed, start = self.settings.system(replica.system).fixed_atoms, self.ctx.start_structures[replica.system]
             sigmas = self.label_settings.hot_sigmas
-            found.append(Catastrophe(self.ctx[str(call)], replica, fixed, start, sigmas, self.ctx.retreats))
+            found.append(FailedMd(self.ctx[str(call)], replica, fixed, start, sigmas, self.ctx.retreats))
         return [point for point in found if not point.is_exhausted]
 
     def _retreat(self) -> bool:

@@ -204,8 +204,8 @@ def test_aimd_that_stays_in_its_ensemble() -> None:
     verdict = judge_aimd([300, 150, 250, 350], 300.0, 27)
     assert verdict.verdict == 'normal'
     assert verdict.n_good_frames == 4
-    assert verdict.mean_last_half == 300.0
-    assert verdict.max_temperature == 350.0
+    assert verdict.mean_last_half_k == 300.0
+    assert verdict.max_temperature_k == 350.0
 
 
 @pytest.mark.parametrize('spoilt', [900.0, math.nan, math.inf])
@@ -213,7 +213,7 @@ def test_aimd_that_runs_away(spoilt: float) -> None:
     verdict = judge_aimd([300, 400, spoilt, 350], 300.0, 27)
     assert verdict.verdict == 'hot'
     assert verdict.n_good_frames == 2
-    assert math.isfinite(verdict.max_temperature)
+    assert math.isfinite(verdict.max_temperature_k)
 
 
 def test_an_empty_aimd() -> None:

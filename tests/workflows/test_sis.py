@@ -18,7 +18,7 @@ from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.core.settings.sis import Replica
 from aiida_sis.structures.demo import lifsi_ion_pair
-from aiida_sis.workflows.sampling import Catastrophe, is_hot
+from aiida_sis.workflows.sampling import FailedMd, is_hot
 from aiida_sis.workflows.sis import SisWorkChain
 
 TYPE_MAP = ['F', 'Li', 'N', 'O', 'S']
@@ -361,11 +361,11 @@ def test_catastrophe_beside_an_unreadable_md_is_used(sis: tuple[SisWorkChain, Ch
 def test_hot_snapshot_gives_its_place_only() -> None:
     """An AIMD that starts hotter than it may be would be thrown away at its first frame."""
     pair = Replica('ion_pair', 300.0)
-    catastrophe = Catastrophe(orm.WorkChainNode(), pair, (), start_structure=lifsi_ion_pair(), hot_sigmas=5.0)
+    failed = FailedMd(orm.WorkChainNode(), pair, (), start_structure=lifsi_ion_pair(), hot_sigmas=5.0)
     for speed, hot in ((30.0, True), (3.0, False)):
         velocities = orm.ArrayData()
         velocities.set_array('velocities', np.full((10, 3), speed))
-        assert is_hot(catastrophe, lifsi_ion_pair(), velocities) is hot
+        assert is_hot(failed, lifsi_ion_pair(), velocities) is hot
 
 
 def test_supporting_system_is_labelled_and_never_explored(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,10 +69,6 @@ class AimdVerdict:
     seconds_per_step: float | None
     from_optimised: bool
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give the verdict as plain data."""
-        return asdict(self)
-
     @property
     def heated(self) -> bool:
         """Whether it left its ensemble upwards, even if it failed afterwards."""
@@ -125,7 +121,7 @@ def judge(
     if n_good:
         n_dof = cp2k_degrees_of_freedom(n_atoms, len(settings.fixed_atoms))
         ensemble = judge_aimd(series.temperatures, settings.temperature_k, n_dof, sigmas=settings.hot_sigmas)
-        n_good, maximum, mean = ensemble.n_good_frames, ensemble.max_temperature, ensemble.mean_last_half
+        n_good, maximum, mean = ensemble.n_good_frames, ensemble.max_temperature_k, ensemble.mean_last_half_k
         if ensemble.verdict == HOT and verdict in (NORMAL, SLOW):
             verdict = HOT
             reason = (
@@ -187,7 +183,7 @@ def describe(
     return {
         'route': 'fallback' if fallback else 'optimised_first' if optimise_first else 'direct',
         'reason': verdicts[0].reason if fallback and verdicts else '',
-        'aimds': [verdict.as_dict() for verdict in verdicts],
+        'aimds': [asdict(verdict) for verdict in verdicts],
         'optimisation': None if optimisation is None else dict(optimisation),
         'aimd_fs': sum(verdict.aimd_fs for verdict in verdicts),
         'asked_fs': None if last is None else last.asked_fs,

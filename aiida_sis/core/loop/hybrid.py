@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiida_sis.core.loop.call_labels import EXPLORE, Call
+from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.loop.summary import cost_of, forgetting, generations_of
 
 Floats = NDArray[np.float64]
@@ -65,9 +66,10 @@ def counted_md_ps(results: Mapping[str, Any]) -> float:
     :param results: results of the exploration.
     :returns: time in ps.
     """
-    if results.get('catastrophe') is None:
-        return float(results['length_ps_reached'])
-    return float((results.get('t_next') or {}).get('time_ps', 0.0))
+    md = MdResults.model_validate(results)
+    if md.catastrophe is None:
+        return md.length_ps_reached or 0.0
+    return md.t_next.time_ps if md.t_next else 0.0
 
 
 def on_trajectory_fs(results: Mapping[str, Any], timestep_fs: float) -> float:
