@@ -13,8 +13,9 @@ import time
 from aiida import orm
 from aiida.engine import submit
 
+from aiida_sis.core.loop.record import Run
 from aiida_sis.run.clock import wall_time
-from aiida_sis.run.record import RunRecord, collect
+from aiida_sis.run.record import collect
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sis import SisWorkChain
 
@@ -47,12 +48,12 @@ def row(node: orm.WorkChainNode) -> str:
     :param node: an ended run.
     :returns: a row of Markdown.
     """
-    record: RunRecord = collect(node)
+    record: Run = collect(node)
     summary = record.summary
-    points = [f'{md.t_cp_ps:.2f}' for md in record.md_records if md.t_cp_ps is not None]
+    points = [f'{md.t_cp_ps:.2f}' for md in record.all_md if md.t_cp_ps is not None]
     clock = wall_time(node, record.wall_seconds)
-    trainings = [generation.training for generation in record.generations if generation.training]
-    errors = [training.force_rmse for training in trainings if training.force_rmse is not None]
+    found = (generation.force_rmse_ev_per_angstrom for generation in record.generations)
+    errors = [error for error in found if error is not None]
     ratio = summary.get('acceleration_ratio') or 0.0
     return (
         f'| {node.inputs.seed.value} | {summary.get("outcome", node.exit_status)} | {len(record.generations)} | '

@@ -20,7 +20,7 @@ __all__ = ('plot',)
 # The names of `show.figures.catalogue.FIGURES`, which can't be imported before AiiDA has been pointed to a profile.
 NAMES = (
     'temperature', 'zoom', 'growth', 'learning', 'parity', 'elements', 'forgetting', 'cost', 'rdf', 'reactions',
-    'census', 'provenance',
+    'census',
 )  # fmt: skip
 
 

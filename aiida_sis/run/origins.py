@@ -9,6 +9,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_sis.core.loop.call_labels import read_call
+from aiida_sis.core.loop.record import MdResults
 from aiida_sis.run import graph
 from aiida_sis.run.graph import Edge
 from aiida_sis.run.rows import FramesRow, NodeRef, OriginRow
@@ -209,15 +210,12 @@ def _catastrophe_of(job: NodeRef) -> dict[str, Any]:
         # Of an MD that took several jobs, t_next is that of all of them.
         whole = graph.pks([exploration.there.pk])
         results = graph.outputs(whole, LinkType.RETURN, 'results', orm.Dict, project=columns) or results
-    point, start = (value or {} for value in results[0].values) if results else ({}, {})
+    catastrophe, t_next = results[0].values if results else (None, None)
     call = graph.callers(graph.pks([exploration.there.pk])).get(exploration.there.pk) if exploration else None
     potentials = graph.inputs(of, 'potential')
     return {
         'exploration': exploration.there if exploration else job,
         'explored_as': call.label if call else None,
         'potential': potentials[0].there if potentials else None,
-        't_cp_ps': point.get('time_ps'),
-        'temperature_cp_k': point.get('temperature_k'),
-        'bound': point.get('bound'),
-        't_next_ps': start.get('time_ps'),
+        **MdResults(catastrophe=catastrophe, t_next=t_next).points,
     }

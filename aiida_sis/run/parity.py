@@ -10,7 +10,8 @@ from aiida import orm
 from numpy.typing import NDArray
 
 from aiida_deepmd.data.dataset import DatasetData
-from aiida_sis.run.record import FloatArray, called, output_of
+from aiida_sis.core.indicator import FloatArray
+from aiida_sis.run.record import called, output_of
 
 __all__ = ('Parity', 'read_parity')
 

@@ -7,221 +7,54 @@ SIS workchain. The labels of the call links carry the meaning (:mod:`aiida_sis.c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from aiida import orm
 from aiida.common.links import LinkType
-from numpy.typing import NDArray
 
+from aiida_sis.core.indicator import TemperatureSeries
 from aiida_sis.core.loop.call_labels import LABEL, LOOP, TRAIN, Call, read_call
+from aiida_sis.core.loop.record import Generation, Label, Md, MdResults, Run, State, Training
 from aiida_sis.run.clock import wall_time
 from aiida_sis.run.loops import is_hybrid, settings_of
 
 __all__ = (
-    'GenerationRecord',
-    'LabelRecord',
-    'MdRecord',
-    'RunRecord',
-    'State',
-    'TrainingRecord',
     'called',
     'collect',
+    'dictionary',
     'input_of',
     'loop_of',
     'output_of',
     'parts_of',
+    'read_md',
+    'results_of',
 )
-
-FloatArray = NDArray[np.float64]
-State = Literal['waiting', 'running', 'finished', 'failed']
 
 _CALL_LINKS = (LinkType.CALL_WORK, LinkType.CALL_CALC)
 #: Types of the links to the inputs of a process.
 INPUT_LINKS = (LinkType.INPUT_CALC, LinkType.INPUT_WORK)
 
 
-@dataclass(frozen=True)
-class LabelRecord:
-    """One labelled AIMD. Lengths in fs, temperatures in K, ``None`` where the graph does not say (yet)."""
-
-    pk: int
-    generation: int
-    index: int
-    state: State
-    route: str | None = None
-    aimd_fs: float | None = None
-    asked_fs: float | None = None
-    cut_short: bool = False
-    n_frames: int | None = None
-    max_temperature_k: float | None = None
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """One training. Errors on held-out frames: force in eV/Å, energy in eV/atom; wall time in s."""
-
-    pk: int
-    generation: int
-    state: State
-    force_rmse: float | None = None
-    energy_rmse: float | None = None
-    n_steps: int | None = None
-    seconds: float | None = None
-    n_frames_total: int | None = None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class MdRecord:
-    """One MD run with the potential of its generation. Times in ps, temperatures in K.
-
-    ``times`` and ``temperatures`` are the series ``(n_samples,)``, empty until the run has been parsed.
-    """
-
-    pk: int
-    generation: int
-    stage: int
-    replica: int
-    state: State
-    stable: bool | None = None
-    length_ps: float | None = None
-    length_requested_ps: float | None = None
-    temperature_target_k: float | None = None
-    window_k: tuple[float, float] | None = None
-    t_cp_ps: float | None = None
-    temperature_cp_k: float | None = None
-    bound: str | None = None
-    t_next_ps: float | None = None
-    times: FloatArray = field(default_factory=lambda: np.empty(0), repr=False)
-    temperatures: FloatArray = field(default_factory=lambda: np.empty(0), repr=False)
-
-
-@dataclass(frozen=True)
-class GenerationRecord:
-    """What one generation labelled, trained and explored."""
-
-    generation: int
-    labels: tuple[LabelRecord, ...] = ()
-    training: TrainingRecord | None = None
-    md: tuple[MdRecord, ...] = ()
-
-    @property
-    def stages(self) -> tuple[int, ...]:
-        """The stages that this generation's potential was tried in, in order."""
-        return tuple(sorted({record.stage for record in self.md}))
-
-    @property
-    def n_frames(self) -> int:
-        """The number of frames that this generation added to the data."""
-        return sum(label.n_frames or 0 for label in self.labels)
-
-    @property
-    def stable_ps(self) -> dict[int, float]:
-        """How long the MD of each replica was stable, in its longest stage, in ps."""
-        lengths: dict[int, float] = {}
-        for md in self.md:
-            length = md.t_cp_ps if md.t_cp_ps is not None else md.length_ps
-            if length is not None:
-                lengths[md.replica] = max(lengths.get(md.replica, 0.0), length)
-        return lengths
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """The whole run.
-
-    ``summary`` is the workchain's own output, empty until it has ended; ``code_seconds`` is the time in s during which
-    at least one of the codes ran, known at the end; it is a lower limit where ``untimed_jobs`` did not say their end.
-    """
-
-    pk: int
-    state: State
-    generations: tuple[GenerationRecord, ...]
-    started: datetime
-    last_change: datetime
-    summary: dict[str, Any] = field(default_factory=dict)
-    stage_names: tuple[str, ...] = ()
-    code_seconds: float | None = None
-    untimed_jobs: int = 0
-    is_hybrid: bool = False
-    exit_status: int | None = None
-    message: str | None = None
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the run has not ended yet."""
-        return self.state in ('waiting', 'running')
-
-    @property
-    def wall_seconds(self) -> float:
-        """Seconds from the submission to the end, or until now while the run goes on."""
-        end = datetime.now(timezone.utc) if self.is_running else self.last_change
-        return max((end - self.started).total_seconds(), 0.0)
-
-    @property
-    def aimd_ps(self) -> float:
-        """Total length of the labelled AIMD in ps, so far."""
-        if 'aimd_ps' in self.summary:
-            return float(self.summary['aimd_ps'])
-        return sum(label.aimd_fs or 0.0 for generation in self.generations for label in generation.labels) / 1000.0
-
-    @property
-    def framework_share(self) -> float | None:
-        """The part of the wall time, 0 to 1, during which no code ran; ``None`` before the end.
-
-        With untimed jobs it is an upper limit.
-        """
-        if self.code_seconds is None or self.wall_seconds <= 0:
-            return None
-        return max(0.0, 1.0 - self.code_seconds / self.wall_seconds)
-
-    @property
-    def title(self) -> str:
-        """What kind of run it is, and its PK."""
-        return f'{"Hybrid" if self.is_hybrid else "SIS"} run {self.pk}'
-
-    @property
-    def ratio_of(self) -> str:
-        """What its acceleration ratio is the ratio of."""
-        return 'MD + AIMD over AIMD' if self.is_hybrid else 'MD / AIMD'
-
-    @property
-    def outcome(self) -> str:
-        """How the run ended in the summary's words, else its state."""
-        return str(self.summary.get('state') or self.summary.get('outcome') or self.state)
-
-    def stage_name(self, stage: int) -> str:
-        """Return the name of a stage, or its number where it has none."""
-        return self.stage_names[stage] if stage < len(self.stage_names) else f'stage {stage}'
-
-    @property
-    def md_records(self) -> tuple[MdRecord, ...]:
-        """Every MD run of every generation."""
-        return tuple(record for generation in self.generations for record in generation.md)
-
-
-def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
+def collect(node: orm.ProcessNode, with_series: bool = False) -> Run:
     """Read the record of a run from its node, because the graph answers at any moment of the run.
 
     :param node: the node of a SIS or a hybrid run.
     :param with_series: also load the temperature series from the repository, which only the figure needs.
     """
-    labels: dict[int, list[LabelRecord]] = {}
-    trainings: dict[int, TrainingRecord] = {}
-    explorations: dict[int, list[MdRecord]] = {}
+    labels: dict[int, list[Label]] = {}
+    trainings: dict[int, Training] = {}
+    explorations: dict[int, list[Md]] = {}
     for child, call in parts_of(node):
         if call.kind == LABEL:
-            labels.setdefault(call.generation, []).append(_label_record(child, call))
+            labels.setdefault(call.generation, []).append(_label(child, call))
         elif call.kind == TRAIN:
-            trainings[call.generation] = _training_record(child, call)
+            trainings[call.generation] = _training(child)
         else:
-            explorations.setdefault(call.generation, []).append(_md_record(child, call, with_series))
+            explorations.setdefault(call.generation, []).append(read_md(child, call, with_series))
     generations = tuple(
-        GenerationRecord(
+        Generation(
             generation=number,
             labels=tuple(sorted(labels.get(number, []), key=lambda label: label.index)),
             training=trainings.get(number),
@@ -229,21 +62,32 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> RunRecord:
         )
         for number in sorted({*labels, *trainings, *explorations})
     )
-    stages = settings_of(node).get('stages', [])
+    settings, summary = settings_of(node), dictionary(output_of(node, 'summary'))
     clock = wall_time(node, (node.mtime - node.ctime).total_seconds()) if node.is_terminated else None
-    return RunRecord(
+    state = process_state(node)
+    end = node.mtime if node.is_terminated else datetime.now(timezone.utc)
+    aimd_fs = sum(label.aimd_fs or 0.0 for generation in generations for label in generation.labels)
+    return Run(
         pk=_pk(node),
-        state=process_state(node),
-        generations=generations,
+        uuid=str(node.uuid),
+        label=node.label,
+        state=state,
+        outcome=str(summary.get('state') or summary.get('outcome') or state),
+        exit_status=node.exit_status,
+        message=node.exit_message or (node.exception if node.is_excepted else None),
         started=node.ctime,
-        last_change=node.mtime,
-        summary=_dictionary(output_of(node, 'summary')),
-        stage_names=tuple(str(stage.get('name', number)) for number, stage in enumerate(stages)),
+        wall_seconds=max((end - node.ctime).total_seconds(), 0.0),
+        generation=generations[-1].generation if generations else None,
+        max_generations=settings.get('max_generations'),
+        aimd_ps=summary.get('aimd_ps', aimd_fs / 1000.0),
+        md_ps=summary.get('md_ps'),
+        acceleration_ratio=summary.get('acceleration_ratio'),
+        generations=generations,
+        stages=tuple(settings.get('stages', ())),
+        summary=summary,
         code_seconds=clock.codes if clock else None,
         untimed_jobs=clock.untimed if clock else 0,
         is_hybrid=is_hybrid(node),
-        exit_status=node.exit_status,
-        message=node.exit_message or (node.exception if node.is_excepted else None),
     )
 
 
@@ -322,89 +166,64 @@ def input_of(node: orm.ProcessNode, name: str) -> orm.Node | None:
     return nearest
 
 
-def _label_record(node: orm.ProcessNode, call: Call) -> LabelRecord:
-    results = _dictionary(output_of(node, 'results'))
-    dataset = output_of(node, 'dataset')
-    n_frames = dataset.base.attributes.get('n_frames', None) if dataset is not None else None
-    return LabelRecord(
-        pk=_pk(node),
-        generation=call.generation,
-        index=call.number,
-        state=process_state(node),
-        route=results.get('route'),
-        aimd_fs=_number(results.get('aimd_fs')),
-        asked_fs=_number(results.get('asked_fs')),
-        cut_short=results.get('cut_short', False),
-        n_frames=n_frames,
-        max_temperature_k=_number(results.get('max_temperature_k')),
-    )
+def dictionary(node: orm.Node | None) -> dict[str, Any]:
+    """Return the content of a dictionary node, nothing of any other.
+
+    :param node: the node, where there is one.
+    """
+    return dict(node.get_dict()) if isinstance(node, orm.Dict) else {}
 
 
-def _training_record(node: orm.ProcessNode, call: Call) -> TrainingRecord:
-    results = _dictionary(output_of(node, 'results'))
-    n_frames = [
-        link.node.base.attributes.get('n_frames', 0)
-        for link in node.base.links.get_incoming(link_type=INPUT_LINKS).all()
-        if 'datasets__' in link.link_label
-    ]
-    return TrainingRecord(
-        pk=_pk(node),
-        generation=call.generation,
-        state=process_state(node),
-        force_rmse=_number(results.get('force_rmse_ev_per_angstrom')),
-        energy_rmse=_number(results.get('energy_rmse_ev_per_atom')),
-        n_steps=results.get('n_steps'),
-        seconds=_number(results.get('wall_seconds')),
-        n_frames_total=sum(n_frames) if n_frames else None,
-        warnings=tuple(str(warning) for warning in results.get('warnings') or ()),
-    )
+def results_of(node: orm.ProcessNode) -> dict[str, Any]:
+    """Return the results of a part of a run, for one of the models of :mod:`aiida_sis.core.loop.record`.
+
+    :param node: its node, in any state.
+    """
+    return dictionary(output_of(node, 'results'))
 
 
-def _md_record(node: orm.ProcessNode, call: Call, with_series: bool) -> MdRecord:
-    parameters = _dictionary(input_of(node, 'parameters'))
-    results = _dictionary(output_of(node, 'results'))
-    catastrophe = results.get('catastrophe') or {}
-    t_next = results.get('t_next') or {}
-    window = parameters.get('window_k')
-    times, temperatures = _series(output_of(node, 'series')) if with_series else (np.empty(0), np.empty(0))
-    return MdRecord(
+def read_md(node: orm.ProcessNode, call: Call, with_series: bool = False) -> Md:
+    """Read the record of an MD.
+
+    :param node: the node of an ``ExploreWorkChain``.
+    :param call: which part of the run it was.
+    :param with_series: also load its temperature series from the repository.
+    """
+    parameters = dictionary(input_of(node, 'parameters'))
+    results = MdResults.model_validate(results_of(node))
+    series = output_of(node, 'series') if with_series else None
+    own: dict[str, Any] = {}
+    if isinstance(series, orm.ArrayData):
+        own['series'] = TemperatureSeries.from_values(series.get_array('time_ps'), series.get_array('temperature'))
+    return Md(
         pk=_pk(node),
         generation=call.generation,
         stage=call.stage or 0,
         replica=call.number,
         state=process_state(node),
-        stable=results.get('stable'),
-        length_ps=_number(results.get('length_ps_reached')),
-        length_requested_ps=_number(parameters.get('length_ps', results.get('length_ps_requested'))),
-        temperature_target_k=_number(parameters.get('temperature_k')),
-        window_k=(float(window[0]), float(window[1])) if window else None,
-        t_cp_ps=_number(catastrophe.get('time_ps')),
-        temperature_cp_k=_number(catastrophe.get('temperature_k')),
-        bound=catastrophe.get('bound'),
-        t_next_ps=_number(t_next.get('time_ps')),
-        times=times,
-        temperatures=temperatures,
+        length_ps_requested=parameters.get('length_ps', results.length_ps_requested),
+        temperature_target_k=parameters.get('temperature_k'),
+        window_k=parameters.get('window_k'),
+        **own,
+        **results.outcome,
     )
 
 
-def _series(node: orm.Node | None) -> tuple[FloatArray, FloatArray]:
-    """Return times (n_samples,) in ps and temperatures (n_samples,) in K of a series node."""
-    if not isinstance(node, orm.ArrayData):
-        return np.empty(0), np.empty(0)
-    times = np.asarray(node.get_array('time_ps'), dtype=float)
-    temperatures = np.asarray(node.get_array('temperature'), dtype=float)
-    return times, temperatures
+def _label(node: orm.ProcessNode, call: Call) -> Label:
+    dataset = output_of(node, 'dataset')
+    kept = {} if dataset is None else {'n_frames': dataset.base.attributes.get('n_frames', None)}
+    own = {'pk': _pk(node), 'index': call.number, 'state': process_state(node)}
+    return Label.model_validate(results_of(node) | kept | own)
 
 
-def _dictionary(node: orm.Node | None) -> dict[str, Any]:
-    if not isinstance(node, orm.Dict):
-        return {}
-    content: Mapping[str, Any] = node.get_dict()
-    return dict(content)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _training(node: orm.ProcessNode) -> Training:
+    n_frames = [
+        link.node.base.attributes.get('n_frames', 0)
+        for link in node.base.links.get_incoming(link_type=INPUT_LINKS).all()
+        if 'datasets__' in link.link_label
+    ]
+    own = {'pk': _pk(node), 'state': process_state(node), 'n_frames_total': sum(n_frames) if n_frames else None}
+    return Training.model_validate(results_of(node) | own)
 
 
 def _pk(node: orm.Node) -> int:

@@ -10,6 +10,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_sis.core.loop.call_labels import read_call
+from aiida_sis.core.loop.record import MdResults
 from aiida_sis.run import graph
 from aiida_sis.run.graph import Edge
 from aiida_sis.run.loops import system_of
@@ -93,7 +94,7 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
     rows = []
     for pk, ref in refs.items():
         edge = results[pk]
-        point, start = ({} if value is None else value for value in edge.values)
+        catastrophe, t_next = edge.values
         caller, structure = called_by.get(pk), structures.get(pk)
         call = read_call(caller.label) if caller else None
         temperature, window = settings[pk].values if pk in settings else (None, None)
@@ -114,10 +115,7 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
                 temperature_target_k=temperature,
                 window_low_k=low,
                 window_high_k=high,
-                t_cp_ps=point.get('time_ps'),
-                temperature_cp_k=point.get('temperature_k'),
-                bound=point.get('bound'),
-                t_next_ps=start.get('time_ps'),
+                **MdResults(catastrophe=catastrophe, t_next=t_next).points,
             )
         )
     return rows

@@ -16,17 +16,18 @@ from ase import Atoms
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.trajectory_data import values_of
+from aiida_sis.core.indicator import FloatArray
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
+from aiida_sis.core.loop.record import Md, MdResults, Run
 from aiida_sis.core.loop.summary import forgetting
 from aiida_sis.core.series import evenly
 from aiida_sis.run.clock import cores_of, job_interval
 from aiida_sis.run.inputs import Facts, read_facts
 from aiida_sis.run.loops import systems_of
 from aiida_sis.run.parity import Parity, read_parity
-from aiida_sis.run.picture import Lineage, read_lineage
-from aiida_sis.run.record import FloatArray, RunRecord, collect, input_of, output_of, parts_of
+from aiida_sis.run.record import collect, input_of, output_of, parts_of, results_of
 
-__all__ = ('Catastrophe', 'Details', 'JobCost', 'Motion', 'TrainingDetail', 'read_details')
+__all__ = ('Details', 'JobCost', 'Motion', 'Snapshots', 'read_details')
 
 #: Most frames of one trajectory that a report looks at.
 MOST_FRAMES = 300
@@ -45,23 +46,10 @@ class JobCost:
 
 
 @dataclass(frozen=True)
-class TrainingDetail:
-    """One training: its learning curve, columns (n_rows,) by name, and its held-out force errors in eV/Å."""
-
-    generation: int
-    curve: dict[str, FloatArray] = field(repr=False)
-    per_element: dict[str, float]
-    per_dataset: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Catastrophe:
+class Snapshots:
     """The snapshots of an MD that left its window: t_next, and the last one before t_cp."""
 
-    generation: int
-    replica: int
-    t_next_ps: float
-    t_cp_ps: float
+    md: Md
     start: Atoms
     last: Atoms
     last_ps: float
@@ -85,20 +73,19 @@ class Motion:
 
 @dataclass(frozen=True)
 class Details:
-    """All that the page of a run is made from."""
+    """All that the page of a run is made from; ``curves`` are columns (n_rows,) by name, by generation."""
 
-    run: RunRecord
+    run: Run
     facts: Facts
-    trainings: tuple[TrainingDetail, ...] = ()
+    curves: dict[int, dict[str, FloatArray]] = field(default_factory=dict, repr=False)
     parities: tuple[Parity, ...] = ()
     forgetting: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: tuple[JobCost, ...] = ()
     starts: dict[str, Atoms] = field(default_factory=dict)
-    catastrophes: tuple[Catastrophe, ...] = ()
+    catastrophes: tuple[Snapshots, ...] = ()
     motions: tuple[Motion, ...] = ()
     labelled: tuple[Motion, ...] = ()
     aimds: tuple[Motion, ...] = ()
-    lineage: Lineage | None = None
 
 
 def read_details(node: orm.ProcessNode) -> Details:
@@ -107,41 +94,32 @@ def read_details(node: orm.ProcessNode) -> Details:
     :param node: the node of a ``SisWorkChain``, in any state.
     """
     parts = list(parts_of(node))
-    trainings = tuple(_trainings(parts))
-    record = {str(Call(one.generation, TRAIN)): {'per_dataset': one.per_dataset} for one in trainings}
+    run = collect(node, with_series=True)
     return Details(
-        run=collect(node, with_series=True),
+        run=run,
         facts=read_facts(node),
-        trainings=trainings,
+        curves={call.generation: curve for child, call in parts if (curve := _curve(child, call))},
         parities=tuple(
             parity
             for child, call in parts
             if call.kind == TRAIN and (parity := read_parity(child, call.generation)) is not None
         ),
-        forgetting=forgetting(record),
+        forgetting=forgetting({one.generation: one.training for one in run.generations if one.training}),
         jobs=tuple(cost for child, call in parts for cost in _costs(child, call)),
         starts={name: structure.get_ase() for name, structure in systems_of(node).items()},
-        catastrophes=tuple(_catastrophes(parts)),
+        catastrophes=tuple(_snapshots(run, {child.pk: child for child, _ in parts})),
         motions=tuple(_motions(parts)),
         labelled=tuple(_labelled(parts)),
         aimds=tuple(_aimds(parts)),
-        lineage=read_lineage(node),
     )
 
 
 _Part = tuple[orm.ProcessNode, Call]
 
 
-def _trainings(parts: list[_Part]) -> Iterator[TrainingDetail]:
-    for node, call in parts:
-        if call.kind != TRAIN:
-            continue
-        curve, results = output_of(node, 'learning_curve'), output_of(node, 'results')
-        values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
-        columns = _arrays(curve)
-        if columns or values:
-            errors = (values.get(key) or {} for key in ('per_element', 'per_dataset'))
-            yield TrainingDetail(call.generation, columns, *errors)
+def _curve(node: orm.ProcessNode, call: Call) -> dict[str, FloatArray]:
+    curve = output_of(node, 'learning_curve') if call.kind == TRAIN else None
+    return {name: curve.get_array(name) for name in curve.get_arraynames()} if isinstance(curve, orm.ArrayData) else {}
 
 
 def _costs(child: orm.ProcessNode, call: Call) -> Iterator[JobCost]:
@@ -154,26 +132,22 @@ def _costs(child: orm.ProcessNode, call: Call) -> Iterator[JobCost]:
             yield JobCost(call.generation, _KINDS[call.kind], interval[0], interval[1] - interval[0], cores)
 
 
-def _catastrophes(parts: list[_Part]) -> Iterator[Catastrophe]:
-    for node, call in parts:
-        results = output_of(node, 'results') if call.kind == EXPLORE else None
-        values: dict[str, Any] = results.get_dict() if isinstance(results, orm.Dict) else {}
-        snapshots = output_of(node, 'snapshots') if values.get('catastrophe') and values.get('t_next') else None
-        if not _has_frames(snapshots):
+def _snapshots(run: Run, nodes: dict[int | None, orm.ProcessNode]) -> Iterator[Snapshots]:
+    for md in run.all_md:
+        start = MdResults.model_validate(results_of(nodes[md.pk])).t_next
+        snapshots = output_of(nodes[md.pk], 'snapshots')
+        if md.t_cp_ps is None or start is None or start.snapshot_index is None or not _has_frames(snapshots):
             continue
         whole = np.flatnonzero(np.isfinite(values_of(snapshots, 'positions')).all(axis=(1, 2)))
-        index, times = values['t_next']['snapshot_index'], _times_ps(snapshots)
-        if whole.size == 0 or not 0 <= index < snapshots.numsteps:
+        times = _times_ps(snapshots)
+        if whole.size == 0 or not 0 <= start.snapshot_index < snapshots.numsteps:
             continue
         last = int(whole[-1])
-        yield Catastrophe(
-            generation=call.generation,
-            replica=call.number,
-            t_next_ps=float(values['t_next']['time_ps']),
-            t_cp_ps=float(values['catastrophe']['time_ps']),
-            start=_frame(snapshots, index),
+        yield Snapshots(
+            md=md,
+            start=_frame(snapshots, start.snapshot_index),
             last=_frame(snapshots, last),
-            last_ps=float(times[last]) if times is not None else float(values['catastrophe']['time_ps']),
+            last_ps=float(times[last]) if times is not None else md.t_cp_ps,
         )
 
 
@@ -223,12 +197,6 @@ def _aimds(parts: list[_Part]) -> Iterator[Motion]:
             frames = [_frame(trajectory, index) for index in chosen]
             title = f'AIMD {call.number} of generation {call.generation}'
             yield Motion(title, int(node.pk or 0), frames, times, is_md=False)
-
-
-def _arrays(node: orm.Node | None) -> dict[str, FloatArray]:
-    if not isinstance(node, orm.ArrayData):
-        return {}
-    return {name: node.get_array(name) for name in node.get_arraynames()}
 
 
 def _has_frames(node: Any) -> TypeGuard[orm.TrajectoryData]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiida_sis.core.loop.record import Md, TrainingResults
+
 __all__ = ('CardData', 'CardFacts', 'CardMd', 'level_in_words', 'write_card')
 
 DOI = '10.1021/acs.jpcc.3c05522'
@@ -24,22 +26,17 @@ class CardData:
     n_test: int
     label_temperature_k: float | None
     max_temperature_k: float | None
-    force_rmse: float | None
-    energy_rmse: float | None
+    errors: TrainingResults
     sha256: str
 
 
 @dataclass(frozen=True)
 class CardMd:
-    """One MD with the potential. Times in ps, temperatures in K."""
+    """One MD with the potential."""
 
     place: str
     composition: str
-    temperature_k: float | None
-    window_k: tuple[float, float] | None
-    length_ps: float | None
-    stable: bool
-    t_cp_ps: float | None
+    md: Md
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class CardFacts:
     command: str = ''
     data: Sequence[CardData] = ()
     md: Sequence[CardMd] = ()
-    results: Mapping[str, Any] = field(default_factory=dict)
+    training: TrainingResults | None = None
     levels: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
@@ -143,22 +140,22 @@ def _use(facts: CardFacts) -> list[str]:
 
 
 def _errors(facts: CardFacts) -> list[str]:
-    results = facts.results
-    if not results:
+    training = facts.training
+    if training is None:
         return []
-    force, energy = results.get('force_rmse_ev_per_angstrom'), results.get('energy_rmse_ev_per_atom')
+    force, energy = training.force_rmse_ev_per_angstrom, training.energy_rmse_ev_per_atom
+    n_frames = 'an unknown number of' if training.n_test_frames is None else training.n_test_frames
     lines = [
         '## Errors on held-out frames',
         '',
         f'Force RMSE {_number(force, 4)} eV/Å, energy RMSE {_number(energy, 5)} eV/atom, on '
-        f'{results.get("n_test_frames", "an unknown number of")} frames of the same AIMD runs that it was trained on.',
+        f'{n_frames} frames of the same AIMD runs that it was trained on.',
     ]
-    if results.get('test_force_rms_ev_per_angstrom') is not None:
-        lines.append(f'Their forces are {_number(results["test_force_rms_ev_per_angstrom"], 3)} eV/Å large (RMS).')
-    elements = results.get('per_element') or {}
-    if elements:
+    if training.test_force_rms_ev_per_angstrom is not None:
+        lines.append(f'Their forces are {training.test_force_rms_ev_per_angstrom:.3f} eV/Å large (RMS).')
+    if training.per_element:
         lines += ['', '| element | force RMSE, eV/Å |', '|---|---|']
-        lines += [f'| {element} | {_number(error, 4)} |' for element, error in sorted(elements.items())]
+        lines += [f'| {element} | {_number(error, 4)} |' for element, error in sorted(training.per_element.items())]
     return lines
 
 
@@ -175,7 +172,7 @@ def _data(facts: CardFacts) -> list[str]:
     for item in facts.data:
         numbers = [str(number) for number in (item.n_train, item.n_validation, item.n_test)]
         numbers += [_number(item.label_temperature_k, 0), _number(item.max_temperature_k, 0)]
-        numbers += [_number(item.force_rmse, 4), _number(item.energy_rmse, 5)]
+        numbers += [_number(item.errors.force_rmse_ev_per_angstrom, 4), _number(item.errors.energy_rmse_ev_per_atom, 5)]
         lines.append(f'| {" | ".join((item.name, item.system, item.source, item.composition, *numbers))} |')
     total = sum(item.n_train for item in facts.data)
     return [*lines, '', f'{total} training frames. The SHA-256 of each dataset is in `training/datasets.json`.']
@@ -187,11 +184,12 @@ def _stability(facts: CardFacts) -> list[str]:
         return [*lines, '', 'No MD was run with it.']
     lines += ['', '| MD | atoms | T, K | window, K | length, ps | end |', '|---|---|---|---|---|---|']
     for run in facts.md:
-        window = f'{run.window_k[0]:g} to {run.window_k[1]:g}' if run.window_k else ''
-        end = 'stable' if run.stable else f'left its window at {_number(run.t_cp_ps, 3)} ps'
+        md = run.md
+        window = f'{md.window_k[0]:g} to {md.window_k[1]:g}' if md.window_k else ''
+        end = 'stable' if md.stable else f'left its window at {_number(md.t_cp_ps, 3)} ps'
         lines.append(
-            f'| {run.place} | {run.composition} | {_number(run.temperature_k, 0)} | {window} '
-            f'| {_number(run.length_ps, 3)} | {end} |'
+            f'| {run.place} | {run.composition} | {_number(md.temperature_target_k, 0)} | {window} '
+            f'| {_number(md.length_ps, 3)} | {end} |'
         )
     return [
         *lines,
@@ -203,7 +201,7 @@ def _stability(facts: CardFacts) -> list[str]:
 def _limits(facts: CardFacts) -> list[str]:
     systems = sorted({f'{item.composition} ({item.system})' for item in facts.data})
     hottest = max((item.max_temperature_k for item in facts.data if item.max_temperature_k), default=None)
-    longest = max((run.length_ps or 0.0 for run in facts.md if run.stable), default=0.0)
+    longest = max((run.md.length_ps or 0.0 for run in facts.md if run.md.stable), default=0.0)
     lines = ['## What it was not trained on', '']
     lines.append(f'- Elements other than {", ".join(facts.elements)}.')
     if systems:

@@ -18,9 +18,11 @@ from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.input import INPUT_FILENAME
 from aiida_sis.calculations.structure import positions_of, symbols_of
 from aiida_sis.core.lammps.script import write_data, write_script
-from aiida_sis.core.loop.call_labels import Call, read_call
+from aiida_sis.core.loop.call_labels import EXPLORE, Call, read_call
+from aiida_sis.core.loop.record import LabelResults, MdResults, TrainingResults
 from aiida_sis.core.settings.md import read_md_settings
 from aiida_sis.run import graph, training_frames
+from aiida_sis.run.record import read_md, results_of
 from aiida_sis.run.rows import FramesRow
 from aiida_sis.share.card import CardData, CardFacts, CardMd, level_in_words, write_card
 
@@ -196,9 +198,10 @@ def _write_lammps(
 def _facts(
     potential: PotentialData, job: orm.CalcJobNode | None, explorations: Sequence[tuple[str, orm.ProcessNode]]
 ) -> CardFacts:
-    results = job.outputs.results.get_dict() if job is not None and 'results' in job.outputs else {}
+    results = {} if job is None else results_of(job)
+    training = TrainingResults.model_validate(results) if results else None
     datasets = _datasets(job) if job is not None else {}
-    data = [_card_data(key, node, results) for key, node in datasets.items()]
+    data = [_card_data(key, node, training) for key, node in datasets.items()]
     run = _run_of(job) if job is not None else None
     systems = sorted({item.system for item in data if item.system})
     return CardFacts(
@@ -214,9 +217,9 @@ def _facts(
         command=_command(job),
         data=data,
         md=[_card_md(place, node) for place, node in explorations],
-        results=results,
+        training=training,
         levels=[level_in_words(tree) for tree in _levels(datasets.values())],
-        versions=_versions(job, explorations, results),
+        versions=_versions(job, explorations, training),
         seeds={
             **({'run': run.inputs.seed.value} if run is not None and 'seed' in run.inputs else {}),
             **({'training': job.inputs.seed.value} if job is not None else {}),
@@ -233,10 +236,10 @@ def _command(job: orm.CalcJobNode | None) -> str:
     return f'dp train {INPUT_FILENAME}' + (start if 'parent' in job.inputs else '')
 
 
-def _card_data(key: str, dataset: DatasetData, results: Mapping[str, Any]) -> CardData:
+def _card_data(key: str, dataset: DatasetData, training: TrainingResults | None) -> CardData:
     label = _label_of(dataset)
-    errors = (results.get('per_dataset') or {}).get(key, {})
-    made = label.outputs.results.get_dict() if label is not None and 'results' in label.outputs else {}
+    errors = {} if training is None else training.per_dataset or {}
+    made = LabelResults.model_validate({} if label is None else results_of(label))
     settings = label.inputs.parameters.get_dict() if label is not None else {}
     source = 'imported' if label is None else 'AIMD' if label.process_type == graph.LABEL else 'single points'
     return CardData(
@@ -248,24 +251,17 @@ def _card_data(key: str, dataset: DatasetData, results: Mapping[str, Any]) -> Ca
         n_validation=dataset.n_validation,
         n_test=dataset.n_test,
         label_temperature_k=settings.get('temperature_k'),
-        max_temperature_k=made.get('max_temperature_k'),
-        force_rmse=errors.get('force_rmse_ev_per_angstrom'),
-        energy_rmse=errors.get('energy_rmse_ev_per_atom'),
+        max_temperature_k=made.max_temperature_k,
+        errors=TrainingResults.model_validate(errors.get(key, {})),
         sha256=dataset.sha256,
     )
 
 
 def _card_md(place: str, node: orm.ProcessNode) -> CardMd:
-    results, settings = node.outputs.results.get_dict(), node.inputs.md.parameters.get_dict()
-    window = settings.get('window_k')
     return CardMd(
         place=place or f'node {node.pk}',
         composition=_formula(symbols_of(node.inputs.md.structure)),
-        temperature_k=settings.get('temperature_k'),
-        window_k=(window[0], window[1]) if window else None,
-        length_ps=results.get('length_ps_reached'),
-        stable=bool(results.get('stable')),
-        t_cp_ps=(results.get('catastrophe') or {}).get('time_ps'),
+        md=read_md(node, read_call(place) or Call(0, EXPLORE)),
     )
 
 
@@ -274,14 +270,14 @@ def _formula(symbols: Sequence[str]) -> str:
 
 
 def _versions(
-    job: orm.CalcJobNode | None, explorations: Sequence[tuple[str, orm.ProcessNode]], results: Mapping[str, Any]
+    job: orm.CalcJobNode | None,
+    explorations: Sequence[tuple[str, orm.ProcessNode]],
+    training: TrainingResults | None,
 ) -> dict[str, str]:
-    versions = {}
-    if results.get('deepmd_version'):
-        versions['DeePMD-kit'] = str(results['deepmd_version'])
+    versions = {'DeePMD-kit': training.deepmd_version if training else None}
     for _, node in explorations:
-        if found := node.outputs.results.get_dict().get('lammps_version'):
-            versions['LAMMPS'] = str(found)
+        if found := MdResults.model_validate(results_of(node)).lammps_version:
+            versions['LAMMPS'] = found
     if job is not None:
         own = job.base.attributes.get('version', {})
         versions |= {'aiida-core': str(own.get('core', '')), 'aiida-sis': str(own.get('plugin', ''))}

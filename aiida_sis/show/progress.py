@@ -11,8 +11,9 @@ from rich.live import Live
 from rich.text import Text
 
 from aiida_sis.command_lines import again, verdi
+from aiida_sis.core.loop.record import Run
 from aiida_sis.run.graph import REHEARSAL, SUBMITTED
-from aiida_sis.run.record import RunRecord, collect, loop_of
+from aiida_sis.run.record import collect, loop_of
 from aiida_sis.run.running_jobs import LiveReader
 from aiida_sis.run.status import run_status
 from aiida_sis.show.tables import format_seconds
@@ -106,7 +107,7 @@ def show_frame(node: orm.ProcessNode, console: Console) -> None:
         console.print(EndView(record))
         return
     with LiveReader(loop) as reader:
-        console.print(RunView(run_status(loop, record, reader.read()), record))
+        console.print(RunView(run_status(loop, record, reader.read())))
 
 
 def _follow_live(node: orm.ProcessNode, reader: LiveReader, console: Console, interval: float) -> None:
@@ -115,7 +116,7 @@ def _follow_live(node: orm.ProcessNode, reader: LiveReader, console: Console, in
             while not node.is_terminated:
                 began = time.monotonic()
                 record = collect(node)
-                live.update(RunView(run_status(node, record, reader.read()), record, console.height, LEAVE))
+                live.update(RunView(run_status(node, record, reader.read()), console.height, LEAVE))
                 _rest(began, interval)
         except KeyboardInterrupt:
             live.transient = False  # who leaves keeps the last view
@@ -155,7 +156,7 @@ def _wait(node: orm.ProcessNode, interval: float) -> None:
         time.sleep(interval)
 
 
-def _events(record: RunRecord) -> list[str]:
+def _events(record: Run) -> list[str]:
     """Return what has happened so far, one sentence each, in order."""
     events = []
     for generation in record.generations:
@@ -167,8 +168,9 @@ def _events(record: RunRecord) -> list[str]:
                 what, amount = ('replay', '') if replay else ('AIMD', f' from {label.aimd_fs:.0f}{asked} fs')
                 events.append(f'generation {number}: {what} {label.index} gave {label.n_frames or 0} frames{amount}')
         training = generation.training
-        if training is not None and training.force_rmse is not None:
-            events.append(f'generation {number}: trained, held-out force error {training.force_rmse:.3f} eV/Å')
+        error = generation.force_rmse_ev_per_angstrom
+        if training is not None and error is not None:
+            events.append(f'generation {number}: trained, held-out force error {error:.3f} eV/Å')
             events += [f'generation {number}: the training warns: {warning}' for warning in training.warnings]
         for md in generation.md:
             where = f'generation {number}, {record.stage_name(md.stage)}, replica {md.replica}'
@@ -181,5 +183,5 @@ def _events(record: RunRecord) -> list[str]:
     return events
 
 
-def _print(console: Console, record: RunRecord, text: str) -> None:
+def _print(console: Console, record: Run, text: str) -> None:
     console.print(f'[{format_seconds(record.wall_seconds):>12}] {text}', markup=False, highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aiida_sis.run.record import GenerationRecord, LabelRecord, MdRecord, RunRecord, TrainingRecord
+from aiida_sis.core.loop.record import Generation, Label, Md, Run, Training
 
 __all__ = ('format_seconds', 'generations_table', 'stage_lines', 'verdict_lines', 'warning_lines')
 
@@ -32,7 +32,7 @@ _LEGEND = (
 )
 
 
-def generations_table(record: RunRecord, rows: int | None = None, width: int = 80) -> Table:
+def generations_table(record: Run, rows: int | None = None, width: int = 80) -> Table:
     """Show each generation: what was labelled, how well it was learnt, how far the MD went. It fits 80 columns.
 
     :param record: the run.
@@ -51,9 +51,9 @@ def generations_table(record: RunRecord, rows: int | None = None, width: int = 8
     return table
 
 
-def _last(record: RunRecord, rows: int | None) -> list[GenerationRecord]:
+def _last(record: Run, rows: int | None) -> list[Generation]:
     """Return the last generations that fit into so many rows."""
-    chosen: list[GenerationRecord] = []
+    chosen: list[Generation] = []
     left = float('inf') if rows is None else rows
     for generation in reversed(record.generations):
         left -= max(len(generation.labels), len(generation.md), 1) + 1
@@ -63,18 +63,18 @@ def _last(record: RunRecord, rows: int | None) -> list[GenerationRecord]:
     return chosen
 
 
-def stage_lines(record: RunRecord) -> list[str]:
+def stage_lines(record: Run) -> list[str]:
     """Say what the stages are that the table counts, and what its signs mean.
 
     :param record: the run.
     """
-    stages: dict[int, MdRecord] = {}
-    for md in record.md_records:
+    stages: dict[int, Md] = {}
+    for md in record.all_md:
         stages.setdefault(md.stage, md)
     lines = []
     for number, md in sorted(stages.items()):
         window = f', window {md.window_k[0]:g} to {md.window_k[1]:g} K' if md.window_k else ''
-        length = f', {md.length_requested_ps:g} ps' if md.length_requested_ps else ''
+        length = f', {md.length_ps_requested:g} ps' if md.length_ps_requested else ''
         lines.append(f'stage {number}: {record.stage_name(number)}{window}{length}')
     if any(label.route == 'fallback' for generation in record.generations for label in generation.labels):
         lines.append('*: AIMD from the optimised snapshot, because the one from the snapshot itself went wrong')
@@ -86,7 +86,7 @@ def stage_lines(record: RunRecord) -> list[str]:
     return lines
 
 
-def warning_lines(record: RunRecord) -> list[str]:
+def warning_lines(record: Run) -> list[str]:
     """Say what the last training that ended warned of; a later one has seen all that an earlier one had.
 
     :param record: the run.
@@ -98,20 +98,17 @@ def warning_lines(record: RunRecord) -> list[str]:
     return [f'The training of generation {last.generation} warns: {warning}' for warning in last.training.warnings]
 
 
-def verdict_lines(record: RunRecord) -> list[str]:
+def verdict_lines(record: Run) -> list[str]:
     """Say in a few lines how the run ended, what it cost and what it gained.
 
     :param record: the run.
     """
-    summary = record.summary
     lines = [*stage_lines(record), _LEGEND, *warning_lines(record), f'Verdict: {_verdict(record)}']
-    ratio = summary.get('acceleration_ratio')
-    md_ps = summary.get('md_ps')
-    if md_ps is not None:
+    if record.md_ps is not None:
         what = 'MD' if record.is_hybrid else 'Stable MD'
-        lines.append(f'{what}: {float(md_ps):.4g} ps from {record.aimd_ps:.4g} ps of AIMD')
-    if ratio is not None:
-        lines.append(f'Acceleration ratio ({record.ratio_of}): {format_ratio(ratio)}')
+        lines.append(f'{what}: {record.md_ps:.4g} ps from {record.aimd_ps:.4g} ps of AIMD')
+    if record.acceleration_ratio is not None:
+        lines.append(f'Acceleration ratio ({record.ratio_of}): {format_ratio(record.acceleration_ratio)}')
     lines.append(f'Wall time: {format_seconds(record.wall_seconds)}')
     if record.framework_share is not None:
         lines.append(_framework(record.framework_share, record.untimed_jobs))
@@ -145,10 +142,10 @@ def format_ratio(ratio: float) -> str:
 
     :param ratio: the ratio.
     """
-    return f'{float(ratio):.3g}' if ratio < 999.5 else f'{float(ratio):,.0f}'
+    return f'{ratio:.3g}' if ratio < 999.5 else f'{ratio:,.0f}'
 
 
-def format_label(label: LabelRecord) -> str:
+def format_label(label: Label) -> str:
     """Return what a label cost: its AIMD in fs, with a star after a fallback, or that it was a replay.
 
     Where the time of the job was up, what was asked for stands beside what was got.
@@ -164,7 +161,7 @@ def format_label(label: LabelRecord) -> str:
     return f'{label.aimd_fs:.0f}{asked}{"*" if label.route == "fallback" else ""}'
 
 
-def _rows(generation: GenerationRecord) -> list[list[RenderableType]]:
+def _rows(generation: Generation) -> list[list[RenderableType]]:
     """Return the lines of one generation: its labels and its MD runs side by side, its training on the first."""
     rows: list[list[RenderableType]] = []
     training = generation.training
@@ -177,7 +174,7 @@ def _rows(generation: GenerationRecord) -> list[list[RenderableType]]:
     return rows
 
 
-def _label(label: LabelRecord | None) -> str:
+def _label(label: Label | None) -> str:
     if label is None:
         return ''
     if label.aimd_fs is None:
@@ -185,17 +182,17 @@ def _label(label: LabelRecord | None) -> str:
     return format_label(label)
 
 
-def _training(training: TrainingRecord | None) -> list[RenderableType]:
+def _training(training: Training | None) -> list[RenderableType]:
     if training is None:
         return ['', '', '']
     frames = str(training.n_frames_total) if training.n_frames_total else ''
-    if training.force_rmse is None:
+    if training.force_rmse_ev_per_angstrom is None:
         return [frames, _open(training.state), '']
-    energy = f'{1000 * training.energy_rmse:.1f}' if training.energy_rmse is not None else ''
-    return [frames, f'{training.force_rmse:.3f}', energy]
+    energy = f'{1000 * training.energy_rmse_ev_per_atom:.1f}' if training.energy_rmse_ev_per_atom is not None else ''
+    return [frames, f'{training.force_rmse_ev_per_angstrom:.3f}', energy]
 
 
-def _md(md: MdRecord | None) -> list[RenderableType]:
+def _md(md: Md | None) -> list[RenderableType]:
     if md is None:
         return ['', '', '']
     name = f'{md.stage}, {md.replica}'
@@ -213,7 +210,7 @@ def _open(state: str) -> str:
     return '…' if state in ('waiting', 'running') else state
 
 
-def _verdict(record: RunRecord) -> str:
+def _verdict(record: Run) -> str:
     if record.is_running:
         return 'the run goes on'
     texts = {

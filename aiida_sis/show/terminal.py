@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from aiida_sis.core.loop.record import Run
 from aiida_sis.run.job_readings import short
-from aiida_sis.run.record import RunRecord
 from aiida_sis.run.status import JobStatus, RunStatus
 from aiida_sis.show.tables import format_seconds, generations_table, verdict_lines, warning_lines
 
@@ -26,27 +26,26 @@ class RunView:
     """A run that goes on. It fits the width of the terminal, and its height where ``height`` is given.
 
     :param status: the state of the run.
-    :param record: its record, for the table of generations.
     :param height: rows of the terminal; the oldest generations are left out where there are too many.
     :param footer: what stands below, such as how to leave.
     """
 
-    def __init__(self, status: RunStatus, record: RunRecord, height: int | None = None, footer: str = '') -> None:
-        self._status, self._record, self._height, self._footer = status, record, height, footer
+    def __init__(self, status: RunStatus, height: int | None = None, footer: str = '') -> None:
+        self._status, self._height, self._footer = status, height, footer
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the parts from top to bottom."""
         width = options.max_width
-        top: list[RenderableType] = [*_head(self._status, self._record.title), '', _jobs(self._status, width)]
+        top: list[RenderableType] = [*_head(self._status, self._status.title), '', _jobs(self._status, width)]
         top += [Text(f'Waits: {sentence}', style='yellow', overflow='fold') for sentence in self._status.waits_for]
-        top += [Text(line, style='yellow', overflow='fold') for line in warning_lines(self._record)]
+        top += [Text(line, style='yellow', overflow='fold') for line in warning_lines(self._status)]
         rows = None
         if self._height is not None:
             used = sum(len(console.render_lines(part, options)) for part in top)
             rows = max(1, self._height - used - 5 - (1 if self._footer else 0))
         yield Group(*top)
-        if self._record.generations:
-            yield generations_table(self._record, rows, width)
+        if self._status.generations:
+            yield generations_table(self._status, rows, width)
         if self._footer:
             yield Text(self._footer, style='dim')
 
@@ -57,7 +56,7 @@ class EndView:
     :param record: the record of the run.
     """
 
-    def __init__(self, record: RunRecord) -> None:
+    def __init__(self, record: Run) -> None:
         self._record = record
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

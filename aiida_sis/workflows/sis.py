@@ -12,8 +12,8 @@ from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations.summary import summarise
 from aiida_sis.core.cp2k import input as cp2k
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
-from aiida_sis.core.loop.record import MdResults
-from aiida_sis.core.loop.summary import forgetting
+from aiida_sis.core.loop.record import MdResults, TrainingResults
+from aiida_sis.core.loop.summary import forgetting, trainings_of
 from aiida_sis.core.settings.sis import (
     LearningSchedule,
     Replica,
@@ -245,9 +245,10 @@ class SisWorkChain(LoopWorkChain):
             return self.end_with('ERROR_TRAINING_FAILED')
         self.ctx.potentials[self.call(TRAIN).key] = nodes[0].outputs.potential
         self.ctx.committee = [node.outputs.potential for node in nodes[1:]]
-        error = nodes[0].outputs.results.get('force_rmse_ev_per_angstrom')
+        error = TrainingResults.model_validate(nodes[0].outputs.results.get_dict()).force_rmse_ev_per_angstrom
         self.report(f'generation {generation}: force RMSE on held-out frames {in_ev_per_angstrom(error)}')
-        for key, row in forgetting({name: node.get_dict() for name, node in self.ctx.record.items()}).items():
+        trainings = trainings_of({name: node.get_dict() for name, node in self.ctx.record.items()})
+        for key, row in forgetting(trainings).items():
             if row['last'] > row['best']:
                 self.report(f'held-out frames of {key}: force RMSE {row["last"]:.3f} eV/Å, best {row["best"]:.3f}')
         return None

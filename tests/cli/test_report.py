@@ -90,7 +90,7 @@ def test_all_figures(make_run, tmp_path: Path) -> None:
     result = call('plot', str(make_run().pk), '--figure', 'all', '-o', str(folder))
     assert result.exit_code == 0, result.output
     written = {path.stem for path in folder.iterdir()}
-    assert {'temperature', 'zoom', 'growth', 'provenance'} <= written < set(NAMES)
+    assert {'temperature', 'zoom', 'growth'} <= written < set(NAMES)
     for name in set(NAMES) - written:
         assert f'{name}: ' in result.output
     assert all(path.read_bytes().startswith(b'\x89PNG') for path in folder.iterdir())

@@ -19,11 +19,11 @@ def test_finished_run(make_run) -> None:
     first, second = record.generations
     assert (first.n_frames, first.labels[0].route, first.labels[0].aimd_fs) == (100, 'direct', 100.0)
     assert first.training is not None
-    assert first.training.force_rmse == pytest.approx(0.2)
+    assert first.training.force_rmse_ev_per_angstrom == pytest.approx(0.2)
     assert [md.replica for md in first.md] == [0, 1]
     assert (first.md[0].t_cp_ps, first.md[0].bound, first.md[0].window_k) == (0.12, 'high', (0.0, 1000.0))
     assert first.md[0].t_next_ps == pytest.approx(0.072)
-    assert first.md[0].times.shape == first.md[0].temperatures.shape == (401,)
+    assert first.md[0].series.time_ps.shape == first.md[0].series.temperature.shape == (401,)
     assert first.md[1].stable is True
     assert second.stages == (0, 1)
     assert record.stage_name(1) == 'fine'
@@ -38,7 +38,7 @@ def test_running_run(make_run) -> None:
     assert record.aimd_ps == pytest.approx(0.2)
     open_md = record.generations[1].md[-1]
     assert (open_md.state, open_md.stable, open_md.t_cp_ps) == ('running', None, None)
-    assert open_md.times.size == 0
+    assert open_md.series.time_ps.size == 0
     assert record.code_seconds is None
     assert record.framework_share is None
 

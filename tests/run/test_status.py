@@ -19,6 +19,18 @@ KEYS = [
     'generation', 'max_generations', 'stage', 'aimd_ps', 'md_ps', 'acceleration_ratio', 'jobs', 'waits_for',
     'generations',
 ]  # fmt: skip
+PART_KEYS = {
+    'labels': [
+        'pk', 'index', 'state', 'route', 'aimd_fs', 'asked_fs', 'cut_short', 'n_frames', 'max_temperature_k',
+    ],
+    'training': [
+        'pk', 'state', 'n_frames_total', 'force_rmse_ev_per_angstrom', 'energy_rmse_ev_per_atom', 'n_steps', 'seconds',
+        'warnings',
+    ],
+    'md': [
+        'pk', 'stage', 'replica', 'state', 'stable', 'length_ps', 't_cp_ps', 'temperature_cp_k', 'bound', 't_next_ps',
+    ],
+}  # fmt: skip
 
 
 def test_finished(make_run) -> None:
@@ -27,7 +39,11 @@ def test_finished(make_run) -> None:
     status = current_status(node)
     content = json.loads(status.model_dump_json())
     assert set(KEYS) <= set(content)
-    assert RunStatus.model_validate(content) == status
+    assert content['schema_version'] == 1
+    for kind, keys in PART_KEYS.items():
+        parts = content['generations'][0][kind]
+        assert set(keys) <= set(parts[0] if isinstance(parts, list) else parts), kind
+    assert json.loads(RunStatus.model_validate(content).model_dump_json()) == content
     assert (status.state, status.outcome, status.exit_status) == ('finished', 'stable', 0)
     assert (status.md_ps, status.acceleration_ratio) == (10.0, 50.0)
     assert status.jobs == status.waits_for == ()

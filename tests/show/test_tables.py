@@ -9,7 +9,8 @@ import pytest
 from plumpy import ProcessState
 from rich.console import Console, RenderableType
 
-from aiida_sis.run.record import LabelRecord, collect
+from aiida_sis.core.loop.record import Label
+from aiida_sis.run.record import collect
 from aiida_sis.show.page.sentences import sentences
 from aiida_sis.show.tables import format_label, format_ratio, format_seconds, generations_table, verdict_lines
 
@@ -95,10 +96,10 @@ def test_ratio_is_never_written_in_powers_of_ten(ratio: float, text: str) -> Non
 )
 def test_what_a_label_cost(route: str | None, aimd_fs: float | None, text: str) -> None:
     """Single points have no length in fs."""
-    assert format_label(LabelRecord(1, 0, 0, 'finished', route=route, aimd_fs=aimd_fs)) == text
+    assert format_label(Label(pk=1, index=0, state='finished', route=route, aimd_fs=aimd_fs)) == text
 
 
 def test_a_label_that_was_cut_short_says_what_was_asked_for() -> None:
     """Half an AIMD is not shown as a whole one."""
-    cut = LabelRecord(1, 0, 0, 'finished', route='direct', aimd_fs=33.5, asked_fs=300.0, cut_short=True)
+    cut = Label(pk=1, index=0, state='finished', route='direct', aimd_fs=33.5, asked_fs=300.0, cut_short=True)
     assert format_label(cut) == '34 of 300'

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aiida_sis.core.loop.call_labels import EXPLORE, Call
 from aiida_sis.core.loop.record import MdResults
-from aiida_sis.core.loop.summary import cost_of, forgetting, generations_of
+from aiida_sis.core.loop.summary import cost_of, forgetting, generations_of, trainings_of
 
 Floats = NDArray[np.float64]
 TIME_TOLERANCE_PS = 1e-7
@@ -117,7 +117,7 @@ def make_hybrid_summary(
         'catastrophes': sum(cycle['t_cp_ps'] is not None for cycle in cycles),
         'acceleration_ratio': (md_ps + aimd_ps) / aimd_ps if aimd_ps else None,
         'cost': cost_of(results),
-        'forgetting': forgetting(results),
+        'forgetting': forgetting(trainings_of(results)),
     }
 
 

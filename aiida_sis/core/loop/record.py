@@ -8,7 +8,6 @@ there. What is not known (yet) is ``None``, so a running or a failed part has a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
@@ -25,12 +24,14 @@ __all__ = (
     'Md',
     'MdResults',
     'NextStart',
+    'Record',
     'Run',
     'State',
     'Training',
     'TrainingResults',
 )
 
+_NO_SERIES = TemperatureSeries.from_values((), ())
 State = Literal['waiting', 'running', 'finished', 'failed']
 
 
@@ -50,7 +51,7 @@ class NextStart(Record):
     """Its time in ps."""
     requested_time_ps: float | None = None
     """The time that the rule chose, in ps; the snapshot is the last one before it."""
-    snapshot_index: int
+    snapshot_index: int | None = None
     """Its number among the snapshots, from 0."""
     rule: str | None = None
     """The rule that chose it."""
@@ -214,8 +215,8 @@ class Md(Record):
     """The snapshot that starts the next AIMD, in ps."""
     steps_past_t_cp: int | None = None
     """Steps that it ran after the catastrophic point."""
-    series: SkipJsonSchema[InstanceOf[TemperatureSeries] | None] = Field(None, exclude=True, repr=False)
-    """Its temperature over time, where it was asked for."""
+    series: SkipJsonSchema[InstanceOf[TemperatureSeries]] = Field(_NO_SERIES, exclude=True, repr=False)
+    """Its temperature over time, empty unless it was asked for."""
 
 
 class Generation(Record):
@@ -229,6 +230,11 @@ class Generation(Record):
     """Its training."""
     md: tuple[Md, ...] = ()
     """Its MD runs."""
+
+    @property
+    def force_rmse_ev_per_angstrom(self) -> float | None:
+        """The force error of its potential in eV/Å."""
+        return None if self.training is None else self.training.force_rmse_ev_per_angstrom
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -293,6 +299,19 @@ class Run(Record):
     untimed_jobs: SkipJsonSchema[int] = Field(0, exclude=True)
     """Jobs that did not say their end: then ``code_seconds`` is a lower limit."""
 
+    is_hybrid: SkipJsonSchema[bool] = Field(False, exclude=True)
+    """Whether AIMD and MD alternate along one trajectory."""
+
+    @property
+    def title(self) -> str:
+        """What kind of run it is, and its PK."""
+        return f'{"Hybrid" if self.is_hybrid else "SIS"} run {self.pk}'
+
+    @property
+    def ratio_of(self) -> str:
+        """What its acceleration ratio is the ratio of."""
+        return 'MD + AIMD over AIMD' if self.is_hybrid else 'MD / AIMD'
+
     @property
     def is_running(self) -> bool:
         """Whether the run has not ended yet."""
@@ -316,6 +335,6 @@ class Run(Record):
         return str(self.stages[stage].get('name', stage)) if stage < len(self.stages) else f'stage {stage}'
 
     @property
-    def all_md(self) -> Iterator[Md]:
+    def all_md(self) -> tuple[Md, ...]:
         """Every MD run of every generation."""
-        return (md for generation in self.generations for md in generation.md)
+        return tuple(md for generation in self.generations for md in generation.md)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_call
+from aiida_sis.core.loop.record import LabelResults, MdResults, TrainingResults
 
 Results = Mapping[str, Any]
 
@@ -49,29 +50,37 @@ def make_summary(
         'md_ps': md_ps,
         'acceleration_ratio': md_ps / aimd_ps if aimd_ps else None,
         'cost': cost_of(results),
-        'forgetting': forgetting(results),
+        'forgetting': forgetting(trainings_of(results)),
     }
 
 
-def forgetting(results: Mapping[str, Results]) -> dict[str, dict[str, Any]]:
+def trainings_of(results: Mapping[str, Results]) -> dict[int, TrainingResults]:
+    """Read the trainings of a run; of a committee the first member only.
+
+    :param results: the results dictionaries; those under ``train_g{g}`` are read.
+    :returns: what each training gave, by generation.
+    """
+    parts = _parts(results, TRAIN)
+    return {call.generation: TrainingResults.model_validate(values) for call, values in parts if not call.number}
+
+
+def forgetting(trainings: Mapping[int, TrainingResults]) -> dict[str, dict[str, Any]]:
     """Follow the error on the held-out test frames of each dataset through the generations.
 
     Learning without forgetting means that no row rises: ``last`` stays near ``best``.
 
-    :param results: the results dictionaries under the labels of the call links; those of trainings are read.
+    :param trainings: what each training gave, by generation.
     :returns: for each dataset ``force_rmse`` by generation, ``best`` and ``last``, all in eV/Å.
     """
     table: dict[str, dict[str, Any]] = {}
-    for call, values in _parts(results, TRAIN):
-        if call.number:  # another member of a committee
-            continue
-        for name, errors in (values.get('per_dataset') or {}).items():
+    for generation, training in trainings.items():
+        for name, errors in (training.per_dataset or {}).items():
             error = errors.get('force_rmse_ev_per_angstrom')
             if error is not None:
-                table.setdefault(name, {'force_rmse': {}})['force_rmse'][str(call.generation)] = error
+                table.setdefault(name, {'force_rmse': {}})['force_rmse'][str(generation)] = error
     for row in table.values():
-        errors = list(row['force_rmse'].values())
-        row |= {'best': min(errors), 'last': errors[-1]}
+        found = list(row['force_rmse'].values())
+        row |= {'best': min(found), 'last': found[-1]}
     return table
 
 
@@ -92,19 +101,19 @@ def cost_of(results: Mapping[str, Results]) -> dict[str, Any]:
     :param results: the results dictionaries under the labels of the call links.
     :returns: counts, steps and wall times in s.
     """
-    labels, trainings, runs = ([values for _, values in _parts(results, kind)] for kind in (LABEL, TRAIN, EXPLORE))
-    evaluated = sum(
-        sum(aimd.get('n_frames') or 0 for aimd in label.get('aimds') or []) + (label.get('n_single_points') or 0)
-        for label in labels
-    )
+    labels = [LabelResults.model_validate(values) for _, values in _parts(results, LABEL)]
+    trainings = [TrainingResults.model_validate(values) for _, values in _parts(results, TRAIN)]
+    runs = [MdResults.model_validate(values) for _, values in _parts(results, EXPLORE)]
     return {
-        'labelled_frames': evaluated,
-        'kept_frames': sum(label.get('kept_frames') or 0 for label in labels),
+        'labelled_frames': sum(
+            sum(aimd['n_frames'] for aimd in label.aimds) + (label.n_single_points or 0) for label in labels
+        ),
+        'kept_frames': sum(label.n_frames or 0 for label in labels),
         'n_trainings': len(trainings),
-        'training_seconds': sum(training.get('wall_seconds') or 0.0 for training in trainings),
-        'training_steps': sum(training.get('n_steps') or 0 for training in trainings),
-        'md_steps': sum(run.get('n_steps_run') or 0 for run in runs),
-        'md_seconds': sum(run.get('wall_seconds') or 0.0 for run in runs),
+        'training_seconds': sum(training.seconds or 0.0 for training in trainings),
+        'training_steps': sum(training.n_steps or 0 for training in trainings),
+        'md_steps': sum(run.n_steps_run or 0 for run in runs),
+        'md_seconds': sum(run.wall_seconds or 0.0 for run in runs),
     }
 
 
@@ -115,43 +124,30 @@ def _parts(results: Mapping[str, Results], kind: str) -> list[tuple[Call, Result
 
 
 def _generation(number: int, results: Mapping[str, Results], systems: Sequence[str]) -> dict[str, Any]:
-    labels = [
-        {'index': call.number, **_label(values)} for call, values in _parts(results, LABEL) if call.generation == number
-    ]
-    training = next(
-        (_training(values) for call, values in _parts(results, TRAIN) if (call.generation, call.number) == (number, 0)),
-        None,
+    labels, runs = (
+        [(call.stage, call.number, values) for call, values in _parts(results, kind) if call.generation == number]
+        for kind in (LABEL, EXPLORE)
     )
-    runs = [
-        {'stage': call.stage, 'system': systems[call.number], 'replica': call.number, **_run(values)}
-        for call, values in _parts(results, EXPLORE)
-        if call.generation == number
-    ]
-    return {'generation': number, 'labels': labels, 'training': training, 'md': runs}
-
-
-def _label(values: Results) -> dict[str, Any]:
-    keys = ('route', 'kept_frames', 'max_temperature_k', 'possible_exotherm')
-    return {'aimd_fs': values.get('aimd_fs') or 0.0} | {key: values.get(key) for key in keys}
-
-
-def _training(values: Results) -> dict[str, Any]:
-    keys = ('force_rmse_ev_per_angstrom', 'energy_rmse_ev_per_atom', 'n_steps', 'wall_seconds', 'per_dataset')
-    return {key: values.get(key) for key in keys}
-
-
-def _run(values: Results) -> dict[str, Any]:
-    point = values.get('catastrophe') or {}
-    start = values.get('t_next') or {}
+    training = trainings_of(results).get(number)
     return {
-        'stable': values.get('stable'),
-        'length_ps': values.get('length_ps_reached'),
-        't_cp_ps': point.get('time_ps'),
-        'bound': point.get('bound'),
-        'temperature_cp_k': point.get('temperature_k'),
-        't_next_ps': start.get('time_ps'),
-        'steps_past_t_cp': values.get('steps_past_t_cp'),
+        'generation': number,
+        'labels': [{'index': index, **_label(LabelResults.model_validate(values))} for _, index, values in labels],
+        'training': None if training is None else _training(training),
+        'md': [
+            {'stage': stage, 'system': systems[replica], 'replica': replica} | MdResults.model_validate(values).outcome
+            for stage, replica, values in runs
+        ],
     }
+
+
+def _label(label: LabelResults) -> dict[str, Any]:
+    known = label.model_dump(include={'route', 'max_temperature_k', 'possible_exotherm'})
+    return known | {'aimd_fs': label.aimd_fs or 0.0, 'kept_frames': label.n_frames}
+
+
+def _training(training: TrainingResults) -> dict[str, Any]:
+    keys = {'force_rmse_ev_per_angstrom', 'energy_rmse_ev_per_atom', 'n_steps', 'per_dataset'}
+    return training.model_dump(include=keys) | {'wall_seconds': training.seconds}
 
 
 def _passed_in(stage: int, generations: list[dict[str, Any]]) -> int | None:

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures import cost as draw_cost
 from aiida_sis.show.figures import learning as draw_learning
-from aiida_sis.show.figures import picture as draw_lineage
 from aiida_sis.show.figures import structure as motion
 from aiida_sis.show.figures import temperature as figures
 from aiida_sis.show.tabular import Table
@@ -132,12 +131,5 @@ FIGURES: dict[str, FigureSpec] = {
         'lithium is named as its salt.',
         lambda content, width: motion.draw_census(content.observations, width),
         lambda content: motion.census_table(content.observations),
-    ),
-    'provenance': FigureSpec(
-        'Where it came from',
-        'The nodes of one generation in the provenance graph, with their PKs: round for processes, square for data. '
-        '`verdi node show PK` tells more of each.',
-        lambda content, width: draw_lineage.draw_lineage(content.details, width),
-        lambda content: draw_lineage.lineage_table(content.details),
     ),
 }

@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
+from aiida_sis.core.indicator import FloatArray
 from aiida_sis.run.parity import Parity
-from aiida_sis.run.record import FloatArray
-from aiida_sis.run.trajectories import Details, TrainingDetail
+from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures.style import (
     BROKEN,
     CP,
@@ -50,9 +50,8 @@ def growth_table(details: Details) -> Table:
         aimd += sum(label.aimd_fs or 0.0 for label in generation.labels) / 1000.0
         lengths = generation.stable_ps
         if lengths:
-            error = generation.training.force_rmse if generation.training else None
             worst, best = min(lengths.values()), max(lengths.values())
-            rows.append((generation.generation, frames, aimd, error, worst, best))
+            rows.append((generation.generation, frames, aimd, generation.force_rmse_ev_per_angstrom, worst, best))
     headers = ('generation', 'labelled_frames', 'aimd_ps', 'force_rmse_ev_per_angstrom', 'shortest_ps', 'longest_ps')
     return Table(headers, tuple(rows))
 
@@ -71,7 +70,7 @@ def draw_growth(details: Details, width: float) -> Figure:
     worst = np.array([row[4] for row in table.rows])
     figure, (axis,) = new_figure(width, 1, 3.0)
     with mpl.rc_context(STYLE):
-        goal = max((md.length_requested_ps or 0.0 for md in details.run.md_records), default=0.0)
+        goal = max((md.length_ps_requested or 0.0 for md in details.run.all_md), default=0.0)
         positive = worst[worst > 0]
         if positive.size and max(goal, positive.max()) / positive.min() > 15:
             axis.set_yscale('log')
@@ -114,16 +113,16 @@ def curves_table(details: Details) -> Table:
     """
     names = ('rmse_f_trn', 'rmse_f_val', 'rmse_e_trn', 'rmse_e_val')
     rows = (
-        (training.generation, int(step), *(_at(training, name, number) for name in names))
-        for training in details.trainings
-        for number, step in enumerate(training.curve.get('step', ()))
+        (generation, int(step), *(_at(curve, name, number) for name in names))
+        for generation, curve in details.curves.items()
+        for number, step in enumerate(curve.get('step', ()))
     )
     headers = ('generation', 'step', 'force_training', 'force_validation', 'energy_training', 'energy_validation')
     return Table(headers, tuple(rows))
 
 
-def _at(training: TrainingDetail, name: str, number: int) -> float | None:
-    column = training.curve.get(name)
+def _at(curve: dict[str, FloatArray], name: str, number: int) -> float | None:
+    column = curve.get(name)
     return float(column[number]) if column is not None else None
 
 
@@ -134,25 +133,25 @@ def draw_learning(details: Details, width: float) -> Figure:
     :param width: inches.
     :raises NothingToShowError: where no training has ended.
     """
-    trainings = [training for training in details.trainings if 'step' in training.curve]
-    if not trainings:
+    curves = {generation: curve for generation, curve in details.curves.items() if 'step' in curve}
+    if not curves:
         raise NothingToShowError('No training has left a learning curve yet.')
     figure, axes = new_figure(width, 2, 2.9)
     panels = (('f', 'Force error (eV/Å)', 1.0), ('e', 'Energy error (meV/atom)', 1000.0))
     with mpl.rc_context(STYLE):
         for axis, (quantity, title, factor) in zip(axes, panels, strict=True):
-            for training in trainings:
-                colour = series_colour(training.generation)
+            for generation, curve in curves.items():
+                colour = series_colour(generation)
                 for subset, lightness in (('trn', 0.35), ('val', 1.0)):
-                    values = training.curve.get(f'rmse_{quantity}_{subset}')
+                    values = curve.get(f'rmse_{quantity}_{subset}')
                     if values is None:
                         continue
-                    steps = training.curve['step'] / 1000.0
+                    steps = curve['step'] / 1000.0
                     axis.plot(steps, factor * values, color=colour, alpha=lightness, lw=0.9 if lightness < 1 else 1.4)
             _scale_errors(axis)
             axis.set_title(title)
             axis.set_xlabel('Step (thousands)')
-        numbers = sorted({training.generation for training in trainings})
+        numbers = sorted(curves)
         handles = [Line2D([], [], color=series_colour(n), lw=1.6, label=f'generation {n}') for n in numbers[:6]]
         handles += [
             Line2D([], [], color=INK, lw=1.4, label='validation'),
@@ -258,12 +257,9 @@ def elements_table(details: Details) -> Table:
 
     :param details: of a run.
     """
-    elements = sorted({element for training in details.trainings for element in training.per_element})
-    rows = (
-        (training.generation, *(training.per_element.get(element) for element in elements))
-        for training in details.trainings
-        if training.per_element
-    )
+    errors = {one.generation: one.training.per_element or {} for one in details.run.generations if one.training}
+    elements = sorted({element for row in errors.values() for element in row})
+    rows = ((generation, *(row.get(element) for element in elements)) for generation, row in errors.items() if row)
     return Table(('generation', *elements), tuple(rows))
 
 

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from aiida_sis.run.record import FloatArray, GenerationRecord, MdRecord, RunRecord
+from aiida_sis.core.indicator import FloatArray
+from aiida_sis.core.loop.record import Generation, Md, Run
 from aiida_sis.show.figures.style import (
     CP,
     INK,
@@ -57,7 +58,7 @@ def envelope(times: FloatArray, values: FloatArray, n_bins: int = 600) -> tuple[
     return middle, np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
 
 
-def plot_run(record: RunRecord, width: float | None = None, titled: bool = True) -> Figure:
+def plot_run(record: Run, width: float | None = None, titled: bool = True) -> Figure:
     """Draw the temperature of every generation and replica, one panel per generation and stage.
 
     :param record: a run collected with its series.
@@ -73,7 +74,7 @@ def plot_run(record: RunRecord, width: float | None = None, titled: bool = True)
         figure = Figure(figsize=(width, 2.3 * n_rows + 0.6), layout='constrained')
         FigureCanvasAgg(figure)
         axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
-        limits = _limits(record.md_records)
+        limits = _limits(record.all_md)
         for axis, (generation, stage, runs) in zip(axes, panels, strict=False):
             _panel(axis, generation, record.stage_name(stage), runs, limits)
         for axis in axes[len(panels) :]:
@@ -86,30 +87,30 @@ def plot_run(record: RunRecord, width: float | None = None, titled: bool = True)
         if not panels:
             axes[0].text(0.5, 0.5, 'no MD has been run yet', ha='center', va='center', transform=axes[0].transAxes)
         else:
-            legend_below(figure, _handles(record.md_records), 3 if width <= NARROW else 7)
+            legend_below(figure, _handles(record.all_md), 3 if width <= NARROW else 7)
     return figure
 
 
-def draw_temperature(record: RunRecord, width: float) -> Figure:
+def draw_temperature(record: Run, width: float) -> Figure:
     """Draw what :func:`plot_run` draws, without its title.
 
     :param record: a run collected with its series.
     :param width: inches.
     :raises NothingToShowError: where no MD has begun.
     """
-    if not record.md_records:
+    if not record.all_md:
         raise NothingToShowError('No MD has been run yet.')
     return plot_run(record, width, titled=False)
 
 
-def draw_zoom(record: RunRecord, width: float) -> Figure:
+def draw_zoom(record: Run, width: float) -> Figure:
     """Draw the temperature around each catastrophic point, from before t_next to the end.
 
     :param record: a run collected with its series.
     :param width: inches.
     :raises NothingToShowError: where no MD has left its window.
     """
-    runs = [run for run in record.md_records if run.t_cp_ps is not None and run.times.size > 1]
+    runs = [run for run in record.all_md if run.t_cp_ps is not None and run.series.time_ps.size > 1]
     if not runs:
         raise NothingToShowError('No MD has left its window.')
     figure, axes = new_figure(width, len(runs[-_MOST_ZOOMED:]), 2.35)
@@ -121,19 +122,20 @@ def draw_zoom(record: RunRecord, width: float) -> Figure:
     return figure
 
 
-def _zoom_panel(axis: Axes, run: MdRecord) -> None:
-    end = float(run.times[-1])
+def _zoom_panel(axis: Axes, run: Md) -> None:
+    end = float(run.series.time_ps[-1])
     first = run.t_next_ps if run.t_next_ps is not None else 0.8 * end
     begin = max(0.0, min(first, end - 0.02) - 0.25 * (end - first))
-    shown = run.times >= begin - 1e-9
-    fs = 1000.0 * run.times[shown]
+    shown = run.series.time_ps >= begin - 1e-9
+    fs = 1000.0 * run.series.time_ps[shown]
     if run.window_k is not None:
         axis.axhspan(*run.window_k, color=WINDOW, lw=0, zorder=0)
     if run.temperature_target_k is not None:
         axis.axhline(run.temperature_target_k, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=1)
     marker = 'o' if fs.size < 80 else ''
-    axis.plot(fs, run.temperatures[shown], marker=marker, ms=2.6, lw=1.1, color=series_colour(run.replica), zorder=3)
-    finite = run.temperatures[shown][np.isfinite(run.temperatures[shown])]
+    temperature = run.series.temperature[shown]
+    axis.plot(fs, temperature, marker=marker, ms=2.6, lw=1.1, color=series_colour(run.replica), zorder=3)
+    finite = temperature[np.isfinite(temperature)]
     top = max([*finite, *(run.window_k or ())], default=1000.0)
     ceiling = 1.4 * run.window_k[1] if run.window_k is not None else top
     axis.set_ylim(0, min(1.06 * top, ceiling))
@@ -144,20 +146,20 @@ def _zoom_panel(axis: Axes, run: MdRecord) -> None:
     subtitle(axis, f'$t_{{next}}$ {before} before $t_{{cp}}$' if before else 'no snapshot')
 
 
-def series_table(record: RunRecord) -> Table:
+def series_table(record: Run) -> Table:
     """Return every sample of every MD.
 
     :param record: a run collected with its series.
     """
     rows = (
         (run.generation, record.stage_name(run.stage), run.replica, run.pk, float(time), float(temperature))
-        for run in record.md_records
-        for time, temperature in zip(run.times, run.temperatures, strict=True)
+        for run in record.all_md
+        for time, temperature in zip(run.series.time_ps, run.series.temperature, strict=True)
     )
     return Table(('generation', 'stage', 'replica', 'pk', 'time_ps', 'temperature_k'), tuple(rows))
 
 
-def points_table(record: RunRecord) -> Table:
+def points_table(record: Run) -> Table:
     """Return the catastrophic points.
 
     :param record: a run.
@@ -165,14 +167,14 @@ def points_table(record: RunRecord) -> Table:
     rows = (
         (run.generation, record.stage_name(run.stage), run.replica, run.pk, run.t_cp_ps, run.temperature_cp_k,
          run.bound, run.t_next_ps)
-        for run in record.md_records
+        for run in record.all_md
         if run.t_cp_ps is not None
     )  # fmt: skip
     headers = ('generation', 'stage', 'replica', 'pk', 't_cp_ps', 'temperature_cp_k', 'bound', 't_next_ps')
     return Table(headers, tuple(rows))
 
 
-def save_figure(record: RunRecord, path: Path, dpi: int = 180) -> Path:
+def save_figure(record: Run, path: Path, dpi: int = 180) -> Path:
     """Write the figure of a run and return its path.
 
     :param record: a run collected with its series.
@@ -184,7 +186,7 @@ def save_figure(record: RunRecord, path: Path, dpi: int = 180) -> Path:
     return path
 
 
-def _panels(record: RunRecord) -> list[tuple[GenerationRecord, int, list[MdRecord]]]:
+def _panels(record: Run) -> list[tuple[Generation, int, list[Md]]]:
     """Return generation, stage and its MD runs of each panel."""
     return [
         (generation, stage, [md for md in generation.md if md.stage == stage])
@@ -193,9 +195,7 @@ def _panels(record: RunRecord) -> list[tuple[GenerationRecord, int, list[MdRecor
     ]
 
 
-def _panel(
-    axis: Axes, generation: GenerationRecord, stage: str, runs: Sequence[MdRecord], limits: tuple[float, float]
-) -> None:
+def _panel(axis: Axes, generation: Generation, stage: str, runs: Sequence[Md], limits: tuple[float, float]) -> None:
     bottom, top = limits
     first = runs[0]
     if first.window_k is not None:
@@ -206,20 +206,20 @@ def _panel(
     for run in runs:
         colour = series_colour(run.replica)
         _draw_series(axis, run, colour)
-        length = max(length, run.times[-1] if run.times.size else 0.0, run.t_cp_ps or 0.0)
+        length = max(length, run.series.time_ps[-1] if run.series.time_ps.size else 0.0, run.t_cp_ps or 0.0)
     axis.set_ylim(bottom, top)
     if length > 0:
         axis.set_xlim(0, length * 1.04)
     for run in runs:
         _draw_marks(axis, run)
-    training = generation.training
-    error = f', {training.force_rmse:.2f} eV/Å' if training and training.force_rmse is not None else ''
+    force = generation.force_rmse_ev_per_angstrom
+    error = '' if force is None else f', {force:.2f} eV/Å'
     axis.set_title(f'Generation {generation.generation}{error}, {stage}', pad=19)
     text, colour = _outcome(runs)
     subtitle(axis, text, colour)
 
 
-def _outcome(runs: Sequence[MdRecord]) -> tuple[str, str]:
+def _outcome(runs: Sequence[Md]) -> tuple[str, str]:
     """Say below the title where the replicas failed: labels beside the crosses would cover those of other replicas."""
     points = []
     for run in sorted(runs, key=lambda run: run.replica):
@@ -235,22 +235,22 @@ def _outcome(runs: Sequence[MdRecord]) -> tuple[str, str]:
     return '', NEXT
 
 
-def _draw_series(axis: Axes, run: MdRecord, colour: str, most_drawn: int = 1500) -> None:
-    if run.times.size > most_drawn:
-        middle, low, high = envelope(run.times, run.temperatures)
+def _draw_series(axis: Axes, run: Md, colour: str, most_drawn: int = 1500) -> None:
+    if run.series.time_ps.size > most_drawn:
+        middle, low, high = envelope(run.series.time_ps, run.series.temperature)
         axis.fill_between(middle, low, high, color=colour, alpha=0.45, lw=0, zorder=2)
         mean = np.convolve(np.pad((low + high) / 2, 5, mode='edge'), np.ones(11) / 11, mode='valid')
         axis.plot(middle, mean, color=colour, lw=0.9, zorder=3)
     else:
-        axis.plot(run.times, run.temperatures, color=colour, lw=1.0, alpha=0.9, zorder=2)
+        axis.plot(run.series.time_ps, run.series.temperature, color=colour, lw=1.0, alpha=0.9, zorder=2)
 
 
-def _draw_marks(axis: Axes, run: MdRecord, scale: float = 1.0) -> None:
+def _draw_marks(axis: Axes, run: Md, scale: float = 1.0) -> None:
     """Put the red cross at t_cp, at the edge where the temperature left the picture, and the green dot at t_next."""
     bottom, top = axis.get_ylim()
-    finite = np.isfinite(run.temperatures)
+    finite = np.isfinite(run.series.temperature)
     if run.t_next_ps is not None and finite.any():
-        height = float(np.interp(run.t_next_ps, run.times[finite], run.temperatures[finite]))
+        height = float(np.interp(run.t_next_ps, run.series.time_ps[finite], run.series.temperature[finite]))
         axis.plot(scale * run.t_next_ps, height, 'o', color=NEXT, ms=6.5, mec=PAPER, mew=0.8, zorder=6, clip_on=False)
     if run.t_cp_ps is None:
         return
@@ -261,27 +261,27 @@ def _draw_marks(axis: Axes, run: MdRecord, scale: float = 1.0) -> None:
     axis.plot(scale * run.t_cp_ps, height, 'x', color=CP, ms=7.5, mew=2.2, zorder=6, clip_on=False)
 
 
-def _limits(runs: Sequence[MdRecord]) -> tuple[float, float]:
+def _limits(runs: Sequence[Md]) -> tuple[float, float]:
     """Return the ends of the temperature axis: the window with a margin, so that no explosion flattens the rest."""
-    values = [run.temperatures[np.isfinite(run.temperatures)] for run in runs]
+    values = [run.series.temperature[np.isfinite(run.series.temperature)] for run in runs]
     everything = np.concatenate(values) if values else np.empty(0)
     highest = float(everything.max()) if everything.size else 1000.0
     window_top = max((run.window_k[1] for run in runs if run.window_k is not None), default=highest)
     return 0.0, max(min(highest * 1.05, window_top * 1.3), window_top * 1.05)
 
 
-def _title(record: RunRecord) -> str:
+def _title(record: Run) -> str:
     parts = [record.title if record.is_hybrid else f'Stability-indicated sampling, run {record.pk}']
     if record.aimd_ps:
         parts.append(f'AIMD {record.aimd_ps:.3g} ps')
-    if record.summary.get('md_ps') is not None:
-        parts.append(f'{"MD" if record.is_hybrid else "stable MD"} {float(record.summary["md_ps"]):.3g} ps')
-    if record.summary.get('acceleration_ratio') is not None:
-        parts.append(f'AR {format_ratio(record.summary["acceleration_ratio"])}')
+    if record.md_ps is not None:
+        parts.append(f'{"MD" if record.is_hybrid else "stable MD"} {record.md_ps:.3g} ps')
+    if record.acceleration_ratio is not None:
+        parts.append(f'AR {format_ratio(record.acceleration_ratio)}')
     return ', '.join(parts)
 
 
-def _handles(runs: Sequence[MdRecord]) -> list[Line2D | Patch]:
+def _handles(runs: Sequence[Md]) -> list[Line2D | Patch]:
     replicas = sorted({run.replica for run in runs})
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=series_colour(number), lw=1.6, label=f'replica {number}') for number in replicas

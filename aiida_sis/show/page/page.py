@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aiida_sis import __version__
-from aiida_sis.run.record import RunRecord
+from aiida_sis.core.loop.record import Run
 from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures.catalogue import FIGURES, Content, FigureSpec
 from aiida_sis.show.figures.style import NARROW, WIDE, NothingToShowError, to_svg
@@ -125,17 +125,18 @@ def _draw(name: str, spec: FigureSpec, content: Content) -> Drawn:
     )
 
 
-def _generations(record: RunRecord) -> list[dict[str, Any]]:
+def _generations(record: Run) -> list[dict[str, Any]]:
     """Return the rows of the table of generations: one for each MD, or one where there is none yet."""
     rows = []
     for generation in record.generations:
         training = generation.training
+        energy = training.energy_rmse_ev_per_atom if training else None
         first = {
             'generation': generation.generation,
             'aimd': ' + '.join(format_label(label) for label in generation.labels),
             'frames': (training.n_frames_total if training else None) or generation.n_frames or None,
-            'force': training.force_rmse if training else None,
-            'energy': 1000 * training.energy_rmse if training and training.energy_rmse is not None else None,
+            'force': generation.force_rmse_ev_per_angstrom,
+            'energy': None if energy is None else 1000 * energy,
         }
         for index, md in enumerate(generation.md or (None,)):
             row: dict[str, Any] = dict(first) if index == 0 else {'generation': None}

@@ -68,11 +68,12 @@ def _structures(details: Details, observations: Sequence[Observation]) -> Iterat
     for name, atoms in details.starts.items():
         yield f'Start: {name}', 'the structure the run began from', atoms
     for point in details.catastrophes[-_MOST_CATASTROPHES:]:
-        place = f'generation {point.generation}, replica {point.replica}'
-        start = f'{place}: the snapshot at {point.t_next_ps:.3g} ps, from which the next AIMD starts'
+        md = point.md
+        place = f'generation {md.generation}, replica {md.replica}'
+        start = f'{place}: the snapshot at {md.t_next_ps:.3g} ps, from which the next AIMD starts'
         yield f't_next, {place}', start, point.start
-        if point.last_ps > point.t_next_ps:
-            last = f'{place}: the last snapshot, at {point.last_ps:.3g} ps; t_cp is {point.t_cp_ps:.3g} ps'
+        if md.t_next_ps is not None and point.last_ps > md.t_next_ps:
+            last = f'{place}: the last snapshot, at {point.last_ps:.3g} ps; t_cp is {md.t_cp_ps:.3g} ps'
             yield f'Near t_cp, {place}', last, point.last
     for motion in details.motions:
         yield f'Last frame, {motion.title}', f'the MD at {motion.times_fs[-1] / 1000:.4g} ps', motion.frames[-1]

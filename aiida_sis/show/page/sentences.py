@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiida_sis.run.record import GenerationRecord, RunRecord
+from aiida_sis.core.loop.record import Generation, Run
 from aiida_sis.show.tables import format_ratio, format_seconds, warning_lines
 
 __all__ = ('headline', 'key_figures', 'sentences', 'verdict_kind')
@@ -13,7 +13,7 @@ __all__ = ('headline', 'key_figures', 'sentences', 'verdict_kind')
 _COUNTS = {1: 'One', 2: 'Two', 3: 'Three', 4: 'Four', 5: 'Five', 6: 'Six'}
 
 
-def verdict_kind(record: RunRecord) -> str:
+def verdict_kind(record: Run) -> str:
     """Return the verdict in a word: ``stable``, ``running`` or ``ended``; all cycles of a hybrid run count as stable.
 
     :param record: of the run.
@@ -23,7 +23,7 @@ def verdict_kind(record: RunRecord) -> str:
     return 'stable' if record.outcome == ('finished' if record.is_hybrid else 'stable') else 'ended'
 
 
-def headline(record: RunRecord) -> str:
+def headline(record: Run) -> str:
     """Return the verdict in a line.
 
     :param record: of the run.
@@ -39,7 +39,7 @@ def headline(record: RunRecord) -> str:
     return 'Ended before its last cycle' if record.is_hybrid else 'Ended before it was stable'
 
 
-def sentences(record: RunRecord) -> list[str]:
+def sentences(record: Run) -> list[str]:
     """Say how the run went and how it ended.
 
     :param record: of the run.
@@ -47,17 +47,17 @@ def sentences(record: RunRecord) -> list[str]:
     return [*_outcome(record), *_data(record), *_catastrophes(record), *warning_lines(record), *_time(record)]
 
 
-def key_figures(record: RunRecord) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+def key_figures(record: Run) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
     """Return the name of what people ask for first, with its values and their units.
 
     :param record: of the run.
     """
     whole = 'MD' if record.is_hybrid else 'stable MD'
     found: list[tuple[str, tuple[tuple[str, str], ...]]] = [
-        (whole if record.summary.get('md_ps') else 'longest MD so far', ((f'{_stable_ps(record):.3g}', 'ps'),)),
+        (whole if record.md_ps else 'longest MD so far', ((f'{_stable_ps(record):.3g}', 'ps'),)),
         ('AIMD labelled', ((f'{record.aimd_ps:.3g}', 'ps'),)),
     ]
-    ratio = record.summary.get('acceleration_ratio')
+    ratio = record.acceleration_ratio
     if ratio:
         found.append(('acceleration ratio', ((format_ratio(ratio), '×'),)))
     number = len(record.generations)
@@ -70,7 +70,7 @@ def key_figures(record: RunRecord) -> list[tuple[str, tuple[tuple[str, str], ...
     return found
 
 
-def _outcome(record: RunRecord) -> Iterator[str]:
+def _outcome(record: Run) -> Iterator[str]:
     kind = verdict_kind(record)
     last = record.generations[-1] if record.generations else None
     if kind == 'stable' and record.is_hybrid:
@@ -95,7 +95,7 @@ def _outcome(record: RunRecord) -> Iterator[str]:
         yield f'The run ended{code}{said}. Everything it had made until then is below.'
 
 
-def _doing(last: GenerationRecord | None) -> str:
+def _doing(last: Generation | None) -> str:
     """Say what the last generation is about, from what is not finished in it."""
     if last is None:
         return ' and has not labelled anything yet'
@@ -108,12 +108,12 @@ def _doing(last: GenerationRecord | None) -> str:
     return ''
 
 
-def _data(record: RunRecord) -> Iterator[str]:
+def _data(record: Run) -> Iterator[str]:
     frames = sum(generation.n_frames for generation in record.generations)
     if not frames:
         yield 'No frame has been labelled yet.'
         return
-    ratio = record.summary.get('acceleration_ratio')
+    ratio = record.acceleration_ratio
     of = record.ratio_of if record.is_hybrid else 'stable MD over AIMD'
     gained = f' The acceleration ratio, {of}, is {format_ratio(ratio)}.' if ratio else ''
     verb = 'So far it has' if record.is_running else 'It learnt from'
@@ -123,12 +123,11 @@ def _data(record: RunRecord) -> Iterator[str]:
         yield f'On frames that it never saw the force error of the last potential is {error:.3f} eV/Å (RMSE).'
 
 
-def _catastrophes(record: RunRecord) -> Iterator[str]:
-    points = [md for md in record.md_records if md.t_cp_ps is not None]
-    if points:
-        times = [md.t_cp_ps or 0.0 for md in points]
+def _catastrophes(record: Run) -> Iterator[str]:
+    times = [md.t_cp_ps for md in record.all_md if md.t_cp_ps is not None]
+    if times:
         span = f'at {times[0]:.3g} ps' if len(times) == 1 else f'between {min(times):.3g} and {max(times):.3g} ps'
-        runs = _count(len(points), 'MD run')
+        runs = _count(len(times), 'MD run')
         yield f'{runs} left the window, {span}; each gave a snapshot from before it to label next.'
     fallbacks = [label for generation in record.generations for label in generation.labels if label.route == 'fallback']
     if fallbacks:
@@ -142,20 +141,20 @@ def _count(number: int, what: str) -> str:
     return f'{_COUNTS.get(number, number)} {what}{"" if number == 1 else "s"}'
 
 
-def _time(record: RunRecord) -> Iterator[str]:
+def _time(record: Run) -> Iterator[str]:
     share = record.framework_share
     least = 'at least ' if record.untimed_jobs else ''
     codes = f'; for {least}{100 * (1 - share):.0f} % of it a code was running' if share is not None else ''
     yield f'It took {format_seconds(record.wall_seconds)}{" so far" if record.is_running else ""}{codes}.'
 
 
-def _stable_ps(record: RunRecord) -> float:
+def _stable_ps(record: Run) -> float:
     """Return how long every replica was stable: of the whole run where it has ended, else of the best generation."""
-    if record.summary.get('md_ps'):
-        return float(record.summary['md_ps'])
+    if record.md_ps:
+        return record.md_ps
     return max((min(one.stable_ps.values()) for one in record.generations if one.stable_ps), default=0.0)
 
 
-def _last_error(record: RunRecord) -> float | None:
-    errors = [one.training.force_rmse for one in record.generations if one.training and one.training.force_rmse]
+def _last_error(record: Run) -> float | None:
+    errors = [one.force_rmse_ev_per_angstrom for one in record.generations if one.force_rmse_ev_per_angstrom]
     return errors[-1] if errors else None

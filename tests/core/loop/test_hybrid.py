@@ -30,7 +30,8 @@ def test_pieces_share_one_time_and_one_spacing() -> None:
 def test_what_counts() -> None:
     survived = {'catastrophe': None, 'length_ps_reached': 5.0, 't_next': None}
     assert counted_md_ps(survived) == 5.0
-    failed = {'catastrophe': {'time_ps': 2.0}, 'length_ps_reached': 2.0, 't_next': {'time_ps': 1.5}}
+    point = {'time_ps': 2.0, 'temperature_k': 900.0, 'bound': 'high'}
+    failed = {'catastrophe': point, 'length_ps_reached': 2.0, 't_next': {'time_ps': 1.5, 'snapshot_index': 2}}
     assert counted_md_ps(failed) == 1.5
     assert on_trajectory_fs({'aimds': [{'n_good_frames': 3}, {'n_good_frames': 41}]}, 0.5) == 20.0
     assert on_trajectory_fs({'aimds': []}, 0.5) == 0.0
@@ -43,7 +44,10 @@ def test_summary() -> None:
         'explore_g0_s0_r0': {'catastrophe': None, 'length_ps_reached': 5.0, 't_next': None},
         'label_g1_0': {'aimd_fs': 500.0, 'route': 'fallback'},
         'train_g1': {'force_rmse_ev_per_angstrom': 0.08},
-        'explore_g1_s0_r0': {'catastrophe': {'time_ps': 2.0, 'bound': 'high'}, 't_next': {'time_ps': 1.0}},
+        'explore_g1_s0_r0': {
+            'catastrophe': {'time_ps': 2.0, 'temperature_k': 900.0, 'bound': 'high'},
+            't_next': {'time_ps': 1.0},
+        },
         'label_g2_0': {'aimd_fs': 500.0, 'route': 'direct'},
     }
     summary = make_hybrid_summary('ended early', {'cycles': 5, 'temperature_k': 300.0}, results, [True, False])

@@ -200,26 +200,6 @@ def test_reaction_and_census(make_full_run) -> None:
     assert any(title.startswith('S–F broken') for title in titles)
 
 
-def test_lineage(make_full_run) -> None:
-    """The chain of the generation that met its catastrophe, from structure to t_next, by the nodes' own PKs."""
-    run = make_full_run()
-    lineage = read_details(run).lineage
-    assert lineage is not None
-    titles = [box.title for box in lineage.chain]
-    assert titles == [
-        'Structure', 'AIMD', 'Dataset', 'Training', 'Potential', 'MD', 'Snapshots', 'Choice', 't_next',
-    ]  # fmt: skip
-    called = {link.link_label: link.node.pk for link in run.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()}
-    pks = {box.title: box.pks for box in lineage.chain}
-    assert (pks['AIMD'], pks['Training'], pks['MD']) == (
-        (called['label_g0_0'],),
-        (called['train_g0'],),
-        (called['explore_g0_s0_r0'],),
-    )
-    next_label = orm.load_node(called['label_g1_0'])
-    assert pks['t_next'] == (next_label.base.links.get_incoming(link_label_filter='structure').one().node.pk,)
-
-
 def test_training_without_predictions(make_full_run) -> None:
     """A training that kept none has a sentence in the place of its parity."""
     details = read_details(make_full_run(keep_predictions=False))
