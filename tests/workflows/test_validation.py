@@ -65,7 +65,7 @@ def test_every_protocol_has_a_description() -> None:
         ({'md': {'grace_ps': 3.0}}, ('grace_ps', '3')),
         ({'md': {'length_ps': 3.0}}, ('md.length_ps', "'sis'")),
         ({'label': {'temperature_k': 500.0}}, ('label.temperature_k', "'sis'")),
-        ({'train': {'max_extension': 3}}, ('train.max_extension', 'max_extensions')),
+        ({'train': {'max_extension': 3}}, ("'max_extension' of the overrides of 'train'", 'max_extensions')),
         ({'dp': {'training': {'numb_steps': 0}}}, ('numb_steps', '0')),
         ({'dp': {'trainingg': {}}}, ('trainingg',)),
         ({'dp': {'loss': {'loss_func': 'mae'}}}, ('loss_func', "'mae'")),
