@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from aiida import orm
 
-from aiida_deepmd import frames, units
-from aiida_deepmd.data.dataset import DatasetData
+if TYPE_CHECKING:
+    from aiida import orm
 
-pytest_plugins = ('aiida.tools.pytest_fixtures', 'tests.built_runs')
+    from aiida_deepmd.data.dataset import DatasetData
+
+HERE = Path(__file__).parent
+#: What is tested here knows nothing of AiiDA, and pytest does not load it there.
+PURE = ('core', 'deepmd/files', 'deepmd/frames', 'deepmd/read_frames', 'install')
 
 
-@pytest.fixture(scope='session', autouse=True)
-def aiida_profile(aiida_config: Any, aiida_profile_factory: Any) -> Iterator[Any]:
-    """A temporary profile with the broker that a newcomer has, so that a daemon can run in it without a service."""
-    with aiida_profile_factory(aiida_config, broker_backend='core.zeromq') as profile:
-        # A machine whose cores are all busy answers late.
-        aiida_config.set_option('daemon.timeout', 30, scope=profile.name)
-        yield profile
+def is_pure(path: Path) -> bool:
+    """Tell whether the tests of a file do without AiiDA."""
+    return path.relative_to(HERE).as_posix().startswith(tuple(f'{room}/' for room in PURE))
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Load AiiDA's fixtures with the first file that needs them."""
+    if isinstance(collector, pytest.Module) and not is_pure(collector.path):
+        collector.config.pluginmanager.import_plugin('tests.aiida_fixtures')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def profile_unless_pure(request: pytest.FixtureRequest) -> None:
+    """Load the profile for every test that is not pure."""
+    if not is_pure(request.path):
+        request.getfixturevalue('aiida_profile')
 
 
 @pytest.fixture
@@ -55,27 +65,16 @@ def real_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
     return codes
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def example_archive() -> Path:
     """The archive of the demonstration in `examples/`: two generations, two catastrophes, then stable."""
-    return Path(__file__).parent.parent / 'examples' / 'lifsi_ion_pair.aiida'
-
-
-@pytest.fixture
-def example_run(aiida_profile_clean: Any, example_archive: Path) -> orm.WorkChainNode:
-    """The run of that archive, in an otherwise empty profile."""
-    from aiida_sis.share.importing import import_run
-
-    (run,) = import_run(example_archive).runs
-    node = orm.load_node(run.pk)
-    assert isinstance(node, orm.WorkChainNode)
-    return node
+    return HERE.parent / 'examples' / 'lifsi_ion_pair.aiida'
 
 
 @pytest.fixture
 def deepmd_files() -> Path:
     """Folder of real outputs of DeePMD-kit; its `make.py` says how they were made."""
-    return Path(__file__).parent / 'files' / 'deepmd'
+    return HERE / 'files' / 'deepmd'
 
 
 @pytest.fixture
@@ -90,6 +89,11 @@ def deepmd_datasets(
     aiida_profile: Any, deepmd_files: Path, deepmd_parameters: dict[str, Any]
 ) -> dict[str, DatasetData]:
     """The two datasets of 15 frames those outputs were made with: a Li-FSI ion pair, GFN1-xTB, 300 K."""
+    import numpy as np
+
+    from aiida_deepmd import frames, units
+    from aiida_deepmd.data.dataset import DatasetData
+
     raw = np.load(deepmd_files / 'frames.npz')
     type_map = deepmd_parameters['model']['type_map']
     datasets = {}

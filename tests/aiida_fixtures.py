@@ -1,0 +1,81 @@
+"""AiiDA's fixtures, loaded by the first module of tests that needs them, and the profile that all of those share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiida import orm
+from aiida.manage import get_manager
+from aiida.tools.pytest_fixtures import (
+    aiida_code,
+    aiida_code_installed,
+    aiida_computer,
+    aiida_computer_local,
+    aiida_config_factory,
+    aiida_localhost,
+    aiida_profile_clean,
+    aiida_profile_factory,
+    daemon_client,
+    started_daemon_client,
+    submit_and_await,
+)
+
+__all__ = (
+    'aiida_code',
+    'aiida_code_installed',
+    'aiida_computer',
+    'aiida_computer_local',
+    'aiida_config_factory',
+    'aiida_localhost',
+    'aiida_profile_clean',
+    'aiida_profile_factory',
+    'daemon_client',
+    'started_daemon_client',
+    'submit_and_await',
+)
+
+pytest_plugins = ('tests.built_runs',)
+
+
+@pytest.fixture(scope='session')
+def aiida_config(tmp_path_factory: pytest.TempPathFactory, aiida_config_factory: Any) -> Iterator[Any]:
+    """Make a configuration in a folder of its own, which each worker of pytest-xdist has for itself."""
+    with aiida_config_factory(tmp_path_factory.mktemp('aiida')) as config:
+        yield config
+
+
+@pytest.fixture(scope='session')
+def aiida_profile(aiida_config: Any, aiida_profile_factory: Any) -> Iterator[Any]:
+    """Make a temporary profile with the broker that a newcomer has, so that a daemon can run without a service."""
+    with aiida_profile_factory(aiida_config, broker_backend='core.zeromq') as profile:
+        # A machine whose cores are all busy answers late.
+        aiida_config.set_option('daemon.timeout', 30, scope=profile.name)
+        yield profile
+
+
+@pytest.fixture(scope='session')
+def example_storage(aiida_profile: Any, example_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Import the example once, into the emptied profile, and keep a copy of its storage."""
+    from aiida_sis.share.importing import import_run
+
+    aiida_profile.reset_storage()
+    import_run(example_archive)
+    get_manager().reset_profile()
+    copy = tmp_path_factory.mktemp('example') / 'storage'
+    return Path(shutil.copytree(aiida_profile.storage_config['filepath'], copy))
+
+
+@pytest.fixture
+def example_run(example_storage: Path, aiida_profile_clean: Any) -> orm.WorkChainNode:
+    """Give the run of that archive, in an otherwise empty profile: its storage is put in place of the emptied one."""
+    storage = aiida_profile_clean.storage_config['filepath']
+    get_manager().reset_profile()
+    shutil.rmtree(storage)
+    shutil.copytree(example_storage, storage)
+    node = orm.QueryBuilder().append(orm.WorkChainNode, filters={'process_type': 'aiida.workflows:sis.sis'}).one()[0]
+    assert isinstance(node, orm.WorkChainNode)
+    return node
