@@ -7,6 +7,9 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+# Tests side by side; what is heavy goes first, so that the workers end together.
+WORKERS ?= 2
+PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 FRESH ?= bookworm trixie
 # What the goals need of the system beside Python.
 WANTED := $(if $(filter demo test,$(MAKECMDGOALS)),cp2k) $(if $(filter test,$(MAKECMDGOALS)),browser)
@@ -21,7 +24,7 @@ define PIP_INSTALL
 endef
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo docs test test-fresh lint clean distclean system
+.PHONY: help demo docs test check test-fresh lint clean distclean system
 # An environment that was not finished must not look finished, and apt and pip can't be run twice at once.
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -30,6 +33,7 @@ help:
 	@echo 'make demo       install what is missing and run the demonstration (DEMO_ARGS="--seed 2")'
 	@echo 'make test       install what is missing, check style and types, run all tests with the real codes'
 	@echo 'make test-fresh build a bare Debian 12 and 13 and try the demonstration there (FRESH="trixie")'
+	@echo 'make check      style, types and the fast tests: those without real codes, programs of their own and a browser'
 	@echo 'make lint       style and types only'
 	@echo 'make docs       build the documentation into docs/_build/html'
 	@echo 'make clean      remove caches and build products'
@@ -39,17 +43,17 @@ demo: system $(VENV)/.installed-codes
 	$(VENV)/bin/aiida-sis demo $(DEMO_ARGS)
 
 # Importing AiiDA makes its folder: here inside the environment, never in the user's home.
-test: export PATH := $(abspath $(VENV))/bin:$(PATH)
-test: export AIIDA_PATH := $(abspath $(VENV))
-test: system $(VENV)/.installed-tests
-	ruff check .
-	mypy
-	pytest $(PYTEST_ARGS)
+test check lint: export PATH := $(abspath $(VENV))/bin:$(PATH)
+test check lint: export AIIDA_PATH := $(abspath $(VENV))
+test: system lint
+	$(PYTEST) $(PYTEST_ARGS)
 
-lint: export PATH := $(abspath $(VENV))/bin:$(PATH)
-lint: export AIIDA_PATH := $(abspath $(VENV))
+check: lint
+	$(PYTEST) -m 'not real and not slow' $(PYTEST_ARGS)
+
 lint: $(VENV)/.installed-tests
 	ruff check .
+	ruff format --check .
 	mypy
 
 docs: $(VENV)/.installed-tests

@@ -15,7 +15,7 @@ project=$(cd "$(dirname "$0")/.." && pwd)
 export FRESH_DIR=${FRESH_DIR:-$(mktemp -d /tmp/fresh-debian.XXXXXX)}
 mkdir -p "$FRESH_DIR"
 cache=${FRESH_CACHE:-$FRESH_DIR/bare}
-pytest=${FRESH_PYTEST:--q tests/core tests/parsers tests/install tests/cli/test_codes.py tests/cli/test_commands.py}
+pytest=${FRESH_PYTEST:--q tests/core tests/parsers tests/install tests/setup tests/cli/test_commands.py}
 
 build() { # build RELEASE ROOT
   rm -rf --one-file-system "$2"

@@ -23,6 +23,8 @@ from aiida.tools.pytest_fixtures import (
     started_daemon_client,
     submit_and_await,
 )
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 __all__ = (
     'aiida_code',
@@ -39,6 +41,12 @@ __all__ = (
 )
 
 pytest_plugins = ('tests.built_runs',)
+
+
+@event.listens_for(Engine, 'connect')
+def do_not_wait_for_the_disk(connection: Any, _: Any) -> None:
+    """Spare the databases of the tests what only matters when the power fails."""
+    connection.execute('PRAGMA synchronous = OFF')
 
 
 @pytest.fixture(scope='session')

@@ -30,6 +30,17 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         collector.config.pluginmanager.import_plugin('tests.aiida_fixtures')
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side: what takes long goes first, so that no worker is left alone with it; one worker has the daemon."""
+    for item in items:
+        if 'submit_and_await' in getattr(item, 'fixturenames', ()):
+            item.add_marker(pytest.mark.xdist_group('daemon'))
+    if hasattr(config, 'workerinput'):
+        for mark in ('slow', 'real', 'xdist_group'):
+            items.sort(key=lambda item, mark=mark: item.get_closest_marker(mark) is None)
+
+
 @pytest.fixture(scope='module', autouse=True)
 def profile_unless_pure(request: pytest.FixtureRequest) -> None:
     """Load the profile for every test that is not pure."""

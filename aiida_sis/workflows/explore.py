@@ -76,8 +76,9 @@ class ExploreWorkChain(BaseRestartWorkChain):
 
     @process_handler(priority=400, exit_codes=[LammpsMdCalculation.exit_codes.ERROR_LOG_TRUNCATED])
     def repeat_cut_short(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Repeat, once, an MD that was killed from outside (walltime, node failure): its series says nothing of the
-        physics.
+        """Repeat, once, an MD that was killed from outside (walltime, node failure).
+
+        Its series says nothing of the physics.
 
         :param calculation: the MD that was cut short.
         :returns: a report that restarts it, or nothing the second time.

@@ -54,7 +54,7 @@ class FailedMd:
         return MdResults.model_validate(self.node.outputs.results.get_dict())
 
     def start_ps(self, fewer: int = 0) -> float:
-        """Give the time in ps from which frames are taken: t_next, or :data:`RETREAT_PS` before it, 4 times that, …
+        """Give the time in ps from which frames are taken: t_next, or :data:`RETREAT_PS` before it, then 4 times that.
 
         :param fewer: ask for this many retreats fewer.
         :returns: the time in ps, never before the start of the MD.

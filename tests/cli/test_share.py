@@ -49,6 +49,7 @@ def without_pks(value: Any) -> Any:
     return [without_pks(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 def test_two_profiles_answer_alike(tmp_path: Path, example_archive: Path) -> None:
     """Import, export, import elsewhere: every verb that reads says the same to the letter, PKs aside."""
     first, second = tmp_path / 'first', tmp_path / 'second'

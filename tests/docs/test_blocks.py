@@ -27,6 +27,8 @@ from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.cli import main
 from aiida_sis.structures.demo import lifsi_ion_pair
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     str(path.relative_to(ROOT))

@@ -173,6 +173,7 @@ print(json.dumps(dict(installed=installed, kind=type(dataset).__name__, forces=f
 """
 
 
+@pytest.mark.slow
 def test_reading_without_the_plugin(tmp_path: Path, example_archive: Path) -> None:
     """Where only aiida-core is installed, `verdi` imports and shows the run, and arrays are read as files of a Data."""
     packages = tmp_path / 'packages'

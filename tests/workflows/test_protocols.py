@@ -9,6 +9,7 @@ from aiida import orm
 from ase import Atoms
 
 from aiida_sis.core.cp2k import input as cp2k
+from aiida_sis.core.cp2k.electrons import check_electrons
 from aiida_sis.core.settings.label import check_label_parameters, read_label_settings
 from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.build import build
@@ -35,6 +36,16 @@ def atoms() -> dict[str, Atoms]:
 def structures(atoms: dict[str, Atoms]) -> dict[str, orm.StructureData]:
     """The same as nodes."""
     return {name: orm.StructureData(ase=system) for name, system in atoms.items()}
+
+
+@pytest.mark.parametrize('protocol', PAPER_PROTOCOLS)
+def test_slabs_of_the_protocols(protocol: str) -> None:
+    """91 lithium atoms have an odd number of electrons, which the system `lithium` of each protocol is made for."""
+    values = load_protocol(protocol)
+    lithium = cp2k.merge(values['cp2k'], values['sis']['systems']['lithium']['cp2k'])
+    assert check_electrons(lithium, ['Li'] * 91) is None
+    spinless = cp2k.merge(lithium, {'FORCE_EVAL': {'DFT': {'UKS': False, 'SCF': {'SMEAR': {'_': 'OFF'}}}}})
+    assert 'UKS' in str(check_electrons(spinless, ['Li'] * 91))
 
 
 def accepted(builder: Any) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from aiida import orm
+from aiida.common.constants import elements
 from ase import Atoms
 from ase.build import molecule
+from ase.data import atomic_masses
 from plumpy.process_states import ProcessState
 
 from aiida_deepmd.data.potential import PotentialData
+from aiida_sis.core.start_structure import check_masses
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.protocols import _keep_systems, list_protocols, load_protocol
@@ -133,6 +136,14 @@ def test_structure_that_is_not_periodic(stand_in_codes: dict[str, orm.InstalledC
     atoms = lifsi_ion_pair().get_ase()
     atoms.pbc = False
     assert 'periodic' in refusal(stand_in_codes, orm.StructureData(ase=atoms))
+
+
+def test_the_masses_of_every_table_pass() -> None:
+    """Those of ASE and of AiiDA differ in the last digits, for elements without a stable isotope in more."""
+    for number, row in elements.items():
+        if number:
+            assert check_masses([row['symbol']], [row['mass']]) is None, row
+            assert check_masses([row['symbol']], [atomic_masses[number]]) is None, row
 
 
 @pytest.mark.parametrize(('supporting'), [False, True])

@@ -1,4 +1,4 @@
-"""The verdict on each AIMD of a label: is it worth learning from, how far, and what does its heat mean?"""
+"""The verdict on each AIMD of a label: whether it is worth learning from, how far, and what its heat means."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from aiida_sis.core.cp2k.electrons import check_electrons
-from aiida_sis.workflows.protocols import load_protocol
 
 METHYL, LITHIUM = ['C', 'H', 'H', 'H'], ['Li'] * 91
 KINDS = [
@@ -76,15 +75,3 @@ def test_check_electrons(parameters, symbols, words):
 def test_potentials_that_come_as_nodes_are_not_counted():
     """Their electrons are in the nodes."""
     assert check_electrons(pbe(), METHYL, ['C']) is None
-
-
-@pytest.mark.parametrize('protocol', ['fast', 'moderate', 'paper'])
-def test_slabs_of_the_protocols(protocol):
-    """91 lithium atoms have an odd number of electrons, which the system `lithium` of each protocol is made for."""
-    from aiida_sis.core.cp2k.input import merge
-
-    values = load_protocol(protocol)
-    lithium = merge(values['cp2k'], values['sis']['systems']['lithium']['cp2k'])
-    assert check_electrons(lithium, LITHIUM) is None
-    spinless = merge(lithium, {'FORCE_EVAL': {'DFT': {'UKS': False, 'SCF': {'SMEAR': {'_': 'OFF'}}}}})
-    assert 'UKS' in check_electrons(spinless, LITHIUM)

@@ -60,7 +60,6 @@ def run(arguments: list[str], output: str, kill_after: str | None = None) -> Non
 
 def main() -> None:
     """The scenarios: finished, diverged, not finite, killed, failed."""
-
     root = Path.cwd()
     for scenario in SCENARIOS:
         parameters = json.loads((HERE / 'parameters.json').read_text())

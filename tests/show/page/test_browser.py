@@ -26,6 +26,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from aiida_sis.show.figures.catalogue import FIGURES
 
+pytestmark = pytest.mark.slow
+
 Browse = Callable[..., webdriver.Chrome]
 
 _ARGUMENTS = (
