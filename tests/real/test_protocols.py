@@ -126,7 +126,7 @@ def test_scf_of_every_level_of_theory(
     """What the syntax check can't see: OT, smearing and UKS as the protocol combines them converge on a few atoms.
 
     The lithium has lost an atom, so that its electrons are odd in number. The grid is coarser than the protocol's.
-    PBE with UKS takes minutes: `benchmarks/dry_run.py`.
+    PBE with UKS takes minutes: `studies/dry_run.py`.
     """
     monkeypatch.chdir(tmp_path)
     small = lif_dimer().get_ase() if atoms is None else atoms.copy()

@@ -2,7 +2,7 @@
 
 The last snapshots before a catastrophic point are labelled again, one by one, with the level of theory of the run, and
 the error of the potential is drawn against the time. This is where the default margin of t_next comes from. Use:
-`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/corruption.py PK_OF_EXPLORE … -o docs/images/corruption.png`,
+`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run studies/corruption.py PK_OF_EXPLORE … -o studies/images/corruption.png`,
 with the PK of MD workchains that met a catastrophic point.
 """
 

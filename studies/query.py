@@ -4,8 +4,8 @@ Makes a profile of its own, imports the run of an archive, copies its graph unti
 nodes (each copy with nodes and links of its own, nine of ten runs going on from the run before), and asks every
 question of ``aiida-sis query``. Prints the rows, the processor time and the wall time of each.
 
-    python benchmarks/query.py                         # 100,000 nodes from the archive in examples/
-    python benchmarks/query.py --nodes 20000 ARCHIVE --keep FOLDER
+    python studies/query.py                         # 100,000 nodes from the archive in examples/
+    python studies/query.py --nodes 20000 ARCHIVE --keep FOLDER
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 For each catastrophic point, every rule names a snapshot, and an AIMD of the run's own length and level of theory is
 started from it. What counts is whether that AIMD ran normally, without the geometry optimisation. Use:
-`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/tnext.py PK [PK …]`.
+`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run studies/tnext.py PK [PK …]`.
 """
 
 from __future__ import annotations

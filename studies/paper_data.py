@@ -1,7 +1,7 @@
 """The real frames of the method's authors: train on some generations, test on the next, explore from a frame of it.
 
 The frames (repository `longkunxuluke/SISMLPMD`) are not part of this project. Use, with their folder as DATA:
-`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/paper_data.py DATA interface --steps 4500`, then with the PK that
+`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run studies/paper_data.py DATA interface --steps 4500`, then with the PK that
 it prints: `… paper_data.py DATA interface --explore PK`. An hour or two on two cores.
 """
 

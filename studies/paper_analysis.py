@@ -1,7 +1,7 @@
 """Analyse the DFT frames that the authors of the method published: structure, bonds, molecules, clusters of LiF.
 
 Prints the tables of docs/analysis.md and draws its figures. Each generation is a piece of a trajectory of its own. Use:
-`python benchmarks/paper_analysis.py DIR --images docs/images`, DIR with electrolyte-1M, interface-1M, interface-10M.
+`python studies/paper_analysis.py DIR --images studies/images`, DIR with electrolyte-1M, interface-1M, interface-10M.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def main() -> None:
     """Analyse every piece, print the tables, draw the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('data', type=Path)
-    parser.add_argument('--images', type=Path, default=Path('docs/images'))
+    parser.add_argument('--images', type=Path, default=Path('studies/images'))
     arguments = parser.parse_args()
     settings = AnalysisSettings(density_axis=2, density_bin_width=0.5, diffusion=())
     found = {name: analyse(open_trajectory(arguments.data / name), settings) for name in (*ELECTROLYTE, *INTERFACES)}

@@ -2,7 +2,7 @@
 
 Every variant is run with every seed, one run after the other, on the rehearsal (molten NaCl, stable for 100 ps) or on
 the demonstration (a LiFSI ion pair, stable for 10 ps). Use:
-`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/strategies.py rehearsal --seeds 1 2 3 -o strategies.json`.
+`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run studies/strategies.py rehearsal --seeds 1 2 3 -o strategies.json`.
 Runs that are in the file already are not run again, so a study can be stopped and continued. With AiiDA's cache
 (`verdi config set caching.default_enabled True`, before the daemon starts) what the variants of one seed share is
 computed once. So their wall times say nothing; the core minutes of their jobs do: each job counts with the time that it

@@ -1,7 +1,7 @@
 """Run the demonstration with several seeds, one after the other, and print the table of `docs/demonstration.md`.
 
 No constant of the demonstration may be tuned to one seed: each run draws its AIMD velocities, its splits, its
-weights and its MD velocities anew. Use: `AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/seeds.py 1 2 3 4 5`,
+weights and its MD velocities anew. Use: `AIIDA_PATH=$PWD/.sis .venv/bin/verdi run studies/seeds.py 1 2 3 4 5`,
 some minutes each, or with `--pk PK …` to print the table of runs that exist.
 """
 

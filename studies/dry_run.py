@@ -2,7 +2,7 @@
 
 It answers what a syntax check can't: does CP2K take the input, does the energy go down, how long is an iteration and
 how much memory does it need, before a cluster is asked for days. Use, with the codes of `aiida-sis setup`:
-`verdi run benchmarks/dry_run.py moderate --system interface --cp2k cp2k@localhost`. With `--iterations 0` the inputs
+`verdi run studies/dry_run.py moderate --system interface --cp2k cp2k@localhost`. With `--iterations 0` the inputs
 are only written and checked for their syntax. Nothing is stored.
 """
 

@@ -1,7 +1,7 @@
 """Print the bytes that each generation of a run added to AiiDA's repository.
 
 Files are stored once for each content, so a file counts in the generation that brought it first. Use:
-`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run benchmarks/storage.py PK`.
+`AIIDA_PATH=$PWD/.sis .venv/bin/verdi run studies/storage.py PK`.
 """
 
 from __future__ import annotations

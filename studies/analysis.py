@@ -6,7 +6,7 @@ whole by this package (RDFs of all pairs of kinds, bond events, census, clusters
 ASE do its RDFs and its neighbour search on the first frames of it. Each runs in a process of its own, on one core.
 
 CPU time is what counts on a machine that does other things too; the wall time stands beside it. Use:
-`pip install MDAnalysis freud-analysis && python benchmarks/analysis.py`.
+`pip install MDAnalysis freud-analysis && python studies/analysis.py`.
 """
 
 from __future__ import annotations
