@@ -26,17 +26,24 @@ from ase.io import write
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.cli import main
 from aiida_sis.structures.demo import lifsi_ion_pair
+from aiida_sis.structures.file import atoms_from_file
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for path in (*(ROOT / 'docs').rglob('*.md'), ROOT / 'README.md', ROOT / 'examples' / 'README.md')
+    for path in (
+        *(ROOT / 'docs').rglob('*.md'),
+        *(ROOT / 'studies').glob('*.md'),
+        *(ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'examples/README.md')),
+    )
     if '_build' not in path.parts
 )
 #: Pages whose answers are those of the example archive.
 ASKED = ('docs/query.md', 'docs/share.md')
+#: Pages whose scripts have a test of their own.
+TESTED = ('README.md', 'docs/own_system.md', 'docs/cluster.md')
 _PYTHON = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r'^(?:<!-- (?P<mark>.+?) -->\n)?```console\n(?P<body>.*?)^```$', re.MULTILINE | re.DOTALL)
 
@@ -157,7 +164,7 @@ def test_printed_answers(page: str, tmp_path: Path) -> None:
         assert answer.stdout.strip()
 
 
-@pytest.mark.parametrize('page', [page for page in PAGES if page not in (*ASKED, 'README.md') and scripts(page)])
+@pytest.mark.parametrize('page', [page for page in PAGES if page not in (*ASKED, *TESTED) and scripts(page)])
 def test_python(
     page: str,
     aiida_profile_clean,
@@ -235,28 +242,55 @@ def test_commands_are_understood(page: str, tmp_path: Path, monkeypatch: pytest.
                 command.make_context('verb', words)
 
 
-def test_script_of_the_readme(
-    aiida_profile_clean,
-    stand_in_codes: dict[str, orm.InstalledCode],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The snippet builds inputs that the workchain accepts; only the daemon that would run them is not here."""
-    (script,) = scripts('README.md')
-    for label in stand_in_codes:
-        assert f"'{label}@localhost'" in script
-        stand_in_codes[label].computer.label = 'localhost'
-    lifsi_ion_pair().get_ase().write(tmp_path / 'electrolyte.xyz', format='extxyz')
+@pytest.fixture
+def submitted(
+    stand_in_codes: dict[str, orm.InstalledCode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[orm.ProcessNode]:
+    """What a script submits: inputs that the workchain accepts; only the daemon that would run them is not here.
+
+    The codes are those of the setup, on `localhost`.
+    """
+    for code in stand_in_codes.values():
+        code.computer.label = 'localhost'
     monkeypatch.chdir(tmp_path)
-    submitted: list[orm.ProcessNode] = []
+    found: list[orm.ProcessNode] = []
 
     def store(builder: object) -> orm.ProcessNode:
-        submitted.append(instantiate_process(get_manager().get_runner(), builder).node)
-        return submitted[0]
+        found.append(instantiate_process(get_manager().get_runner(), builder).node)
+        return found[-1]
 
     monkeypatch.setattr('aiida.load_profile', lambda: None)  # the tests have one
     monkeypatch.setattr('aiida.engine.submit', store)
+    return found
+
+
+def test_script_of_the_readme(
+    aiida_profile_clean, submitted: list[orm.ProcessNode], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The snippet submits a run of the file that it names."""
+    (script,) = scripts('README.md')
+    lifsi_ion_pair().get_ase().write('electrolyte.xyz', format='extxyz')
     exec(compile(script, 'README.md', 'exec'), {'__name__': 'readme'})
     assert capsys.readouterr().out.strip() == str(submitted[0].pk)
     assert submitted[0].process_label == 'SisWorkChain'
+
+
+def test_own_system(
+    aiida_profile_clean,
+    submitted: list[orm.ProcessNode],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The molecule of the page becomes a structure and a run, and the window of the protocol is refused as it says."""
+    page = text_of('docs/own_system.md')
+    texts = re.findall(r'^```text\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)
+    Path('lipf6.xyz').write_text(texts[0])
+    structure = orm.StructureData(ase=atoms_from_file(Path('lipf6.xyz'), (10.0, 10.0, 10.0))).store()
+    assert f'{structure.get_formula("hill_compact")}' in texts[1]
+    monkeypatch.setattr(sys, 'argv', ['submit.py', str(structure.pk)])
+    (script,) = scripts('docs/own_system.md')
+    exec(compile(script, 'submit.py', 'exec'), {'__name__': '__main__'})
+    assert capsys.readouterr().out.strip() == str(submitted[0].pk)
+    refused = next(text for text in texts if text.startswith('ValueError')).partition(' … ')[2]
+    with pytest.raises(ValueError, match=re.escape(' '.join(refused.split()))):
+        exec(compile(script.replace(", 'stages': stages", ''), 'submit.py', 'exec'), {'__name__': '__main__'})
