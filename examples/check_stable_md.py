@@ -27,7 +27,7 @@ for name, trajectory in run.outputs.trajectories.items():
     compared = compare_forces(trajectory, replay.outputs.trajectory)
     found = compared['results']
     print(
-        f'{name}: force RMSE {found["force_rmse_ev_per_angstrom"]:.3f} eV/Å over {found["n_frames"]} of '
-        f'{trajectory.numsteps} frames, worst frame {found["largest_force_rmse_ev_per_angstrom"]:.3f}, '
-        f'forces of the teacher {found["teacher_force_ev_per_angstrom"]:.3f}'
+        f'{name}: force RMSE {found["force_rmse_ev_per_angstrom"]:.3f} eV/Å, '
+        f'worst frame {found["largest_force_rmse_ev_per_angstrom"]:.3f}, '
+        f'RMS force {found["teacher_force_ev_per_angstrom"]:.3f}; {found["n_frames"]} of {trajectory.numsteps} frames'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -27,6 +28,7 @@ from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.cli import main
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.structures.file import atoms_from_file
+from aiida_sis.workflows.protocols import load_protocol
 
 pytestmark = pytest.mark.slow
 
@@ -164,6 +166,15 @@ def test_printed_answers(page: str, tmp_path: Path) -> None:
         assert answer.stdout.strip()
 
 
+def test_sentence_on_an_origin() -> None:
+    """The sentence below the table of origins reads one row of it."""
+    (answer,) = (command for command in commands('docs/query.md') if 'query origin' in command.text)
+    found = re.search(r'Dataset (\d+) was labelled from structure (\d+), .* of MD (\d+),', text_of('docs/query.md'))
+    assert found is not None
+    rows = [row.split() for row in answer.expected]
+    assert any({row[0], *row[6:8]} == set(found.groups()) for row in rows if len(row) > 7)
+
+
 @pytest.mark.parametrize('page', [page for page in PAGES if page not in (*ASKED, *TESTED) and scripts(page)])
 def test_python(
     page: str,
@@ -291,6 +302,8 @@ def test_own_system(
     (script,) = scripts('docs/own_system.md')
     exec(compile(script, 'submit.py', 'exec'), {'__name__': '__main__'})
     assert capsys.readouterr().out.strip() == str(submitted[0].pk)
+    for override in re.findall(r"`(\{'.+?\})`", page):
+        load_protocol('demo', ast.literal_eval(override))
     refused = next(text for text in texts if text.startswith('ValueError')).partition(' … ')[2]
     with pytest.raises(ValueError, match=re.escape(' '.join(refused.split()))):
         exec(compile(script.replace(", 'stages': stages", ''), 'submit.py', 'exec'), {'__name__': '__main__'})
