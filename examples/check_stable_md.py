@@ -9,7 +9,7 @@ import sys
 from aiida import orm
 from aiida.engine import run_get_node
 
-from aiida_sis.calculations.verify import compare_forces
+from aiida_sis.calculations.rehearsal import compare_forces
 from aiida_sis.workflows.replay import ReplayWorkChain
 
 run = orm.load_node(sys.argv[1])

@@ -25,18 +25,20 @@ GROUP = 'aiida_deepmd.readers'
 class Reader(Protocol):
     """What reads the runs of one program, each of them several files in a folder.
 
-    ``PROGRAM`` is its name and ``MARK`` the name of the file that tells a run, both for sentences; ``REPLACES`` are the
-    formats of dpdata that it reads in dpdata's place.
+    Its constants are properties here, since a module that is a reader has them in capitals.
     """
 
     @property
-    def PROGRAM(self) -> str: ...  # noqa: N802
+    def PROGRAM(self) -> str:  # noqa: N802
+        """Name of the program, for sentences."""
 
     @property
-    def MARK(self) -> str: ...  # noqa: N802
+    def MARK(self) -> str:  # noqa: N802
+        """Name of the file that tells a run, for sentences."""
 
     @property
-    def REPLACES(self) -> tuple[str, ...]: ...  # noqa: N802
+    def REPLACES(self) -> tuple[str, ...]:  # noqa: N802
+        """Formats of dpdata that it reads in dpdata's place."""
 
     def is_run(self, path: Path) -> bool:
         """Tell whether a file stands for a run, so that it can be given in place of its folder.

@@ -14,7 +14,7 @@ from aiida.engine import run
 from aiida.manage import get_manager
 from click.testing import CliRunner
 
-from aiida_sis.data.dataset import DatasetData
+from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sis import SisWorkChain
 
