@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_sis.cli.archives import is_archive
 from aiida_sis.cli.nodes import load_node, open_place, open_run, potential_of, run_pks
 from aiida_sis.cli.options import ARCHIVE, PROFILE, PROFILE_DIR
-from aiida_sis.share.open_archive import is_archive
 
 if TYPE_CHECKING:
     from aiida_sis.run.rows import Row

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_sis.cli.archives import is_archive, open_archive
 from aiida_sis.command_lines import again
 from aiida_sis.setup.profile import load_node, load_run, open_profile
-from aiida_sis.share.open_archive import is_archive, open_archive
 
 if TYPE_CHECKING:
     from aiida import orm
