@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
-from numpy.typing import NDArray
 
 from aiida_sis.calculations.retrieved import read_text
-from aiida_sis.calculations.trajectory_data import CP2K_UNITS, make_trajectory
+from aiida_sis.calculations.trajectory_data import CP2K_UNITS, make_trajectory, values_of
 from aiida_sis.core.cp2k import output as cp2k
 from aiida_sis.core.cp2k.input import aimd_input, optimisation_input
 from aiida_sis.core.settings.label import read_label_settings
 
+#: What a labelled frame consists of.
+_LABELLED = ('positions', 'cells', 'energies', 'forces')
 #: CP2K draws its random numbers from a 32-bit seed above zero.
 _SEED_RANGE = 2**31 - 1
 
@@ -75,13 +76,18 @@ def make_optimisation_input(level_of_theory: orm.Dict, parameters: orm.Dict) -> 
 
 
 @calcfunction
-def read_aimd(trajectory: orm.TrajectoryData | None = None, **folders: orm.FolderData) -> dict[str, orm.Data]:
-    """Read what the jobs of one AIMD left: this is the one place that opens CP2K's files.
+def read_jobs(
+    trajectory: orm.TrajectoryData | None = None, frames: orm.TrajectoryData | None = None, **folders: orm.FolderData
+) -> dict[str, orm.Data]:
+    """Read what the jobs of an AIMD or of a replay left, once.
 
-    :param trajectory: what aiida-cp2k read of it. It is taken as it is where it has every frame, and not copied.
-    :param folders: what each CP2K job left, in the order of their names.
-    :returns: `series`, see :func:`make_series`; `trajectory`, all frames in CP2K's units and with its step ids, unless
-        the one that was given has them or there is none.
+    :param trajectory: what aiida-cp2k read of an AIMD; where it has every frame it is not read again and not copied.
+    :param frames: the frames that were to be labelled, of a replay.
+    :param folders: what each CP2K job left, in the order of their names; at least one.
+    :returns: `series`: for each step the fields of :class:`aiida_sis.core.cp2k.output.EnergySeries`, for each frame its
+        number `frame_steps` (CP2K's, or that in `frames`), `converged`, whether its SCF is known to have converged, and
+        `known`, whether the output tells of it; attributes `n_evaluations` and `wall_seconds`, see :func:`costs`.
+        `trajectory`: the frames in CP2K's units with those step ids, unless the given one has them or there is none.
     """
     jobs = [folders[key] for key in sorted(folders)]
     outputs = [read_text(job, cp2k.OUTPUT_FILE) for job in jobs]
@@ -90,128 +96,59 @@ def read_aimd(trajectory: orm.TrajectoryData | None = None, **folders: orm.Folde
     made: dict[str, orm.Data] = {}
     if trajectory is not None and _is_whole(trajectory, len(series.steps)):
         evaluations = [np.concatenate(part) for part in zip(*map(cp2k.read_evaluations, outputs), strict=True)]
-        frame_steps = trajectory.get_stepids()
+        steps = trajectory.get_stepids()
         converged, known = cp2k.find_scf(trajectory.get_array('energies'), *evaluations)
     else:
-        frames = cp2k.join_frames([frames_of(job, output) for job, output in zip(jobs, outputs, strict=True)])
-        frame_steps, converged, known = frames.steps, frames.converged, frames.known
-        if len(frames.steps):
-            made['trajectory'] = to_trajectory(frames, frames.steps)
-    arrays = {field.name: getattr(series, field.name) for field in fields(series)}
-    arrays |= {'frame_steps': frame_steps, 'converged': converged, 'known': known}
-    return {'series': make_series(arrays, outputs, parts), **made}
+        read = [_frames_of(job, output) for job, output in zip(jobs, outputs, strict=True)]
+        joined = cp2k.join_frames(read) if frames is None else cp2k.join_replay(read, values_of(frames, 'positions'))
+        steps, converged, known = joined.steps, joined.converged, joined.known
+        if len(steps):
+            arrays = {name: getattr(joined, name) for name in (*_LABELLED, 'steps')}
+            made['trajectory'] = make_trajectory(joined.symbols, arrays, CP2K_UNITS)
+    made['series'] = orm.ArrayData(
+        {**vars(series), 'frame_steps': steps, 'converged': converged, 'known': known},
+    )
+    made['series'].base.attributes.set_many(costs(outputs, parts))
+    return made
 
 
-def frames_of(job: orm.FolderData, output: str) -> cp2k.AimdFrames:
-    """Read the frames of one job.
-
-    :param job: what it left.
-    :param output: CP2K's main output.
-    """
+def _frames_of(job: orm.FolderData, output: str) -> cp2k.AimdFrames:
+    """Read the frames of one job, whose main output is at hand."""
     positions, forces, cells = (read_text(job, name) for name in (cp2k.POSITION_FILE, cp2k.FORCE_FILE, cp2k.CELL_FILE))
     return cp2k.read_frames(positions, forces, cells, output)
-
-
-def make_series(
-    arrays: Mapping[str, NDArray[Any]], outputs: Sequence[str], parts: Sequence[cp2k.EnergySeries]
-) -> orm.ArrayData:
-    """Put what CP2K says beside the frames into a node, with what it was asked to do, whether that is kept or not.
-
-    :param arrays: for each step of an AIMD the fields of :class:`aiida_sis.core.cp2k.output.EnergySeries`; for each
-        frame its number and `converged`, whether its SCF is known to have converged; of an AIMD also `known`, whether
-        the output tells of it.
-    :param outputs: CP2K's main output of each job.
-    :param parts: the series of each job.
-    :returns: the arrays; the attributes `n_evaluations`, energies and forces computed, and `wall_seconds`, CP2K's own
-        clock from start to end, or the sum of its steps where it was killed.
-    """
-    node = orm.ArrayData(dict(arrays))
-    node.base.attributes.set_many(_costs(outputs, parts))
-    return node
-
-
-def _costs(outputs: Sequence[str], parts: Sequence[cp2k.EnergySeries]) -> dict[str, float]:
-    """What CP2K was asked to do, see :func:`make_series`."""
-    seconds = 0.0
-    for output, part in zip(outputs, parts, strict=True):
-        took = cp2k.wall_seconds(output)
-        seconds += float(np.nansum(part.seconds)) if took is None else took
-    return {'n_evaluations': sum(map(cp2k.count_evaluations, outputs)), 'wall_seconds': seconds}
 
 
 def _is_whole(trajectory: orm.TrajectoryData, n_frames: int) -> bool:
     """Whether a trajectory holds every array for each of the frames."""
     names = trajectory.get_arraynames()
-    return all(
-        name in names and trajectory.get_shape(name)[0] == n_frames
-        for name in ('positions', 'cells', 'energies', 'forces')
-    )
+    return all(name in names and trajectory.get_shape(name)[0] == n_frames for name in _LABELLED)
 
 
 def energies_of(series: orm.ArrayData) -> cp2k.EnergySeries:
     """Give the energies and temperatures of an AIMD.
 
-    :param series: see :func:`make_series`.
+    :param series: see :func:`read_jobs`.
     """
     return cp2k.EnergySeries(*(series.get_array(field.name) for field in fields(cp2k.EnergySeries)))
 
 
-def good_frames(series: orm.ArrayData, last_step: int) -> NDArray[np.bool_]:
-    """Say which frames of an AIMD may be learnt from.
-
-    :param series: see :func:`make_series`.
-    :param last_step: CP2K's number of the last step that is good.
-    :returns: for each frame whether it is not later and its SCF converged, (n_frames,).
-    """
-    good: NDArray[np.bool_] = series.get_array('converged') & (series.get_array('frame_steps') <= last_step)
-    return good
-
-
 @calcfunction
-def collect_frames(cuts: orm.Dict, **aimds: Any) -> orm.TrajectoryData:
-    """Gather the frames that may be learnt from AIMD runs that went wrong, so that nothing computed is lost.
+def collect_frames(numbers: orm.Dict, **trajectories: orm.TrajectoryData) -> orm.TrajectoryData:
+    """Gather the frames that may be learnt from runs that went wrong, so that nothing computed is lost.
 
-    Frames whose SCF did not converge stay out.
-
-    :param cuts: for each AIMD its last good step.
-    :param aimds: of each its trajectory and its series, under `<name>_trajectory` and `<name>_series`.
+    :param numbers: for each run the frames to take, counted from 0.
+    :param trajectories: of each run, see :func:`read_jobs`.
     :returns: trajectory with `positions` Å (n_frames, n_atoms, 3), `cells` Å (n_frames, 3, 3), `energies` hartree
-        (n_frames,), `forces` hartree/bohr (n_frames, n_atoms, 3), in the order of the runs; the step ids go on
-        counting, they are not CP2K's.
+        (n_frames,), `forces` hartree/bohr (n_frames, n_atoms, 3), in the order of the runs. The step ids are those of
+        the runs, or count from 0 where those do not rise: a second AIMD begins anew.
     """
-    return join_frames(
-        [
-            (aimds[f'{name}_trajectory'], good_frames(aimds[f'{name}_series'], step))
-            for name, step in sorted(cuts.items())
-        ]
-    )
-
-
-def join_frames(
-    parts: Sequence[tuple[orm.TrajectoryData, NDArray[Any]]], stepids: NDArray[np.int64] | None = None
-) -> orm.TrajectoryData:
-    """Put frames of CP2K's trajectories one after the other.
-
-    :param parts: each trajectory, and which of its frames are taken.
-    :param stepids: (n_frames,) the step ids of all; they count from 0 if nothing is said.
-    :returns: the node, not stored.
-    """
+    parts = [(trajectories[name], rows) for name, rows in sorted(numbers.items())]
     arrays = {
-        name: np.concatenate([trajectory.get_array(name)[frames] for trajectory, frames in parts])
-        for name in ('positions', 'cells', 'energies', 'forces')
+        name: np.concatenate([node.get_array(name)[rows] for node, rows in parts]) for name in (*_LABELLED, 'steps')
     }
-    arrays['steps'] = np.arange(len(arrays['energies'])) if stepids is None else stepids
+    if (np.diff(arrays['steps']) <= 0).any():
+        arrays['steps'] = np.arange(len(arrays['steps']))
     return make_trajectory(parts[0][0].symbols, arrays, CP2K_UNITS)
-
-
-def to_trajectory(frames: cp2k.AimdFrames, stepids: NDArray[np.int64]) -> orm.TrajectoryData:
-    """Put frames into a node, in the units of aiida-cp2k: Å, hartree, hartree/bohr.
-
-    :param frames: the frames.
-    :param stepids: (n_frames,) their step ids.
-    """
-    arrays = {name: getattr(frames, name) for name in ('positions', 'cells', 'energies', 'forces')}
-    return make_trajectory(frames.symbols, {**arrays, 'steps': stepids}, CP2K_UNITS)
 
 
 @calcfunction
@@ -224,11 +161,11 @@ def summarise_label(facts: orm.Dict, report: orm.Dict | None = None, **parts: or
     :returns: `results`, and `temperatures` with the arrays `time_fs`, `temperature` (K) and `aimd` (which run, from 1),
         each (n_frames,).
     """
-    aimds = {int(key[-1]): node for key, node in sorted(parts.items()) if isinstance(node, orm.ArrayData)}
+    aimds = {int(key.split('_')[1]): node for key, node in sorted(parts.items()) if isinstance(node, orm.ArrayData)}
     folders = [node for node in parts.values() if isinstance(node, orm.FolderData)]
     outputs = [read_text(folder, cp2k.OUTPUT_FILE) for folder in folders]
     steps = [cp2k.read_ener(read_text(folder, cp2k.ENERGY_FILE)) for folder in folders]
-    spent = [_costs(outputs, steps), *(series.base.attributes.all for series in aimds.values())]
+    spent = [*(series.base.attributes.all for series in aimds.values()), costs(outputs, steps)]
     results = facts.get_dict() | count_frames(report) | sum_costs(spent) | {'n_single_points': 0}
     made: dict[str, orm.Data] = {'results': orm.Dict(results)}
     if aimds:
@@ -248,6 +185,21 @@ def count_frames(report: orm.Dict | None) -> dict[str, int]:
     """
     kept, refused = (0, 0) if report is None else (report['n_kept'], report['n_offered'] - report['n_good'])
     return {'kept_frames': kept, 'refused_frames': refused}
+
+
+def costs(outputs: Sequence[str], parts: Sequence[cp2k.EnergySeries]) -> dict[str, float]:
+    """Say what CP2K was asked to do, whether it is kept or not.
+
+    :param outputs: CP2K's main output of each job.
+    :param parts: the series of each job.
+    :returns: `n_evaluations`, energies and forces computed; `wall_seconds`, CP2K's own clock from start to end, or the
+        sum of its steps where it was killed.
+    """
+    seconds = 0.0
+    for output, part in zip(outputs, parts, strict=True):
+        took = cp2k.wall_seconds(output)
+        seconds += float(np.nansum(part.seconds)) if took is None else took
+    return {'n_evaluations': sum(map(cp2k.count_evaluations, outputs)), 'wall_seconds': seconds}
 
 
 def sum_costs(spent: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from aiida_cp2k.workchains import Cp2kBaseWorkChain
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.dataset import dataset_from_trajectory
+from aiida_sis.calculations.label import collect_frames, read_jobs
 from aiida_sis.calculations.retrieved import read_text
 from aiida_sis.core.cp2k.electrons import check_electrons
 from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
@@ -175,6 +176,37 @@ class LabellingWorkChain(WorkChain):
         text = read_text(job.outputs.retrieved, OUTPUT_FILE) if job is not None and 'retrieved' in job.outputs else ''
         reason = abort_reason(text) if text else None
         return reason or (job.exit_message if job is not None else None) or f'{node.exit_message or node.process_state}'
+
+    def read(self, name: str, **given: orm.TrajectoryData) -> orm.ArrayData | None:
+        """Read what the jobs of a run left.
+
+        :param name: of the run; its trajectory, if there is one, is in the context from here on.
+        :param given: `trajectory` or `frames` of :func:`aiida_sis.calculations.label.read_jobs`.
+        :returns: the series of the run, None where its jobs left nothing.
+        """
+        folders = self.folders_of(name)
+        if not folders:
+            return None
+        made = call(read_jobs, f'{name}_frames', **given, **folders)
+        self.ctx.series[name] = made['series']
+        self.ctx.trajectories[name] = made.get('trajectory', given.get('trajectory'))
+        series: orm.ArrayData = made['series']
+        return series
+
+    def gather(self, numbers: Mapping[str, list[int]]) -> orm.TrajectoryData | None:
+        """Bring the good frames of all runs together, without a copy where all of one run is good.
+
+        :param numbers: of each run its good frames, counted from 0.
+        :returns: None where there is no good frame.
+        """
+        wanted = {name: rows for name, rows in numbers.items() if rows}
+        trajectories: dict[str, orm.TrajectoryData] = {name: self.ctx.trajectories[name] for name in wanted}
+        if len(wanted) == 1 and all(len(wanted[name]) == node.numsteps for name, node in trajectories.items()):
+            return next(iter(trajectories.values()))
+        good: orm.TrajectoryData | None = None
+        if wanted:
+            good = call(collect_frames, 'good_frames', orm.Dict(wanted), **trajectories)
+        return good
 
     def attach_dataset(self, trajectory: orm.TrajectoryData, *, forces_of_all: bool = False) -> orm.Dict:
         """Turn good frames into the outputs `trajectory` and `dataset`.

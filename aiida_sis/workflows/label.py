@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from aiida import engine, orm
 from aiida.engine import ExitCode
 from aiida_cp2k.calculations import Cp2kCalculation
 
 from aiida_sis.calculations.label import (
-    collect_frames,
     energies_of,
-    good_frames,
     make_aimd_input,
     make_optimisation_input,
-    read_aimd,
     summarise_label,
 )
 from aiida_sis.calculations.monitor import INTERVAL_S
@@ -96,6 +94,7 @@ class LabelWorkChain(LabellingWorkChain):
         self.ctx.optimisation = None
         self.ctx.verdicts = []
         self.ctx.aimds = []
+        self.ctx.series, self.ctx.trajectories = {}, {}
         self.ctx.failure = None
         shapes = None
         if 'velocities' in self.inputs:
@@ -164,16 +163,12 @@ class LabelWorkChain(LabellingWorkChain):
         node = self.ctx[f'{name}_node']
         jobs = self.jobs_of(node)
         reason = None if node.is_finished_ok else self.stop_reason(node, jobs[-1] if jobs else None)
-        folders = self.folders_of(name)
-        if not folders:
+        theirs = {'trajectory': node.outputs.output_trajectory} if 'output_trajectory' in node.outputs else {}
+        read = self.read(name, **theirs)
+        if read is None:
             self.ctx.failure = ['ERROR_NO_OUTPUT', reason]
             return
-        theirs = {'trajectory': node.outputs.output_trajectory} if 'output_trajectory' in node.outputs else {}
-        made = call(read_aimd, f'{name}_frames', **theirs, **folders)
-        self.ctx[f'{name}_series'] = made['series']
-        self.ctx[f'{name}_trajectory'] = made.get('trajectory', theirs.get('trajectory'))
-        series = energies_of(made['series'])
-        converged, known = (made['series'].get_array(one) for one in ('converged', 'known'))
+        series, converged, known = energies_of(read), read.get_array('converged'), read.get_array('known')
         if node.is_finished_ok and (len(series.steps) == 0 or not known.any()):
             missing = 'the energies of its frames in aiida.out' if len(series.steps) else 'the file aiida-1.ener'
             self.ctx.failure = ['ERROR_NO_ENERGIES', f'the job <{jobs[-1].pk}> lacks {missing}.']
@@ -204,29 +199,18 @@ class LabelWorkChain(LabellingWorkChain):
     def make_dataset(self) -> None:
         """Turn the good frames into a dataset."""
         self.ctx.report = None
-        trajectory = self._good_frames()
+        good: dict[str, list[int]] = {}
+        for verdict in self.ctx.verdicts:
+            series = self.ctx.series[verdict.name]
+            before = series.get_array('frame_steps') <= verdict.last_good_step
+            good[verdict.name] = np.flatnonzero(before & series.get_array('converged')).tolist()
+        trajectory = self.gather(good)
         if trajectory is not None:
             self.ctx.report = self.attach_dataset(trajectory)
 
-    def _good_frames(self) -> orm.TrajectoryData | None:
-        """The trajectory of a run as it is where all of it is good, otherwise what is good in all runs together."""
-        cuts = {verdict.name: verdict.last_good_step for verdict in self.ctx.verdicts}
-        good = {name: good_frames(self.ctx[f'{name}_series'], step) for name, step in cuts.items()}
-        names = [name for name in cuts if good[name].any()]
-        if not names:
-            return None
-        if len(names) == 1 and good[names[0]].all():
-            trajectory: orm.TrajectoryData = self.ctx[f'{names[0]}_trajectory']
-            return trajectory
-        nodes = {key: self.ctx[key] for name in names for key in (f'{name}_trajectory', f'{name}_series')}
-        limits = orm.Dict({name: cuts[name] for name in names})
-        collected: orm.TrajectoryData = call(collect_frames, 'good_frames', limits, **nodes)
-        return collected
-
     def results(self) -> ExitCode | None:
         """Attach what the label cost and gave, and end with the exit code that says which."""
-        parts = {name: self.ctx[f'{name}_series'] for name in self.ctx.aimds if f'{name}_series' in self.ctx}
-        parts |= self.folders_of('optimisation') if 'optimisation_node' in self.ctx else {}
+        folders = self.folders_of('optimisation') if 'optimisation_node' in self.ctx else {}
         report = {} if self.ctx.report is None else {'report': self.ctx.report}
         facts = describe(
             self.ctx.verdicts, optimise_first=self.settings.optimise_first, optimisation=self.ctx.optimisation
@@ -236,7 +220,7 @@ class LabelWorkChain(LabellingWorkChain):
                 'the AIMD heated although it started from an optimised structure, a possible exotherm: '
                 'widen the window or tighten the thermostat if the reaction is meant to happen'
             )
-        outputs = call(summarise_label, 'summary', orm.Dict(facts), **report, **parts)
+        outputs = call(summarise_label, 'summary', orm.Dict(facts), **report, **self.ctx.series, **folders)
         self.out_many(outputs)
         if self.ctx.failure is not None:
             name, problem = self.ctx.failure

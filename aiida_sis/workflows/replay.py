@@ -9,14 +9,7 @@ from aiida.engine import ExitCode
 from aiida_cp2k.calculations import Cp2kCalculation
 
 from aiida_deepmd.frames.plausibility import pressed_atoms
-from aiida_sis.calculations.replay import (
-    collect_replay,
-    make_replay_input,
-    merge_scf,
-    prepare_replay,
-    read_replay,
-    summarise_replay,
-)
+from aiida_sis.calculations.replay import make_replay_input, prepare_replay, summarise_replay
 from aiida_sis.core.cp2k.input import knows_eval
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call, version_of
 
@@ -78,7 +71,7 @@ class ReplayWorkChain(LabellingWorkChain):
         self.ctx.frames = made.get('trajectory', self.inputs.frames)
         self.ctx.next_frame = 0
         self.ctx.runs = []
-        self.ctx.read = {}
+        self.ctx.series, self.ctx.trajectories = {}, {}
         self.ctx.without_frame = 0
         self.ctx.careful = False
         self.ctx.eval_keyword = knows_eval(version_of(self.inputs.cp2k.cp2k.code))
@@ -115,12 +108,8 @@ class ReplayWorkChain(LabellingWorkChain):
         """Find the frame that CP2K stopped at, and whether that frame is to blame."""
         name = self.ctx.runs[-1]
         node = self.ctx[f'{name}_node']
-        folders = self.folders_of(name)
-        numbers: list[int] = []
-        if folders:
-            made = call(read_replay, f'{name}_frames', self.ctx.frames, **folders)
-            self.ctx.read |= {f'{name}_{kind}': node for kind, node in made.items()}
-            numbers = made['series'].get_array('frame_steps').tolist()
+        series = self.read(name, frames=self.ctx.frames)
+        numbers = [] if series is None else series.get_array('frame_steps').tolist()
         if node.is_finished_ok:
             self.ctx.next_frame = self.ctx.frames.numsteps
             if not numbers:
@@ -162,33 +151,28 @@ class ReplayWorkChain(LabellingWorkChain):
             'unconverged_frames': [],
             'frames_not_computed': list(range(self.ctx.frames.numsteps)),
         }
-        series = self._series()
-        if not series:
+        if not self.ctx.series:
             return
-        converged = merge_scf(series.values())
-        missing = [number for number in range(self.ctx.frames.numsteps) if number not in converged]
-        self.ctx.facts['unconverged_frames'] = [number for number, good in converged.items() if not good]
+        found: dict[int, tuple[str, int, bool]] = {}
+        for name, series in self.ctx.series.items():
+            numbers, converged = (series.get_array(one).tolist() for one in ('frame_steps', 'converged'))
+            found |= {number: (name, row, converged[row]) for row, number in enumerate(numbers)}
+        missing = [number for number in range(self.ctx.frames.numsteps) if number not in found]
+        self.ctx.facts['unconverged_frames'] = [number for number, (_, _, good) in sorted(found.items()) if not good]
         self.ctx.facts['frames_not_computed'] = [number for number in missing if str(number) not in self.ctx.failed]
-        if not any(converged.values()):
-            return
-        trajectories = [node for key, node in self.ctx.read.items() if key.endswith('_trajectory')]
-        whole = len(trajectories) == 1 and all(converged.values())
-        trajectory = trajectories[0] if whole else call(collect_replay, 'good_frames', **self.ctx.read)
-        self.ctx.report = self.attach_dataset(trajectory, forces_of_all=True)
+        rows = {name: [row for run, row, good in found.values() if good and run == name] for name in self.ctx.series}
+        trajectory = self.gather(rows)
+        if trajectory is not None:
+            self.ctx.report = self.attach_dataset(trajectory, forces_of_all=True)
 
     def results(self) -> ExitCode | None:
         """Attach what the replay cost and gave, and end with the exit code that says which."""
         report = {} if self.ctx.report is None else {'report': self.ctx.report}
-        series = self._series()
-        results = call(summarise_replay, 'summary', orm.Dict(self.ctx.facts), **report, **series)
+        results = call(summarise_replay, 'summary', orm.Dict(self.ctx.facts), **report, **self.ctx.series)
         self.out('results', results)
-        if not series:
+        if not self.ctx.series:
             return self.exit_with('ERROR_NO_OUTPUT', self.ctx.reason)
         if 'dataset' not in self.outputs:
             problem = self.ctx.reason or 'every frame was refused or did not converge, see the results.'
             return self.exit_with('ERROR_NO_GOOD_FRAMES', problem)
         return None
-
-    def _series(self) -> dict[str, orm.ArrayData]:
-        """The series of the runs that left something to read, in their order."""
-        return {key: node for key, node in self.ctx.read.items() if key.endswith('_series')}

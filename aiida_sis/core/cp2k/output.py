@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -267,16 +268,8 @@ class AimdFrames:
 
     def take(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> AimdFrames:
         """Keep the frames that `mask` (n_frames,) is true for, or those with the numbers in it, in that order."""
-        return AimdFrames(
-            self.steps[mask],
-            self.symbols,
-            self.positions[mask],
-            self.cells[mask],
-            self.energies[mask],
-            self.forces[mask],
-            self.converged[mask],
-            self.known[mask],
-        )
+        kept = {name: values[mask] for name, values in vars(self).items() if name != 'symbols'}
+        return replace(self, **kept)
 
 
 def read_frames(positions: str, forces: str, cells: str, output: str) -> AimdFrames:
@@ -375,16 +368,26 @@ def concatenate(parts: list[AimdFrames]) -> AimdFrames:
 
     :param parts: at least one.
     """
-    return AimdFrames(
-        np.concatenate([part.steps for part in parts]),
-        parts[0].symbols,
-        np.concatenate([part.positions for part in parts]),
-        np.concatenate([part.cells for part in parts]),
-        np.concatenate([part.energies for part in parts]),
-        np.concatenate([part.forces for part in parts]),
-        np.concatenate([part.converged for part in parts]),
-        np.concatenate([part.known for part in parts]),
-    )
+    names = [name for name in vars(parts[0]) if name != 'symbols']
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], **joined)
+
+
+def join_replay(parts: list[AimdFrames], positions: Floats) -> AimdFrames:
+    """Join the frames of one replay that took several jobs.
+
+    A frame that the output does not mention counts as not computed: it is where a job that was killed is taken up.
+
+    :param parts: the frames of the jobs, in their order; at least one.
+    :param positions: the frames that were to be labelled, Å (n_frames, n_atoms, 3).
+    :returns: every computed frame once, as the last job has it, under its number in `positions`, ascending.
+    """
+    known = [part.take(part.known) for part in parts]
+    computed = concatenate([part for part in known if len(part.steps)] or known[:1])
+    numbers = match_frames(computed, positions)
+    last = {int(number): row for row, number in enumerate(numbers) if number >= 0}
+    rows = np.array([last[number] for number in sorted(last)], dtype=np.int64)
+    return replace(computed.take(rows), steps=numbers[rows])
 
 
 def join_series(parts: list[EnergySeries]) -> EnergySeries:
