@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
-
 import pytest
 from plumpy import ProcessState
 from rich.console import Console, RenderableType
@@ -59,8 +56,7 @@ def test_verdict(make_run) -> None:
 def test_framework(make_run, codes: float, untimed: int, text: str) -> None:
     """A share that rests on jobs without an end is an upper limit, and nothing is said of codes that did not run."""
     record = collect(make_run(ProcessState.FINISHED, 401))
-    ended = replace(record, last_change=record.started + timedelta(seconds=100), code_seconds=100 * codes)
-    record = replace(ended, untimed_jobs=untimed)
+    record = record.model_copy(update={'wall_seconds': 100.0, 'code_seconds': 100 * codes, 'untimed_jobs': untimed})
     assert verdict_lines(record)[-1] == text
     assert f'for {"at least " if untimed else ""}{100 * codes:.0f} % of it a code was running' in sentences(record)[-1]
 

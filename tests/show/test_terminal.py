@@ -31,7 +31,7 @@ def test_running(make_run, width: int) -> None:
     """Stage, generation, progress, temperature and what is waited for fit the terminal."""
     node = make_run(ProcessState.WAITING, None)
     record = collect(node)
-    lines = lines_of(RunView(run_status(node, record, [MD, QUEUED]), record, footer='Ctrl-C'), width)
+    lines = lines_of(RunView(run_status(node, record, [MD, QUEUED]), footer='Ctrl-C'), width)
     text = '\n'.join(lines)
     assert max(map(len, lines)) <= width
     for part in ('running', 'generation 1', 'stage 1, fine: window 50 to 800 K', '2/10 ps', ' 320 K ▃▃▃', 'Ctrl-C'):
@@ -45,7 +45,7 @@ def test_what_the_last_training_warns_of(make_run) -> None:
     """An MD that heats up because `sel` is too small is not understood where nobody says so; the newest word holds."""
     node = make_run(ProcessState.WAITING, None)
     record = collect(node)
-    for view in (RunView(run_status(node, record), record), EndView(record)):
+    for view in (RunView(run_status(node, record)), EndView(record)):
         text = ' '.join(' '.join(lines_of(view, 80)).split())
         assert 'The training of generation 1 warns: sel of type 4 (Li) is not enough! 13 are needed' in text
         assert 'generation 0 warns' not in text
@@ -56,7 +56,7 @@ def test_low_terminal(make_run) -> None:
     """The oldest generations give way, not what runs."""
     node = make_run(ProcessState.WAITING, None)
     record = collect(node)
-    view = RunView(run_status(node, record, [MD]), record, height=16)
+    view = RunView(run_status(node, record, [MD]), height=16)
     lines = lines_of(view, 100)
     assert len(lines) <= 16
     assert '2/10 ps' in '\n'.join(lines)
@@ -67,7 +67,7 @@ def test_between_two_jobs(make_run) -> None:
     """A run with no job at this moment says so."""
     node = make_run(ProcessState.WAITING, None)
     record = collect(node)
-    assert 'nothing runs at this moment' in '\n'.join(lines_of(RunView(run_status(node, record), record), 80))
+    assert 'nothing runs at this moment' in '\n'.join(lines_of(RunView(run_status(node, record)), 80))
 
 
 def test_end(make_run) -> None:
