@@ -1,1 +1,1 @@
-"""What the loop writes and every reader needs: labels of calls, seeds, schedules and summaries."""
+"""What the loop writes and every reader needs: the record, labels of calls, seeds, schedules and summaries."""

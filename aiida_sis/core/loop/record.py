@@ -80,7 +80,7 @@ class MdResults(Record):
     """Wall time of LAMMPS in s."""
     lammps_version: str | None = None
     """Version of LAMMPS."""
-    symptoms: Any = None
+    symptoms: dict[str, float | None] | None = None
     """What else the log tells of its health."""
     lammps_error: str | None = None
     """The error that LAMMPS ended with."""
