@@ -17,7 +17,7 @@ from aiida_sis.calculations.label import (
 )
 from aiida_sis.calculations.monitor import INTERVAL_S
 from aiida_sis.calculations.structure import symbols_of, validate_masses
-from aiida_sis.core.cp2k.verdict import FAILED, NORMAL, cp2k_degrees_of_freedom, describe, judge
+from aiida_sis.core.cp2k.verdict import FAILED, NORMAL, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
 
 OUT_OF_WALLTIME = Cp2kCalculation.exit_codes.ERROR_OUT_OF_WALLTIME.status
@@ -101,6 +101,12 @@ class LabelWorkChain(LabellingWorkChain):
             arrays = self.inputs.velocities
             shapes = {name: tuple(arrays.get_shape(name)) for name in arrays.get_arraynames()}
         return self.check_inputs(symbols_of(self.inputs.structure), shapes)
+
+    @property
+    def verdicts(self) -> list[AimdVerdict]:
+        """The verdicts of the AIMD runs so far."""
+        found: list[AimdVerdict] = self.ctx.verdicts
+        return found
 
     # ------------------------------------------------------------------------------------------------------- optimise
 
@@ -192,7 +198,7 @@ class LabelWorkChain(LabellingWorkChain):
 
     def aimd_of_snapshot_went_wrong(self) -> bool:
         """Whether an AIMD that did not start from an optimised structure failed, heated or was too slow."""
-        return self.ctx.failure is None and self.ctx.optimisation is None and self.ctx.verdicts[-1].verdict != NORMAL
+        return self.ctx.failure is None and self.ctx.optimisation is None and self.verdicts[-1].verdict != NORMAL
 
     # -------------------------------------------------------------------------------------------------------- dataset
 
@@ -200,7 +206,7 @@ class LabelWorkChain(LabellingWorkChain):
         """Turn the good frames into a dataset."""
         self.ctx.report = None
         good: dict[str, list[int]] = {}
-        for verdict in self.ctx.verdicts:
+        for verdict in self.verdicts:
             series = self.ctx.series[verdict.name]
             before = series.get_array('frame_steps') <= verdict.last_good_step
             good[verdict.name] = np.flatnonzero(before & series.get_array('converged')).tolist()
@@ -212,9 +218,7 @@ class LabelWorkChain(LabellingWorkChain):
         """Attach what the label cost and gave, and end with the exit code that says which."""
         folders = self.folders_of('optimisation') if 'optimisation_node' in self.ctx else {}
         report = {} if self.ctx.report is None else {'report': self.ctx.report}
-        facts = describe(
-            self.ctx.verdicts, optimise_first=self.settings.optimise_first, optimisation=self.ctx.optimisation
-        )
+        facts = describe(self.verdicts, optimise_first=self.settings.optimise_first, optimisation=self.ctx.optimisation)
         if facts['possible_exotherm']:
             self.report(
                 'the AIMD heated although it started from an optimised structure, a possible exotherm: '
@@ -226,7 +230,7 @@ class LabelWorkChain(LabellingWorkChain):
             name, problem = self.ctx.failure
             return self.exit_with(name, f'{problem} Good frames kept: {outputs["results"]["kept_frames"]}.')
         if 'dataset' not in self.outputs:
-            reasons = ' '.join(verdict.reason for verdict in self.ctx.verdicts if verdict.reason)
+            reasons = ' '.join(verdict.reason for verdict in self.verdicts if verdict.reason)
             problem = reasons or 'every frame was refused, see the report of the dataset.'
             return self.exit_with('ERROR_NO_GOOD_FRAMES', problem)
         return None
