@@ -212,10 +212,10 @@ def test_order_of_an_imported_run(example_run: orm.WorkChainNode) -> None:
     pks = [child.pk for child, _ in called(example_run)]
     assert pks != sorted(pks), 'the archive must be one whose PKs tell nothing'
     details = read_details(example_run)
-    assert [training.generation for training in details.trainings] == [0, 1]
+    assert list(details.curves) == [0, 1]
     assert [parity.generation for parity in details.parities] == [0, 1]
     assert set(details.parities[-1].datasets.tolist()) == {'g0_0', 'g0_1', 'g1_0', 'g1_1'}
-    assert [(one.generation, one.replica) for one in details.catastrophes] == [(0, 0), (0, 1)]
+    assert [(one.md.generation, one.md.replica) for one in details.catastrophes] == [(0, 0), (0, 1)]
     assert FIGURES['elements'].table(Content(details)).rows[-1][0] == 1
 
 
