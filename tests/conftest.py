@@ -32,13 +32,17 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side: what takes long goes first, so that no worker is left alone with it; one worker has the daemon."""
-    for item in items:
-        if 'submit_and_await' in getattr(item, 'fixturenames', ()):
-            item.add_marker(pytest.mark.xdist_group('daemon'))
+    """Side by side, what takes long goes first, so that no worker is left alone with it; one worker has the daemon."""
+
+    def needs_daemon(item: pytest.Item) -> bool:
+        return 'submit_and_await' in getattr(item, 'fixturenames', ())
+
+    for item in filter(needs_daemon, items):
+        item.add_marker(pytest.mark.xdist_group('daemon'))
     if hasattr(config, 'workerinput'):
-        for mark in ('slow', 'real', 'xdist_group'):
+        for mark in ('slow', 'real'):
             items.sort(key=lambda item, mark=mark: item.get_closest_marker(mark) is None)
+        items.sort(key=lambda item: not needs_daemon(item))
 
 
 @pytest.fixture(scope='module', autouse=True)

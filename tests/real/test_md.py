@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,6 @@ from aiida import orm
 from aiida.engine import run_get_node
 from scipy.spatial.transform import Rotation
 
-from aiida_deepmd.calculations.train import DeepmdTrainCalculation
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.calculations.md import LammpsMdCalculation
@@ -32,31 +29,6 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def train(
-    real_codes: dict[str, orm.InstalledCode],
-    deepmd_datasets: dict[str, DatasetData],
-    deepmd_parameters: dict[str, Any],
-) -> Callable[[int], PotentialData]:
-    """Give a potential of the ion pair that was hardly trained: smooth, with every symmetry, and bound to fail."""
-
-    def function(seed: int) -> PotentialData:
-        parameters = copy.deepcopy(deepmd_parameters)
-        parameters['training'].update(numb_steps=200, disp_freq=100, save_freq=100)
-        outputs, node = run_get_node(
-            DeepmdTrainCalculation,
-            code=real_codes['dp'],
-            seed=orm.Int(seed),
-            datasets=deepmd_datasets,
-            parameters=orm.Dict(parameters),
-        )
-        assert node.is_finished_ok, node.exit_message
-        result: PotentialData = outputs['potential']
-        return result
-
-    return function
-
-
 def atoms_of(dataset: DatasetData, rotation: Any, cell: Any) -> orm.StructureData:
     """The first frame, turned."""
     frame = dataset.to_dpdata()
@@ -74,12 +46,12 @@ def velocities_of(values: Any) -> orm.ArrayData:
 
 
 def test_dynamics(
+    example_run: orm.WorkChainNode,
     real_codes: dict[str, orm.InstalledCode],
     deepmd_datasets: dict[str, DatasetData],
-    train: Callable[[int], PotentialData],
 ) -> None:
-    """One potential, five properties: training it takes longer than all of them."""
-    potential = train(1)
+    """Five properties of the MD on the example's first potential, smooth, with every symmetry and bound to fail."""
+    potential = example_run.outputs.potentials['g0']
     dataset = deepmd_datasets['aimd_0']
     cubic, skew = np.diag([9.0, 9.0, 9.0]), np.array([[9.0, 0, 0], [1.5, 9.0, 0], [-2.0, 1.0, 9.0]])
     turned = Rotation.from_euler('xyz', [20, 30, 40], degrees=True).as_matrix()
@@ -122,7 +94,7 @@ def test_dynamics(
         assert np.allclose(other.get_array(name), plain.get_array(name) @ turned.T, rtol=0, atol=1e-8), name
 
     # The deviation of two models is half of what their forces differ by, and the second has no part in the dynamics.
-    other = train(2)
+    other = example_run.outputs.potential
     levels = {'interval_fs': 5.0, 'low_ev_per_angstrom': 0.0, 'high_ev_per_angstrom': 100.0, 'max_candidates': 2}
     both = run(start, velocities_of(speeds), committee={'other': other}, deviation=levels)
     alone = run(start, velocities_of(speeds), model=other).outputs.trajectory

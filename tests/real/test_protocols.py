@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from aiida import orm
-from aiida.engine import run, run_get_node
+from aiida.common.folders import Folder
+from aiida.engine import run_get_node
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
 from ase import Atoms
 from ase.build import bulk
 
@@ -39,17 +42,14 @@ def level_of_theory(protocol: str, system: str) -> dict[str, Any]:
 
 
 def write_job(code: orm.InstalledCode, tree: dict[str, Any], atoms: Atoms, folder: Path) -> Path:
-    """Let aiida-cp2k write the files of a job and give their folder; it takes the present directory."""
-    folder.mkdir(exist_ok=True)
-    os.chdir(folder)
+    """Let aiida-cp2k write the files of a job into a folder."""
     builder = code.get_builder()
     builder.structure = orm.StructureData(ase=atoms)
     builder.parameters = orm.Dict(tree)
     builder.metadata.options.resources = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
-    builder.metadata.dry_run = True
-    builder.metadata.store_provenance = False
-    run(builder)
-    return max((folder / 'submit_test').iterdir())
+    folder.mkdir(exist_ok=True)
+    instantiate_process(get_manager().get_runner(), builder).prepare_for_submission(Folder(folder))
+    return folder
 
 
 def call(code: orm.InstalledCode, folder: Path, *arguments: str) -> str:
@@ -67,10 +67,8 @@ def test_cp2k_reads_every_input(
     system: str,
     real_codes: dict[str, orm.InstalledCode],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """AIMD and optimisation: no keyword that this CP2K doesn't know, no value that it can't read."""
-    monkeypatch.chdir(tmp_path)
     label = read_label_settings(load_protocol(protocol)['label'])
     theory = level_of_theory(protocol, system)
     header = subprocess.run([str(real_codes['cp2k'].filepath_executable), '--version'], capture_output=True, text=True)
@@ -95,11 +93,8 @@ def test_cp2k_reads_every_input(
         assert 'SUCCESS' in printed, f'{name}: {printed[-2000:]}'
 
 
-def test_check_finds_a_wrong_keyword(
-    real_codes: dict[str, orm.InstalledCode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_finds_a_wrong_keyword(real_codes: dict[str, orm.InstalledCode], tmp_path: Path) -> None:
     """The check above can fail."""
-    monkeypatch.chdir(tmp_path)
     tree = cp2k.merge(level_of_theory('paper', 'interface'), {'FORCE_EVAL': {'DFT': {'SCF': {'ADDED_MOSS': 3}}}})
     printed = call(real_codes['cp2k'], write_job(real_codes['cp2k'], tree, bulk('Li'), tmp_path), '--check')
     assert 'SUCCESS' not in printed
@@ -121,14 +116,12 @@ def test_scf_of_every_level_of_theory(
     atoms: Atoms | None,
     real_codes: dict[str, orm.InstalledCode],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What the syntax check can't see: OT, smearing and UKS as the protocol combines them converge on a few atoms.
 
     The lithium has lost an atom, so that its electrons are odd in number. The grid is coarser than the protocol's.
     PBE with UKS takes minutes: `studies/dry_run.py`.
     """
-    monkeypatch.chdir(tmp_path)
     small = lif_dimer().get_ase() if atoms is None else atoms.copy()
     if system == 'lithium':
         del small[0]
@@ -145,13 +138,12 @@ def test_scf_of_every_level_of_theory(
 
 @pytest.mark.parametrize('protocol', ['moderate', 'reactive'])
 def test_grid_is_fine_enough_for_fluorine(
-    protocol: str, real_codes: dict[str, orm.InstalledCode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    protocol: str, real_codes: dict[str, orm.InstalledCode], tmp_path: Path
 ) -> None:
     """The hard core of F needs 1200 Ry, or a smoothed density for the functional: the labels are forces.
 
     Without the protocol's `XC_GRID` the largest difference to 800 Ry without smoothing is several tenths of eV/Å.
     """
-    monkeypatch.chdir(tmp_path)
     forces = {}
     for name in ('protocol', 'fine'):
         tree = cp2k.merge(level_of_theory(protocol, 'electrolyte'), {'GLOBAL': {'RUN_TYPE': 'ENERGY_FORCE'}})

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from aiida_sis.show.figures.catalogue import FIGURES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('browser')]
 
 Browse = Callable[..., webdriver.Chrome]
 
@@ -50,28 +51,48 @@ def find_browser() -> tuple[str, str]:
     return browser, driver
 
 
-@pytest.fixture
-def browse(tmp_path: Path) -> Iterator[Browse]:
-    """Return a function that opens a file, in a browser with a profile of its own."""
-    opened: list[webdriver.Chrome] = []
+@contextmanager
+def started(profile: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
+    """Start a browser with a profile of its own, and end it."""
+    browser, driver = find_browser()
+    options = Options()
+    options.binary_location = browser
+    for argument in (*_ARGUMENTS, *arguments, f'--user-data-dir={profile}'):
+        options.add_argument(argument)
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        yield chrome
+    finally:
+        chrome.quit()
 
-    def start(path: Path, width: int = 1280, *arguments: str) -> webdriver.Chrome:
-        browser, driver = find_browser()
-        options = Options()
-        options.binary_location = browser
-        for argument in (*_ARGUMENTS, *(arguments or _SOFTWARE_GL), f'--user-data-dir={tmp_path / "browser"}'):
-            options.add_argument(argument)
-        options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
-        chrome = webdriver.Chrome(options=options, service=Service(driver))
-        opened.append(chrome)
+
+@pytest.fixture(scope='module')
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """Start one browser for all tests."""
+    with started(tmp_path_factory.mktemp('browser'), *_SOFTWARE_GL) as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def browse(browser: webdriver.Chrome) -> Iterator[Browse]:
+    """Return a function that opens a file in a tab of its own, with what was logged before put away."""
+    first = browser.current_window_handle
+
+    def start(path: Path, width: int = 1280) -> webdriver.Chrome:
+        browser.switch_to.new_window('tab')
+        for kind in ('browser', 'performance'):
+            browser.get_log(kind)
         metrics = {'width': width, 'height': 900, 'deviceScaleFactor': 1, 'mobile': width < 500}
-        chrome.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', metrics)
-        chrome.get(path.as_uri())
-        return chrome
+        browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', metrics)
+        browser.get(path.as_uri())
+        return browser
 
     yield start
-    for chrome in opened:
-        chrome.quit()
+    for handle in set(browser.window_handles) - {first}:
+        browser.switch_to.window(handle)
+        browser.close()
+    browser.switch_to.window(first)
 
 
 def wait_for_viewer(chrome: webdriver.Chrome) -> WebElement:
@@ -200,15 +221,16 @@ def test_keyboard_reaches_everything(full_page: Path, browse: Browse) -> None:
     assert second.get_attribute('aria-pressed') == 'true'
 
 
-def test_without_webgl_there_is_a_sentence(full_page: Path, browse: Browse) -> None:
+def test_without_webgl_there_is_a_sentence(full_page: Path, tmp_path: Path) -> None:
     """A browser that can't draw in three dimensions says so, and offers no buttons that do nothing."""
-    chrome = browse(full_page, 1280, '--disable-gpu', '--disable-3d-apis')
-    sentence = chrome.find_element(By.ID, 'viewer-fallback')
-    assert sentence.is_displayed()
-    assert 'WebGL is missing' in sentence.text
-    assert not chrome.find_element(By.ID, 'stage').is_displayed()
-    assert not any(button.is_enabled() for button in chrome.find_elements(By.CSS_SELECTOR, '[data-turn]'))
-    assert [entry for entry in chrome.get_log('browser') if entry['level'] == 'SEVERE'] == []
+    with started(tmp_path / 'browser', '--disable-gpu', '--disable-3d-apis') as chrome:
+        chrome.get(full_page.as_uri())
+        sentence = chrome.find_element(By.ID, 'viewer-fallback')
+        assert sentence.is_displayed()
+        assert 'WebGL is missing' in sentence.text
+        assert not chrome.find_element(By.ID, 'stage').is_displayed()
+        assert not any(button.is_enabled() for button in chrome.find_elements(By.CSS_SELECTOR, '[data-turn]'))
+        assert [entry for entry in chrome.get_log('browser') if entry['level'] == 'SEVERE'] == []
 
 
 def test_dark(full_page: Path, browse: Browse) -> None:
