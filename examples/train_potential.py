@@ -117,7 +117,8 @@ def print_errors(results: dict[str, Any], names: dict[str, str]) -> None:
     :param names: name of each dataset, by its key.
     """
     rows = [(names[key], one) for key, one in results['per_dataset'].items()]
-    for name, one in [*rows, ('all', {**results, 'n_frames': results['n_test_frames']})]:
+    whole = ('all', {**results, 'n_frames': results['n_test_frames']})
+    for name, one in [*rows, whole] if len(rows) > 1 else rows:
         energy, force = 1000 * one['energy_rmse_ev_per_atom'], one['force_rmse_ev_per_angstrom']
         print(f'{name}: {one["n_frames"]} test frames, RMSE {energy:.2f} meV/atom and {force:.3f} eV/Å')
     for element, force in results['per_element'].items():

@@ -74,7 +74,7 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
         if self.ctx.extensions >= self.inputs.max_extensions.value:
             self.report(
                 f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f} after {self.ctx.extensions} '
-                f'continuation(s): going on with the best potential, which is short of training rather than of data'
+                f'continuation(s): the best potential is taken'
             )
             return None
         self.ctx.extensions += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,9 @@ def test_wrong_inputs_do_not_reach_the_queue(inputs: dict[str, Any]) -> None:
         instantiate_process(
             get_manager().get_runner(), DeepmdTrainCalculation, **inputs, settings=orm.Dict({'compres': True})
         )
+
+
+def test_a_job_keeps_the_version_of_the_plugin(inputs: dict[str, Any]) -> None:
+    """AiiDA takes it from the package of the process class."""
+    process = instantiate_process(get_manager().get_runner(), DeepmdTrainCalculation, **inputs)
+    assert process.node.base.attributes.get('version')['plugin'] == version('aiida-sis')
