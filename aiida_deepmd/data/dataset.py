@@ -58,7 +58,7 @@ class DatasetData(orm.ArrayData):
         :param atom_types: (n_atoms,) indices into ``type_map``.
         :param type_map: element of each type, in the order of the potential.
         :param split: (n_frames,) 0 train, 1 validation, 2 test.
-        :param label: what the frames are, for people; the label of the node.
+        :param label: what the frames are: the label of the node, and an attribute too, which nobody can change later.
         :param atom_weights: (n_atoms,) weight of each atom's force in the loss: 1 free, 0 fixed. None: all are free.
         :raises ValueError: if the arrays do not fit each other or the type map.
         """
@@ -85,6 +85,7 @@ class DatasetData(orm.ArrayData):
             'n_frames': len(frames),
             'n_atoms': len(types),
             **{f'n_{name}': int((subset == index).sum()) for name, index in SUBSETS.items()},
+            'label': label,
             'units': UNITS,
             'n_fixed': 0 if weights is None else int((weights == 0).sum()),
             'sha256': _digest(frames, types, list(type_map), subset, weights),

@@ -28,7 +28,7 @@ def test_facts(aiida_profile: Any) -> None:
     assert node.symbols == ['Li', 'F']
     assert node.elements == ['F', 'Li']
     assert node.type_map == ['F', 'Li', 'H']
-    assert node.label == 'two atoms'
+    assert node.label == node.base.attributes.get('label') == 'two atoms'
     assert node.base.attributes.get('units')['forces'] == 'eV/Å'
 
 
