@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +169,16 @@ def test_what_the_output_does_not_tell_is_not_learnt(change):
     assert len(found.steps) == 7
     assert not found.known.any()
     assert not found.converged.any()
+
+
+def test_jobs_of_a_replay_are_joined():
+    """Each frame once, as the last job has it, under its own number; what the output does not tell is not computed."""
+    run = frames('2025.1/xtb-reftraj-from-3')
+    asked = np.concatenate([np.zeros((2, *run.positions.shape[1:])), run.positions])
+    again = replace(run, energies=run.energies + 1.0).take(np.array([1]))
+    joined = cp2k_output.join_replay([run, again], asked)
+    assert joined.steps.tolist() == [2, 3]
+    assert joined.energies.tolist() == [run.energies[0], run.energies[1] + 1.0]
+    untold = replace(run, known=np.array([True, False]))
+    assert cp2k_output.join_replay([untold], asked).steps.tolist() == [2]
+    assert cp2k_output.join_replay([untold], asked + 1.0).steps.tolist() == []
