@@ -125,7 +125,7 @@ def test_direct(cp2k, ion_pair):
     outputs, node = label(cp2k, ion_pair, length_fs=20.0)
     assert node.is_finished_ok, node.exit_message
     assert len(calls(node, orm.CalcJobNode)) == 1
-    assert len(calls(node, orm.CalcFunctionNode)) == 3
+    assert len(calls(node, orm.CalcFunctionNode)) == 4
     results = outputs['results'].get_dict()
     assert results['route'] == 'direct'
     assert results['n_evaluations'] == 21
