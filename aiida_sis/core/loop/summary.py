@@ -106,7 +106,7 @@ def cost_of(results: Mapping[str, Results]) -> dict[str, Any]:
     runs = [MdResults.model_validate(values) for _, values in _parts(results, EXPLORE)]
     return {
         'labelled_frames': sum(
-            sum(aimd['n_frames'] for aimd in label.aimds) + (label.n_single_points or 0) for label in labels
+            sum(aimd.get('n_frames') or 0 for aimd in label.aimds) + (label.n_single_points or 0) for label in labels
         ),
         'kept_frames': sum(label.n_frames or 0 for label in labels),
         'n_trainings': len(trainings),
