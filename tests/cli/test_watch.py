@@ -157,6 +157,7 @@ def spawn(aiida_profile_clean, tmp_path: Path):
     return start
 
 
+@pytest.mark.slow
 def test_terminal_until_the_end(spawn) -> None:
     """A terminal shows the view, then the verdict, and the exit code says how it ended."""
     run = store_run(ProcessState.WAITING)
@@ -171,6 +172,7 @@ def test_terminal_until_the_end(spawn) -> None:
     assert terminal.exitstatus == 1
 
 
+@pytest.mark.slow
 def test_terminal_ctrl_c(spawn) -> None:
     """Ctrl-C leaves the run as it is and says how to come back."""
     run = store_run(ProcessState.WAITING)

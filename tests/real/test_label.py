@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from aiida import engine, orm
@@ -15,46 +13,12 @@ from aiida_sis.core.cp2k.output import read_ener
 from aiida_sis.core.cp2k.verdict import cp2k_degrees_of_freedom
 from aiida_sis.structures.demo import lif_dimer
 from aiida_sis.workflows.label import LabelWorkChain
+from tests.real.teachers import FILES, SALT, gfn1_xtb, inputs_of, ion_pair
 
 pytestmark = pytest.mark.real
 
-FILES = Path(__file__).parents[1] / 'files' / 'cp2k'
 TYPE_MAP = ['N', 'S', 'O', 'F', 'Li', 'C', 'H']
 CHARGES_CELL = 9.0
-GFN1_XTB = {
-    'FORCE_EVAL': {
-        'METHOD': 'QUICKSTEP',
-        'DFT': {
-            'QS': {'METHOD': 'XTB', 'XTB': {'DO_EWALD': True}},
-            'POISSON': {'EWALD': {'EWALD_TYPE': 'SPME', 'ALPHA': 0.35, 'GMAX': 25}},
-            'SCF': {
-                'EPS_SCF': 1e-6,
-                'MAX_SCF': 50,
-                'SCF_GUESS': 'MOPAC',
-                'OT': {'MINIMIZER': 'DIIS', 'PRECONDITIONER': 'FULL_SINGLE_INVERSE'},
-                'OUTER_SCF': {'MAX_SCF': 5, 'EPS_SCF': 1e-6},
-            },
-        },
-    }
-}
-
-
-SALT = {
-    'FORCE_EVAL': {
-        'METHOD': 'FIST',
-        'MM': {
-            'FORCEFIELD': {
-                'CHARGE': [{'ATOM': 'Na', 'CHARGE': 1.0}, {'ATOM': 'Cl', 'CHARGE': -1.0}],
-                'NONBONDED': {
-                    'BMHFT': [
-                        {'ATOMS': atoms, 'MAP_ATOMS': atoms, 'RCUT': 5.6} for atoms in ('NA NA', 'NA CL', 'CL CL')
-                    ]
-                },
-            },
-            'POISSON': {'EWALD': {'EWALD_TYPE': 'SPME', 'ALPHA': 0.4, 'GMAX': 32, 'O_SPLINE': 6}},
-        },
-    }
-}
 PBE = {
     'FORCE_EVAL': {
         'DFT': {
@@ -86,30 +50,16 @@ def cp2k(real_codes):
     return real_codes['cp2k']
 
 
-@pytest.fixture
-def ion_pair() -> orm.StructureData:
+@pytest.fixture(name='ion_pair')
+def give_ion_pair() -> orm.StructureData:
     """One LiFSI ion pair, optimised, in a cell of 9 Å."""
-    atoms = read(FILES / 'ion-pair.xyz')
-    atoms.set_cell([9.0, 9.0, 9.0])
-    atoms.set_pbc(True)
-    return orm.StructureData(ase=atoms)
+    return ion_pair()
 
 
-def label(cp2k, structure, level_of_theory=GFN1_XTB, velocities=None, type_map=TYPE_MAP, **parameters):
-    """Run a label and give its outputs and node."""
-    inputs = {
-        'structure': structure,
-        'type_map': orm.List(type_map),
-        'seed': orm.Int(7),
-        'parameters': orm.Dict({'timestep_fs': 1.0, 'temperature_k': 300.0, **parameters}),
-        'cp2k': {
-            'cp2k': {
-                'code': cp2k,
-                'parameters': orm.Dict(level_of_theory),
-                'metadata': {'options': {'withmpi': False, 'resources': {'num_machines': 1}}},
-            }
-        },
-    }
+def label(cp2k, structure, level_of_theory=None, velocities=None, type_map=TYPE_MAP, **parameters):
+    """Run a label, by GFN1-xTB if nothing else is given, and give its outputs and node."""
+    inputs = inputs_of(cp2k, level_of_theory or gfn1_xtb(), type_map, **parameters)
+    inputs['structure'] = structure
     if velocities is not None:
         inputs['velocities'] = orm.ArrayData({'velocities': velocities})
     return engine.run_get_node(LabelWorkChain, **inputs)

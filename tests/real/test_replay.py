@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from aiida import engine, orm
@@ -16,72 +13,11 @@ from aiida_sis.calculations.trajectories import take_frames
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.protocols import load_protocol
 from aiida_sis.workflows.replay import ReplayWorkChain
+from tests.real.teachers import FILES, SALT, gfn1_xtb, inputs_of, ion_pair
 
 pytestmark = pytest.mark.real
 
-FILES = Path(__file__).parents[1] / 'files' / 'cp2k'
-GFN1_XTB: dict[str, Any] = {
-    'FORCE_EVAL': {
-        'METHOD': 'QUICKSTEP',
-        'DFT': {
-            'QS': {'METHOD': 'XTB', 'EPS_DEFAULT': 1e-12, 'XTB': {'DO_EWALD': True}},
-            'POISSON': {'EWALD': {'EWALD_TYPE': 'SPME', 'ALPHA': 0.35, 'GMAX': 25}},
-            'SCF': {
-                'EPS_SCF': 1e-7,
-                'MAX_SCF': 50,
-                'SCF_GUESS': 'MOPAC',
-                'OT': {'MINIMIZER': 'DIIS', 'PRECONDITIONER': 'FULL_SINGLE_INVERSE'},
-                'OUTER_SCF': {'MAX_SCF': 5, 'EPS_SCF': 1e-7},
-            },
-        },
-    }
-}
-SALT = {
-    'FORCE_EVAL': {
-        'METHOD': 'FIST',
-        'MM': {
-            'FORCEFIELD': {
-                'CHARGE': [{'ATOM': 'Na', 'CHARGE': 1.0}, {'ATOM': 'Cl', 'CHARGE': -1.0}],
-                'NONBONDED': {
-                    'BMHFT': [
-                        {'ATOMS': atoms, 'MAP_ATOMS': atoms, 'RCUT': 5.6} for atoms in ('NA NA', 'NA CL', 'CL CL')
-                    ]
-                },
-            },
-            'POISSON': {'EWALD': {'EWALD_TYPE': 'SPME', 'ALPHA': 0.4, 'GMAX': 32, 'O_SPLINE': 6}},
-        },
-    }
-}
-
-
-def inputs(real_codes, level_of_theory, type_map, **parameters) -> dict[str, Any]:
-    """What a label and a replay have in common."""
-    return {
-        'type_map': orm.List(type_map),
-        'seed': orm.Int(7),
-        'parameters': orm.Dict({'timestep_fs': 1.0, 'temperature_k': 300.0, **parameters}),
-        'cp2k': {
-            'cp2k': {
-                'code': real_codes['cp2k'],
-                'parameters': orm.Dict(level_of_theory),
-                'metadata': {
-                    'options': {
-                        'withmpi': False,
-                        'resources': {'num_machines': 1},
-                        'max_wallclock_seconds': 600,
-                    }
-                },
-            }
-        },
-    }
-
-
-def ion_pair() -> orm.StructureData:
-    """One LiFSI ion pair, optimised, in a cell of 9 Å."""
-    atoms = read(FILES / 'ion-pair.xyz')
-    atoms.set_cell([9.0, 9.0, 9.0])
-    atoms.set_pbc(True)
-    return orm.StructureData(ase=atoms)
+GFN1_XTB = gfn1_xtb(1e-7, EPS_DEFAULT=1e-12)
 
 
 def salt_frames(n_frames: int, *, variable: bool = False) -> orm.TrajectoryData:
@@ -108,7 +44,7 @@ def salt_frames(n_frames: int, *, variable: bool = False) -> orm.TrajectoryData:
 
 def test_frames_of_an_aimd_again(real_codes):
     """The frames of an AIMD, taken out of their order in time, have the energies and forces that they had."""
-    both = inputs(real_codes, GFN1_XTB, ['N', 'S', 'O', 'F', 'Li'], length_fs=8.0)
+    both = inputs_of(real_codes['cp2k'], GFN1_XTB, ['N', 'S', 'O', 'F', 'Li'], length_fs=8.0)
     aimd, node = engine.run_get_node(LabelWorkChain, structure=ion_pair(), **both)
     assert node.is_finished_ok, node.exit_message
     order = np.array([8, 0, 4, 1, 7])
@@ -132,7 +68,7 @@ def test_frames_of_an_aimd_again(real_codes):
 def test_many_classical_frames(real_codes):
     """A few hundred frames with the classical teacher: one job, every frame, the forces of the frame they stand for."""
     frames = salt_frames(300)
-    both = inputs(real_codes, SALT, ['Na', 'Cl'])
+    both = inputs_of(real_codes['cp2k'], SALT, ['Na', 'Cl'])
     outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
     assert node.is_finished_ok, node.exit_message
     assert outputs['trajectory'].numsteps == outputs['results']['kept_frames'] == 300
@@ -143,7 +79,7 @@ def test_many_classical_frames(real_codes):
 def test_variable_cells(real_codes):
     """Each frame is computed in its own cell: its energy is that of the same frame alone."""
     frames = salt_frames(4, variable=True)
-    both = inputs(real_codes, SALT, ['Na', 'Cl'])
+    both = inputs_of(real_codes['cp2k'], SALT, ['Na', 'Cl'])
     outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
     assert node.is_finished_ok, node.exit_message
     np.testing.assert_allclose(outputs['trajectory'].get_cells(), frames.get_cells(), atol=1e-8)
@@ -169,7 +105,7 @@ def test_frames_far_apart(real_codes):
         stepids=np.arange(len(images)) * 1000,
         pbc=(True, True, True),
     )
-    both = inputs(real_codes, level, ['N', 'S', 'O', 'F', 'Li'])
+    both = inputs_of(real_codes['cp2k'], level, ['N', 'S', 'O', 'F', 'Li'])
     outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
     assert node.is_finished_ok, node.exit_message
     assert outputs['trajectory'].get_stepids().tolist() == list(range(len(images)))
@@ -194,7 +130,7 @@ def test_a_spoilt_frame_in_the_middle(real_codes):
         stepids=np.arange(3),
         pbc=(True, True, True),
     )
-    both = inputs(real_codes, GFN1_XTB, ['N', 'S', 'O', 'F', 'Li'])
+    both = inputs_of(real_codes['cp2k'], GFN1_XTB, ['N', 'S', 'O', 'F', 'Li'])
     outputs, node = engine.run_get_node(ReplayWorkChain, frames=frames, **both)
     assert node.is_finished_ok, node.exit_message
     results = outputs['results'].get_dict()

@@ -12,6 +12,8 @@ from ase import Atoms
 from aiida_sis.core.cp2k import output
 from aiida_sis.workflows.label import LabelWorkChain
 
+pytestmark = pytest.mark.slow
+
 FILES = Path(__file__).parents[1] / 'files' / 'cp2k'
 LEVEL = {'FORCE_EVAL': {'METHOD': 'QUICKSTEP', 'DFT': {'QS': {'METHOD': 'XTB'}}}}
 CHARGES = (FILES / 'abort_charges' / 'aiida.out').read_text()
