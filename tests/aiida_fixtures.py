@@ -20,6 +20,7 @@ from aiida.tools.pytest_fixtures import (
     aiida_profile_clean,
     aiida_profile_factory,
     daemon_client,
+    run_aiida_broker_service_for_profile,
     started_daemon_client,
     submit_and_await,
 )
@@ -36,6 +37,7 @@ __all__ = (
     'aiida_profile_clean',
     'aiida_profile_factory',
     'daemon_client',
+    'run_aiida_broker_service_for_profile',
     'started_daemon_client',
     'submit_and_await',
 )
@@ -57,12 +59,15 @@ def aiida_config(tmp_path_factory: pytest.TempPathFactory, aiida_config_factory:
 
 
 @pytest.fixture(scope='session')
-def aiida_profile(aiida_config: Any, aiida_profile_factory: Any) -> Iterator[Any]:
+def aiida_profile(
+    aiida_config: Any, aiida_profile_factory: Any, run_aiida_broker_service_for_profile: Any
+) -> Iterator[Any]:
     """Make a temporary profile with the broker that a newcomer has, so that a daemon can run without a service."""
     with aiida_profile_factory(aiida_config, broker_backend='core.zeromq') as profile:
         # A machine whose cores are all busy answers late.
         aiida_config.set_option('daemon.timeout', 30, scope=profile.name)
-        yield profile
+        with run_aiida_broker_service_for_profile(profile):
+            yield profile
 
 
 @pytest.fixture(scope='session')

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 from aiida import orm
-from aiida.common.links import LinkType
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 from aiida.orm.utils.serialize import serialize
 from ase.build import bulk
-from plumpy.process_states import ProcessState
 
-from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS, HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 from aiida_sis.calculations.hybrid import end_of_aimd, join_pieces
 from aiida_sis.workflows.hybrid import HybridWorkChain
+from tests.stand_ins import Children, ended, labelled_frames
 
 TYPE_MAP = ['Cl', 'Na']
 SALT = bulk('NaCl', 'rocksalt', a=5.64, cubic=True)
 OVERRIDES = {'hybrid': {'cycles': 2, 'window_k': [0.0, 4000.0], 'frame_interval_fs': 10.0, 'aimd_length_fs': 20.0}}
-
-
-class Children:
-    """Stand-ins for submitted workchains: they end at once, as each test wants them to."""
-
-    def __init__(self) -> None:
-        """Start without any."""
-        self.inputs: dict[str, Any] = {}
-
-    def submit(self, _process: Any, **inputs: Any) -> orm.WorkChainNode:
-        """Take the inputs instead of submitting."""
-        self.inputs[inputs['metadata']['call_link_label']] = inputs
-        return orm.WorkChainNode().store()
 
 
 def frames(n_frames: int, interval_ps: float, forces: float, shift: float = 0.0) -> orm.TrajectoryData:
@@ -65,44 +49,16 @@ def restart(positions: Any, velocity: float) -> orm.FolderData:
     return folder
 
 
-def ended(
-    outputs: Mapping[str, orm.Data], exit_status: int = 0, retrieved: orm.FolderData | None = None
-) -> orm.WorkChainNode:
-    """Give the node of a workchain that has ended, and of the job it called."""
-    node = orm.WorkChainNode()
-    node.base.links.add_incoming(orm.Dict({'timestep_fs': 2.0}).store(), LinkType.INPUT_WORK, 'parameters')
-    node.set_process_state(ProcessState.FINISHED)
-    node.set_exit_status(exit_status)
-    node.store()
-    if retrieved is not None:
-        job = orm.CalcJobNode(computer=orm.load_computer('localhost'))
-        job.set_option('resources', {'num_machines': 1})
-        job.base.links.add_incoming(node, LinkType.CALL_CALC, 'cp2k')
-        job.store()
-        retrieved.base.links.add_incoming(job, LinkType.CREATE, 'retrieved')
-        retrieved.store()
-    for name, value in outputs.items():
-        value.store().base.links.add_incoming(node, LinkType.RETURN, name)
-    return node
-
-
 def burst(n_frames: int = 11) -> orm.WorkChainNode:
     """Give an AIMD that went well, and left the restart file of its last frame."""
     trajectory = frames(n_frames, 0.002, forces=0.1)
     trajectory.set_array('energies', np.zeros(n_frames))
-    rng = np.random.default_rng(0)
-    dataset = DatasetData(
-        coords=SALT.positions + 0.01 * rng.normal(size=(10, len(SALT), 3)),
-        cells=np.tile(np.asarray(SALT.cell), (10, 1, 1)),
-        energies=rng.normal(size=10),
-        forces=rng.normal(size=(10, len(SALT), 3)),
-        atom_types=[TYPE_MAP.index(symbol) for symbol in SALT.get_chemical_symbols()],
-        type_map=TYPE_MAP,
-        split=np.arange(10) % 3,
-        label='salt',
-    )
     results = {'aimd_fs': 2.0 * (n_frames - 1), 'route': 'direct', 'aimds': [{'n_good_frames': n_frames}]}
-    outputs = {'dataset': dataset, 'trajectory': trajectory, 'results': orm.Dict(results)}
+    outputs = {
+        'dataset': labelled_frames(SALT, TYPE_MAP, 'salt'),
+        'trajectory': trajectory,
+        'results': orm.Dict(results),
+    }
     return ended(outputs, retrieved=restart(trajectory.get_positions()[-1], 1e-4))
 
 

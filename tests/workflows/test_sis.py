@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 from aiida import orm
-from aiida.common.links import LinkType
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 from aiida.orm.utils.serialize import serialize
-from plumpy.process_states import ProcessState
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
@@ -20,50 +17,14 @@ from aiida_sis.core.settings.sis import Replica
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sampling import FailedMd, is_hot
 from aiida_sis.workflows.sis import SisWorkChain
+from tests.stand_ins import Children, ended, labelled_frames
 
 TYPE_MAP = ['F', 'Li', 'N', 'O', 'S']
 
 
-class Children:
-    """Stand-ins for submitted workchains: they end at once, as each test wants them to."""
-
-    def __init__(self) -> None:
-        """Start without any."""
-        self.inputs: dict[str, Any] = {}
-
-    def submit(self, _process: Any, **inputs: Any) -> orm.WorkChainNode:
-        """Take the inputs instead of submitting."""
-        self.inputs[inputs['metadata']['call_link_label']] = inputs
-        return orm.WorkChainNode().store()
-
-
-def ended(outputs: Mapping[str, orm.Data], exit_status: int = 0, label: str = 'ion_pair') -> orm.WorkChainNode:
-    """Give the node of a workchain that has ended."""
-    node = orm.WorkChainNode()
-    parameters = orm.Dict({'label': label}).store()
-    node.base.links.add_incoming(parameters, LinkType.INPUT_WORK, 'parameters')
-    node.set_process_state(ProcessState.FINISHED)
-    node.set_exit_status(exit_status)
-    node.store()
-    for name, value in outputs.items():
-        value.store().base.links.add_incoming(node, LinkType.RETURN, name)
-    return node
-
-
-def dataset(n_frames: int = 10) -> DatasetData:
-    """Give labelled frames of the ion pair, all alike but for noise."""
-    atoms = lifsi_ion_pair().get_ase()
-    rng = np.random.default_rng(0)
-    return DatasetData(
-        coords=atoms.positions + 0.01 * rng.normal(size=(n_frames, len(atoms), 3)),
-        cells=np.tile(np.asarray(atoms.cell), (n_frames, 1, 1)),
-        energies=rng.normal(size=n_frames),
-        forces=rng.normal(size=(n_frames, len(atoms), 3)),
-        atom_types=[TYPE_MAP.index(symbol) for symbol in atoms.get_chemical_symbols()],
-        type_map=TYPE_MAP,
-        split=np.arange(n_frames) % 3,
-        label='ion_pair',
-    )
+def dataset() -> DatasetData:
+    """Give labelled frames of the ion pair."""
+    return labelled_frames(lifsi_ion_pair().get_ase(), TYPE_MAP, 'ion_pair')
 
 
 def potential() -> PotentialData:
