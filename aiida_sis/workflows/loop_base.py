@@ -88,8 +88,7 @@ class LoopWorkChain(WorkChain):
         inputs.update(given)
         inputs.type_map = self.inputs.type_map
         inputs.seed = seed
-        changes = {'generation': self.ctx.generation, **own, **_fixed(fixed_atoms)}
-        inputs.parameters = orm.Dict(inputs.parameters.get_dict() | changes)
+        inputs.parameters = orm.Dict(inputs.parameters.get_dict() | own | _fixed(fixed_atoms))
         return inputs
 
     def training_inputs(

@@ -120,7 +120,7 @@ def inputs(stage, aiida_localhost) -> dict:
         'structure': orm.StructureData(ase=Atoms('LiF', [[0, 0, 0], [1.6, 0, 0]], cell=[6, 6, 6], pbc=True)),
         'type_map': orm.List(['Li', 'F']),
         'seed': orm.Int(1),
-        'parameters': orm.Dict({'length_fs': 9.0, 'timestep_fs': 1.0, 'generation': 3, 'label': 'lif'}),
+        'parameters': orm.Dict({'length_fs': 9.0, 'timestep_fs': 1.0, 'label': 'lif'}),
         'cp2k': {
             'cp2k': {
                 'code': code,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from aiida import orm
-from aiida.common.links import LinkType
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
 from aiida.orm.utils.serialize import deserialize_unsafe, serialize
-from plumpy.process_states import ProcessState
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
@@ -23,6 +20,7 @@ from aiida_sis.workflows.hybrid import HybridWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.loop_base import LoopWorkChain
 from aiida_sis.workflows.sis import SisWorkChain
+from tests.stand_ins import ended
 
 #: What each loop starts from, and its step that submits the first label.
 LOOPS: dict[type[LoopWorkChain], tuple[Any, str]] = {
@@ -30,17 +28,6 @@ LOOPS: dict[type[LoopWorkChain], tuple[Any, str]] = {
     HybridWorkChain: (lambda structure: structure, 'run_aimd'),
 }
 PROCESSES = {LABEL: LabelWorkChain, TRAIN: DeepmdBaseWorkChain, EXPLORE: ExploreWorkChain}
-
-
-def ended(outputs: Mapping[str, orm.Data], exit_status: int = 0) -> orm.WorkChainNode:
-    """Give the node of a workchain that has ended."""
-    node = orm.WorkChainNode()
-    node.set_process_state(ProcessState.FINISHED)
-    node.set_exit_status(exit_status)
-    node.store()
-    for name, value in outputs.items():
-        value.store().base.links.add_incoming(node, LinkType.RETURN, name)
-    return node
 
 
 class Submitted(dict[Call, tuple[type, Any]]):
@@ -89,7 +76,7 @@ def test_parts_of_a_generation(loop: tuple[LoopWorkChain, Submitted], deepmd_dat
     assert {call.kind: part for call, (part, _) in submitted.items()} == PROCESSES
     label, train, md = (submitted[call][1] for call in (Call(0, LABEL), Call(0, TRAIN), Call(0, EXPLORE, stage=0)))
     assert {'structure', 'type_map', 'seed', 'parameters', 'cp2k'} <= set(label)
-    assert label['parameters']['generation'] == 0
+    assert label['parameters']['temperature_k'] == 300.0
     assert set(train['train']['datasets']) == {'g0_0'}
     assert md['md']['potential'].uuid == potential.uuid
     assert {'temperature_k', 'window_k', 'length_ps'} <= set(md['md']['parameters'].get_dict())

@@ -134,7 +134,7 @@ def inputs(stage, aiida_localhost) -> dict:
         'frames': frames(),
         'type_map': orm.List(['Li', 'F']),
         'seed': orm.Int(1),
-        'parameters': orm.Dict({'generation': 3, 'label': 'lif'}),
+        'parameters': orm.Dict({'label': 'lif'}),
         'cp2k': {
             'cp2k': {
                 'code': code,

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from aiida_deepmd.settings import StrictModel
-from aiida_sis.core.settings.base import Count, Flag, Positive, Sites, Whole, refusal
+from aiida_sis.core.settings.base import Count, Flag, Positive, Sites, refusal
 from aiida_sis.core.settings.frames import DatasetSettings
 
 #: Time in s that CP2K is given to start before its budget a step counts.
@@ -47,8 +47,6 @@ class LabelSettings(StrictModel):
     """How the labelled frames are turned into a dataset."""
     fixed_atoms: Sites = ()
     """Numbers of the sites that are held where they are, from 0."""
-    generation: Whole = 0
-    """Generation of the sampling loop that the label belongs to."""
     label: str = ''
     """Name of the system."""
 

@@ -23,7 +23,6 @@ _SET_BY_SIS = {
     'label.temperature_k': "set temperature_k in the section 'sis', or temperatures_k of the system there",
     'label.optimise_first': 'set sis.optimise_first',
     'label.fixed_atoms': "set fixed_atoms of the system in 'sis.systems'",
-    'label.generation': _LEAVE_OUT,
     'label.label': _LEAVE_OUT,
     'md.temperature_k': "set temperature_k in the section 'sis', or temperatures_k of the system there",
     'md.window_k': "set window_k of the stages in the section 'sis'",
