@@ -116,13 +116,13 @@ def sizes() -> dict[str, tuple[int, int]]:
 
 def mermaid() -> str:
     """Draw the rooms as a graph, without the arrows that a path over other rooms implies."""
-    counts, found = sizes(), arrows()
-    below = {room: {target for source, target in found if source == room} for room in counts}
+    found = arrows()
+    below = {room: {target for source, target in found if source == room} for floor in FLOORS for room in floor}
     reached: dict[str, set[str]] = {}
     for room in (room for floor in FLOORS for room in floor):
         reached[room] = below[room].union(*(reached.get(target, set()) for target in below[room]))
     lines = ['graph TD']
-    lines += [f'  {room}["{room}<br/>{counts[room][1]} lines"]' for floor in reversed(FLOORS) for room in floor]
+    lines += [f'  {room}' for floor in reversed(FLOORS) for room in floor]
     for room, target in sorted(found):
         if not any(target in reached.get(other, ()) for other in below[room] - {target}):
             lines.append(f'  {room} --> {target}')

@@ -42,6 +42,11 @@ def test_no_arrow_runs_upward(rooms: ModuleType) -> None:
     assert [arrow for arrow in sorted(rooms.arrows()) if floors[arrow[0]] <= floors[arrow[1]]] == []
 
 
+def test_the_picture_is_that_of_the_code(rooms: ModuleType) -> None:
+    """The graph in CONTRIBUTING.md is what the script prints."""
+    assert f'```mermaid\n{rooms.mermaid()}\n```' in (ROOT / 'CONTRIBUTING.md').read_text()
+
+
 def test_no_circle_within_a_room(rooms: ModuleType) -> None:
     """No two modules need each other, not even inside their functions."""
     modules = rooms.modules()
