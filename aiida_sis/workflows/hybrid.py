@@ -14,6 +14,7 @@ from aiida_sis.calculations.hybrid import end_of_aimd, join_pieces, summarise_hy
 from aiida_sis.calculations.trajectories import select_snapshot
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN
 from aiida_sis.core.loop.hybrid import counted_md_ps, on_trajectory_fs
+from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.settings.hybrid import HybridSettings, read_hybrid_settings
 from aiida_sis.core.settings.label import read_label_settings
 from aiida_sis.core.settings.sis import LearningSchedule, Replica
@@ -216,11 +217,11 @@ class HybridWorkChain(LoopWorkChain):
         results = node.outputs.results.get_dict()
         if 'trajectory' in node.outputs:
             self._add_piece('md', node.outputs.trajectory, counted_md_ps(results))
-        if results['catastrophe'] is None:
+        point = MdResults.model_validate(results).catastrophe
+        if point is None:
             self.ctx.start = dict(select_snapshot(node.outputs.trajectory, orm.Int(-1)))
         else:
-            time_ps = results['catastrophe']['time_ps']
-            self.report(f'generation {self.ctx.generation}: catastrophic point at {time_ps:.3f} ps')
+            self.report(f'generation {self.ctx.generation}: catastrophic point at {point.time_ps:.3f} ps')
             replica = Replica(_SYSTEM, settings.temperature_k)
             sigmas = self.label_settings.hot_sigmas
             self.ctx.start = next_start(

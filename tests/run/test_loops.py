@@ -32,7 +32,7 @@ def test_generations_of_a_run_that_has_ended(loop: str, request: pytest.FixtureR
     assert [generation.generation for generation in current_status(run).generations] == [0, 1]
     details = read_details(run)
     assert details.run.aimd_ps == pytest.approx(0.2)
-    assert len(details.trainings) == 2
+    assert len(details.run.generations) == 2
     (row,) = runs([run.pk])
     assert (row.n_generations, row.aimd_ps) == (2, pytest.approx(0.2))
     rows = costs([run.pk], by_generation=True)
