@@ -36,7 +36,7 @@ class RunView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the parts from top to bottom."""
         width = options.max_width
-        top: list[RenderableType] = [*_head(self._status, self._status.title), '', _jobs(self._status, width)]
+        top: list[RenderableType] = [*_head(self._status), '', _jobs(self._status, width)]
         top += [Text(f'Waits: {sentence}', style='yellow', overflow='fold') for sentence in self._status.waits_for]
         top += [Text(line, style='yellow', overflow='fold') for line in warning_lines(self._status)]
         rows = None
@@ -91,8 +91,8 @@ def sparkline(values: Sequence[float], low: float, high: float, width: int = 16)
     return blocks
 
 
-def _head(status: RunStatus, title: str) -> list[Text]:
-    name = title + (f', {status.label}' if status.label else '')
+def _head(status: RunStatus) -> list[Text]:
+    name = status.title + (f', {status.label}' if status.label else '')
     lines = [Text(f'{name}: {status.state}, {format_seconds(status.wall_seconds)}', style='bold')]
     where = []
     if status.generation is not None:
