@@ -258,22 +258,26 @@ class Generation(Record):
 
 
 class Run(Record):
-    """A run of stability-indicated sampling, running, failed or finished, at the moment of reading."""
+    """A run, SIS or hybrid, at the moment of reading: running, failed or finished.
+
+    A cycle of a hybrid run is a generation with one system and one stage.
+    """
 
     pk: int
-    """The SIS workchain."""
+    """The workchain of the run."""
     uuid: str
     """Its UUID, the same in every database."""
     label: str
     """Its label, empty if it has none."""
     state: State
-    """``waiting`` or ``running``; ``finished`` if it ended stable, else ``failed``."""
+    """``waiting`` or ``running``; ``finished`` if it ended stable, or after the last cycle of a
+    hybrid run; else ``failed``."""
     outcome: str
     """How it ended in the words of its summary, else its state."""
     exit_status: int | None = None
     """Exit code of the workchain."""
     message: str | None = None
-    """What it says about its end, if that was not the stable one."""
+    """What it says about its end, if it failed."""
     started: datetime
     """When it was submitted, ISO 8601."""
     wall_seconds: float
@@ -285,9 +289,9 @@ class Run(Record):
     aimd_ps: float
     """AIMD labelled so far, in ps."""
     md_ps: float | None = None
-    """Stable MD in ps, known at the end."""
+    """Stable MD in ps, of a hybrid run all MD that counts; known at the end."""
     acceleration_ratio: float | None = None
-    """``md_ps / aimd_ps``, known at the end."""
+    """``md_ps / aimd_ps``, of a hybrid run ``(md_ps + aimd_ps) / aimd_ps``; known at the end."""
     generations: tuple[Generation, ...] = ()
     """All generations, oldest first."""
     stages: SkipJsonSchema[tuple[dict[str, Any], ...]] = Field((), exclude=True)
