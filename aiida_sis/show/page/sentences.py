@@ -74,7 +74,7 @@ def _outcome(record: Run) -> Iterator[str]:
     kind = verdict_kind(record)
     last = record.generations[-1] if record.generations else None
     if kind == 'stable' and record.is_hybrid:
-        times = _count(len(record.generations), 'cycle')
+        times = _count(len(record.generations), 'cycle').lower()
         yield f'AIMD and MD followed each other along one trajectory: {times}, {_stable_ps(record):.4g} ps of MD.'
     elif kind == 'stable' and last is not None:
         stage = max(last.stages, default=0)
