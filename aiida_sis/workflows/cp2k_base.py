@@ -15,9 +15,10 @@ from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.dataset import dataset_from_trajectory
 from aiida_sis.calculations.label import collect_frames, read_jobs
 from aiida_sis.calculations.retrieved import read_text
+from aiida_sis.core.cp2k.abort import abort_reason
 from aiida_sis.core.cp2k.electrons import check_electrons
 from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
-from aiida_sis.core.cp2k.output import ENERGY_FILE, OUTPUT_FILE, abort_reason, read_version
+from aiida_sis.core.cp2k.output import ENERGY_FILE, OUTPUT_FILE, read_version
 from aiida_sis.core.settings.label import LabelSettings, check_label_parameters, check_start, read_label_settings
 
 #: So many jobs of a code are asked for its version; one that stopped at its input does not tell it.

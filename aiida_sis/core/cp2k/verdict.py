@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from aiida_sis.core.cp2k.output import SCF_REMEDY, EnergySeries
+from aiida_sis.core.cp2k.abort import SCF_REMEDY
+from aiida_sis.core.cp2k.output import EnergySeries
 from aiida_sis.core.indicator import judge_aimd
 from aiida_sis.core.settings.label import LabelSettings
 

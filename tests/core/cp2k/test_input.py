@@ -10,6 +10,7 @@ import pytest
 from aiida_deepmd.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS
 from aiida_sis.core.cp2k import input as cp2k
 from aiida_sis.core.cp2k import output as cp2k_output
+from aiida_sis.core.cp2k.abort import abort_reason
 
 FILES = Path(__file__).parents[2] / 'files' / 'cp2k'
 XTB = {'FORCE_EVAL': {'METHOD': 'QUICKSTEP', 'DFT': {'QS': {'METHOD': 'XTB'}, 'SCF': {'EPS_SCF': 1e-6}}}}
@@ -220,7 +221,7 @@ def test_finished_run():
     np.testing.assert_allclose(run.energies, series.potential, atol=1e-8)
     assert series.temperatures[0] == pytest.approx(169.786, abs=1e-3)
     assert 0 < series.seconds_per_step < 60
-    assert cp2k_output.abort_reason(text('finished', 'aiida.out')) is None
+    assert abort_reason(text('finished', 'aiida.out')) is None
 
 
 def test_truncated_run():
@@ -230,14 +231,14 @@ def test_truncated_run():
     np.testing.assert_array_equal(run.positions, frames('finished').positions[: len(run.steps)])
     assert 0 < len(run.steps) < 5
     assert 0 < len(series.steps) < 5
-    assert 'killed' in cp2k_output.abort_reason(text('truncated', 'aiida.out'))
+    assert 'killed' in abort_reason(text('truncated', 'aiida.out'))
 
 
 def test_unconverged_frames_are_known():
     """CP2K 2023.1 goes on after an SCF that did not converge; the frame is told by its energy."""
     run = frames('unconverged')
     assert run.converged.tolist() == [False, False] + [True] * 10
-    assert cp2k_output.abort_reason(text('unconverged', 'aiida.out')) is None
+    assert abort_reason(text('unconverged', 'aiida.out')) is None
 
 
 def test_empty_files():
@@ -291,7 +292,7 @@ SCF = """
 )
 def test_abort_reason(output, reason):
     """One sentence for a chemist."""
-    assert cp2k_output.abort_reason(output).startswith(reason)
+    assert abort_reason(output).startswith(reason)
 
 
 def test_eval_keyword():

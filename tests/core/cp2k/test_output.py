@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aiida_sis.core.cp2k import output as cp2k_output
+from aiida_sis.core.cp2k.abort import abort_reason
 
 FILES = Path(__file__).parents[2] / 'files' / 'cp2k'
 VERSIONS = ('2023.1', '2025.1')
@@ -91,17 +92,17 @@ def test_both_versions_read_alike(job):
 )
 def test_why_it_stopped(version, job, reason):
     """The reasons are told alike by both."""
-    found = cp2k_output.abort_reason(text(f'{version}/{job}', 'aiida.out'))
+    found = abort_reason(text(f'{version}/{job}', 'aiida.out'))
     assert found is reason is None or found.startswith(reason)
 
 
 def test_an_scf_that_does_not_converge_names_the_remedy():
     """From 2024.1 on it costs the whole AIMD: CP2K aborts."""
-    reason = cp2k_output.abort_reason(text('2025.1/unconverged-some', 'aiida.out'))
+    reason = abort_reason(text('2025.1/unconverged-some', 'aiida.out'))
     assert reason.startswith('The SCF did not converge: ')
     for remedy in ('OUTER_SCF', 'MAX_SCF', 'SMEAR', 'IGNORE_CONVERGENCE_FAILURE'):
         assert remedy in reason
-    assert 'killed' in cp2k_output.abort_reason(text('2025.1/xtb-aimd-killed', 'aiida.out'))
+    assert 'killed' in abort_reason(text('2025.1/xtb-aimd-killed', 'aiida.out'))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_an_scf_that_does_not_converge_names_the_remedy():
 def test_charges_of_xtb_are_not_called_geometry(charge, remedy):
     """A perfect crystal of NaCl has charges a hundredth beyond CP2K's limit: that is the method."""
     line = f' Charge outside chemical range:  Kind Atom=  1     1   Limit=1.05  Charge= {charge}\n'
-    reason = cp2k_output.abort_reason(line + ' * [ABORT]\n *  \\___/    xTB Charges   *\n ****\n')
+    reason = abort_reason(line + ' * [ABORT]\n *  \\___/    xTB Charges   *\n ****\n')
     assert remedy in reason
     assert charge.strip() in reason
     assert 'geometry' not in reason
