@@ -23,7 +23,7 @@ from aiida_sis.setup.codes import CODES, FoundCode
 @pytest.fixture
 def run_node(aiida_profile_clean) -> orm.WorkChainNode:
     """Store a run that has ended without a child."""
-    node = orm.WorkChainNode()
+    node = orm.WorkChainNode(process_type='aiida.workflows:sis.sis')
     node.set_process_state(ProcessState.FINISHED)
     node.set_exit_status(0)
     return node.store()
