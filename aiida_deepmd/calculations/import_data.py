@@ -24,23 +24,20 @@ _WORK_RATIO = (0.8, 1.25)
 
 
 class ImportSettings(fr.Limits):
-    """What an import does with the frames that it reads, beside the limits beyond which it refuses them.
-
-    :param fractions: shares of train, validation and test frames; they sum to 1.
-    :param split: ``shuffled``, or ``blocks``: the last frames are held out.
-    :param stride: keep every n-th good frame.
-    :param max_frames: largest number of frames; None for all.
-    :param timestep_fs: time between the frames; None: read off the frames where Newton's law shows it.
-    :param fixed_atoms: what to do with atoms whose force is exactly zero in every frame.
-    :param label: name of the dataset; that of the system follows it.
-    """
+    """What an import does with the frames that it reads, beside the limits beyond which it refuses them."""
 
     fractions: tuple[Number, Number, Number] = (0.6, 0.2, 0.2)
+    """Shares of train, validation and test frames; they add up to 1."""
     split: Literal['shuffled', 'blocks'] = 'shuffled'
+    """``blocks`` holds out the last frames."""
     stride: Integer = Field(default=1, ge=1)
+    """Keep one good frame in ``stride``."""
     max_frames: Integer | None = Field(default=None, ge=1)
+    """Largest number of frames; None for all."""
     fixed_atoms: Literal['refuse', 'mask', 'train'] = 'refuse'
+    """What to do with atoms whose force is exactly zero in every frame."""
     label: str = ''
+    """Name of the dataset; that of the system follows it."""
 
 
 @dataclass(frozen=True)

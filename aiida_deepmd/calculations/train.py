@@ -24,19 +24,17 @@ STARTS = {'continue': '--init-frz-model', 'finetune': '--finetune'}
 
 
 class TrainSettings(StrictModel):
-    """How a potential is trained, beside what DeePMD-kit's own input says.
-
-    :param compress: tabulate the model for faster MD.
-    :param weights: how often each dataset is drawn, as shares that sum to 1; None: by its number of frames.
-    :param mask_fixed_atoms: leave the forces of atoms that were held in place out of the loss and of the errors.
-    :param start: ``continue``: go on with the weights and statistics of `parent`. ``finetune``: shift its energy of
-        each element to the new data first, for one pretrained at another level of theory (attention descriptors).
-    """
+    """How a potential is trained, beside what DeePMD-kit's own input says."""
 
     compress: Flag = False
+    """Tabulate the model for faster MD."""
     weights: dict[str, Number] | None = None
+    """How often each dataset is drawn, as shares that add up to 1; None: by its number of frames."""
     mask_fixed_atoms: Flag = True
+    """Leave the forces of atoms that were held in place out of the loss and of the errors."""
     start: Literal['continue', 'finetune'] = 'continue'
+    """``continue`` goes on with the weights and statistics of `parent`. ``finetune`` shifts its energy of each element
+    to the new data first, for one pretrained at another level of theory (attention descriptors)."""
 
     def masks(self, datasets: Mapping[str, DatasetData]) -> bool:
         """Tell whether a training leaves the forces of fixed atoms out: only where a dataset has such atoms.

@@ -24,28 +24,26 @@ _MAD_TO_SIGMA = 1.4826
 
 
 class Limits(StrictModel):
-    """What counts as a bad frame.
-
-    :param max_force: eV/Å; a frame with any larger force on an atom is refused. The stiffest bonds of organic chemistry
-        (C≡O, about 120 eV/Å²) reach 35 eV/Å with 5 eV in them, more than a bond holds; 50 eV/Å therefore only meets
-        atoms pressed into each other.
-    :param min_distance: shortest distance of two atoms in units of the sum of their covalent radii (needs the symbols).
-    :param max_energy_per_atom: eV; a frame farther from the median energy than this for every atom, and the energy of
-        one strongest bond for the whole frame, is refused. None for no limit.
-    :param max_step_energy: eV; a frame that an atom reaches with more kinetic energy is refused (needs the symbols and
-        ``timestep_fs``).
-    :param timestep_fs: time between the frames where they follow each other; None if they do not.
-    :param energy_outlier_sigmas: robust standard deviations of energy per atom beyond which a frame is flagged.
-    :param refuse_energy_outliers: refuse the flagged frames too. Off by default: a reaction *is* an outlier.
-    """
+    """What counts as a bad frame."""
 
     max_force: Number = Field(default=50.0, gt=0)
+    """A frame with a larger force on an atom is refused, in eV/Å. The stiffest bonds of organic chemistry (C≡O, about
+    120 eV/Å²) reach 35 eV/Å with 5 eV in them, more than a bond holds; 50 eV/Å only meets atoms pressed together."""
     min_distance: Number = Field(default=plausibility.MIN_DISTANCE, ge=0)
+    """Shortest distance of two atoms, in units of the sum of their covalent radii; needs the elements."""
     max_energy_per_atom: Number | None = Field(default=plausibility.MAX_ENERGY_PER_ATOM, gt=0)
+    """A frame farther from the median energy than this for every atom, and the energy of one strongest bond for the
+    whole frame, is refused, in eV. None for no limit."""
     max_step_energy: Number = Field(default=plausibility.STRONGEST_BOND, gt=0)
+    """A frame that an atom reaches with more kinetic energy is refused, in eV; needs the elements and
+    ``timestep_fs``."""
     timestep_fs: Number | None = Field(default=None, gt=0)
+    """Time between the frames, where they follow each other. An import reads it off the frames where Newton's law shows
+    it."""
     energy_outlier_sigmas: Number = Field(default=10.0, gt=0)
+    """Robust standard deviations of the energy per atom beyond which a frame is flagged."""
     refuse_energy_outliers: Flag = False
+    """Refuse the flagged frames too. A reaction is an outlier, so this is off."""
 
 
 @dataclass(frozen=True)
