@@ -32,17 +32,21 @@ def ended(
     exit_status: int = 0,
     label: str = 'ion_pair',
     retrieved: orm.FolderData | None = None,
+    message: str | None = None,
 ) -> orm.WorkChainNode:
     """Give the node of a workchain that has ended.
 
     :param label: the system, by its parameters.
     :param retrieved: the files of a job that it called.
+    :param message: what its exit code says.
     """
     node = orm.WorkChainNode()
     parameters = orm.Dict({'label': label, 'timestep_fs': 2.0}).store()
     node.base.links.add_incoming(parameters, LinkType.INPUT_WORK, 'parameters')
     node.set_process_state(ProcessState.FINISHED)
     node.set_exit_status(exit_status)
+    if message is not None:
+        node.set_exit_message(message)
     node.store()
     if retrieved is not None:
         job = orm.CalcJobNode(computer=orm.load_computer('localhost'))

@@ -165,7 +165,7 @@ class HybridWorkChain(LoopWorkChain):
         call = self.call(LABEL)
         node = self.part(call)
         if 'dataset' not in node.outputs:
-            return self.end_with('ERROR_LABELLING_FAILED')
+            return self.end_with('ERROR_LABELLING_FAILED', self.ctx.cause)
         trajectory = node.outputs.trajectory
         self.ctx.datasets[call.key] = node.outputs.dataset
         timestep = read_label_settings(node.inputs.parameters.get_dict()).timestep_fs
@@ -191,7 +191,7 @@ class HybridWorkChain(LoopWorkChain):
         """
         node = self.part(self.call(TRAIN))
         if not node.is_finished_ok or 'potential' not in node.outputs:
-            return self.end_with('ERROR_TRAINING_FAILED')
+            return self.end_with('ERROR_TRAINING_FAILED', self.ctx.cause)
         self.ctx.potential = node.outputs.potential
         return None
 
@@ -213,7 +213,7 @@ class HybridWorkChain(LoopWorkChain):
         """
         node, settings = self.part(self.call(EXPLORE, stage=0)), self.settings
         if not node.is_finished_ok:
-            return self.end_with('ERROR_EXPLORATION_FAILED')
+            return self.end_with('ERROR_EXPLORATION_FAILED', self.ctx.cause)
         results = node.outputs.results.get_dict()
         if 'trajectory' in node.outputs:
             self._add_piece('md', node.outputs.trajectory, counted_md_ps(results))

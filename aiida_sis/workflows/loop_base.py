@@ -47,6 +47,7 @@ class LoopWorkChain(WorkChain):
         self.ctx.generation = 0
         self.ctx.datasets = {}
         self.ctx.record = {}
+        self.ctx.cause = None
 
     def call(self, kind: str, number: int = 0, stage: int | None = None) -> Call:
         """Name a part of this generation.
@@ -145,6 +146,7 @@ class LoopWorkChain(WorkChain):
         :param inputs: its inputs.
         :param what: where the loop is and what the part does, for the report.
         """
+        self.ctx.cause = None
         inputs.metadata = {'call_link_label': str(call)}
         node = self.submit(process, **inputs)
         self.report(f'{what}, {process.__name__}<{node.pk}>')
@@ -160,15 +162,19 @@ class LoopWorkChain(WorkChain):
             self.ctx.record[str(call)] = node.outputs.results
         if not node.is_finished_ok:
             self.report(f'{call}<{node.pk}> ended with exit status {node.exit_status}: {node.exit_message}')
+            self.ctx.cause = node.exit_message
         return node
 
-    def end_with(self, name: str) -> ExitCode:
+    def end_with(self, name: str, cause: str | None = None) -> ExitCode:
         """Return all that was computed before the run ends early.
 
         :param name: of the exit code that says why.
+        :param cause: what the part said that failed, put behind the message.
         :returns: the exit code.
         """
         code: ExitCode = self.exit_codes[name].format(generation=self.ctx.generation)
+        if cause:
+            code = ExitCode(code.status, f'{(code.message or "").rstrip(".")}: {cause}', code.invalidates_cache)
         self.report(code.message or '')
         self.results()
         return code

@@ -195,7 +195,7 @@ class SisWorkChain(LoopWorkChain):
             )
             return None
         if new == 0 and (generation > 0 or not self.ctx.datasets):
-            return self.end_with('ERROR_LABELLING_FAILED')
+            return self.end_with('ERROR_LABELLING_FAILED', self.ctx.cause)
         self.report(f'generation {generation}: {new} new frames')
         return None
 
@@ -242,7 +242,7 @@ class SisWorkChain(LoopWorkChain):
         generation = self.ctx.generation
         nodes = [self.part(call) for call in self.calls(TRAIN)]
         if any('potential' not in node.outputs or not node.is_finished_ok for node in nodes):
-            return self.end_with('ERROR_TRAINING_FAILED')
+            return self.end_with('ERROR_TRAINING_FAILED', self.ctx.cause)
         self.ctx.potentials[self.call(TRAIN).key] = nodes[0].outputs.potential
         self.ctx.committee = [node.outputs.potential for node in nodes[1:]]
         error = TrainingResults.model_validate(nodes[0].outputs.results.get_dict()).force_rmse_ev_per_angstrom
@@ -312,7 +312,7 @@ class SisWorkChain(LoopWorkChain):
         if self.ctx.catastrophes:
             return None
         if unread:
-            return self.end_with('ERROR_EXPLORATION_FAILED')
+            return self.end_with('ERROR_EXPLORATION_FAILED', self.ctx.cause)
         self.report(
             f'generation {generation}: stage {stage.name} passed, {stage.length_ps:g} ps stable on every replica'
         )

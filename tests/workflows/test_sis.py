@@ -181,12 +181,15 @@ def test_failed_label_keeps_what_it_gave(sis: tuple[SisWorkChain, Children]) -> 
 
 
 def test_no_frames_at_all(sis: tuple[SisWorkChain, Children]) -> None:
-    """Without a frame the run ends, with a summary."""
+    """Without a frame the run ends, with a summary, and says what its label said."""
     process, _ = sis
-    end(process, label_g0_0=ended({}, exit_status=401))
+    end(process, label_g0_0=ended({}, exit_status=401, message='The SCF did not converge: give an OUTER_SCF.'))
     code = process.merge_labelled_data()
     assert code is not None
     assert code.status == 401
+    assert code.message == (
+        'No AIMD of generation 0 gave a single usable frame: The SCF did not converge: give an OUTER_SCF.'
+    )
     assert 'summary' in process.outputs
 
 
