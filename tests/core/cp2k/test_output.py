@@ -107,8 +107,8 @@ def test_an_scf_that_does_not_converge_names_the_remedy():
 
 @pytest.mark.parametrize(
     ('charge', 'remedy'),
-    [(' 1.06', 'CHECK_ATOMIC_CHARGES false'), ('-2.72', 'STEPSIZE 0.03')],
-    ids=['salt', 'overshot'],
+    [(' 1.06', 'CHECK_ATOMIC_CHARGES false'), ('-2.72', 'STEPSIZE 0.03'), ('2.37', 'CHECK_ATOMIC_CHARGES false')],
+    ids=['salt', 'overshot', 'perchlorate'],
 )
 def test_charges_of_xtb_are_not_called_geometry(charge, remedy):
     """A perfect crystal of NaCl has charges a hundredth beyond CP2K's limit: that is the method."""
