@@ -17,6 +17,8 @@ from click.testing import CliRunner, Result
 
 from aiida_sis.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def place(aiida_profile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

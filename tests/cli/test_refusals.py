@@ -79,6 +79,7 @@ def test_before_the_setup(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('command', 'words'),
     [

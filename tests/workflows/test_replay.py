@@ -10,6 +10,8 @@ from aiida import engine, orm
 
 from aiida_sis.workflows.replay import MAX_JOBS_WITHOUT_FRAME, ReplayWorkChain
 
+pytestmark = pytest.mark.slow
+
 LEVEL = {
     'FORCE_EVAL': {
         'METHOD': 'QUICKSTEP',
