@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import Self
 
-__all__ = ('Flag', 'Integer', 'Number', 'StrictModel', 'at_least', 'at_most', 'nearest_key', 'one_sentence')
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ('Flag', 'Integer', 'Number', 'StrictModel', 'at_least', 'at_most', 'nearest_key')
 
 # Text that looks like a number is not taken for one: it would stay text wherever the values are kept.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -35,7 +37,7 @@ class StrictModel(BaseModel):
         try:
             return cls.model_validate(dict(mapping))
         except ValidationError as exception:
-            raise ValueError(one_sentence(exception, cls, where, _parts(cls))) from None
+            raise ValueError(_one_sentence(exception, cls, where)) from None
 
 
 def _parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
@@ -99,15 +101,12 @@ def nearest_key(key: str, valid: Iterable[str]) -> str:
     return f"did you mean '{lower[close[0]]}'?" if close else f'valid keys are {", ".join(known)}.'
 
 
-def one_sentence(
-    exception: ValidationError, model: type[BaseModel], what: str, parts: Mapping[str, type[BaseModel]] | None = None
-) -> str:
+def _one_sentence(exception: ValidationError, model: type[BaseModel], what: str) -> str:
     """Say in one sentence what the first error of a validation is; a key that is unknown comes before one that lacks.
 
     :param exception: what Pydantic raised.
     :param model: the model that was read.
     :param what: what the values are, such as ``import settings``.
-    :param parts: the models of the keys that have keys themselves.
     :returns: the sentence.
     """
     errors = exception.errors()
@@ -116,9 +115,10 @@ def one_sentence(
         return str(error['ctx']['error']) if error['type'] == 'value_error' else error['msg']
     path = '.'.join(str(part) for part in error['loc'] if part != '[key]')
     if error['type'] == 'extra_forbidden':
-        parent = (parts or {}).get(str(error['loc'][0]), model) if len(error['loc']) > 1 else model
+        parts = _parts(model)
+        parent = parts.get(str(error['loc'][0]), model) if len(error['loc']) > 1 else model
         key = str(error['loc'][-1])
-        place = next((name for name, part in (parts or {}).items() if key in part.model_fields), None)
+        place = next((name for name, part in parts.items() if key in part.model_fields), None)
         if place is not None and parent is model:
             return f"The key '{path}' of the {what} is in the wrong place: it belongs into '{place}'."
         return f"The key '{path}' of the {what} is unknown: {nearest_key(key, parent.model_fields)}"

@@ -33,7 +33,7 @@ def refuse_parts(node: orm.ProcessNode) -> None:
     """
     if node.process_type in SUBMITTED:
         return
-    name, caller = node.process_label, node.caller
+    name, caller = node.process_label or type(node).__name__, node.caller
     while caller is not None and caller.process_type not in SUBMITTED:
         caller = caller.caller
     remedy = (

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,15 @@ def test_what_is_no_archive(content: bytes | None, sentence: str) -> None:
     result = call('report', 'one.aiida')
     assert result.exit_code == 2
     assert sentence in ' '.join(result.output.split())
+
+
+def test_a_zip_file_that_is_no_archive() -> None:
+    """Whatever else is a zip file, a spreadsheet for example, is refused in one sentence too."""
+    with zipfile.ZipFile('one.aiida', 'w') as file:
+        file.writestr('sheet.xml', '<sheet/>')
+    result = call('status', 'one.aiida')
+    assert result.exit_code == 2
+    assert 'one.aiida is no AiiDA archive that this version can read' in ' '.join(result.output.split())
 
 
 def test_two_places(example_archive: Path) -> None:

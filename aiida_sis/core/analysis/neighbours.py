@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from vesin import NeighborList
-
-from aiida_deepmd.frames.geometry import nearest_image
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -72,17 +70,3 @@ def check_radius(r_max: float, cell: FloatArray) -> None:
         raise ValueError(
             f'r_max is {r_max:g} Å, but must be above 0 and at most half of the cell ({limit:.3f} Å): change it.'
         )
-
-
-def distances_over_time(frames: Frames, pairs: Sequence[tuple[int, int]]) -> FloatArray:
-    """Follow the distance of some pairs of atoms.
-
-    :param frames: positions (n_atoms, 3) and cell (3, 3) of each frame, Å.
-    :param pairs: the atoms, (n_pairs, 2).
-    :returns: (n_frames, n_pairs), Å, to the nearest image.
-    """
-    first, second = np.asarray(pairs, dtype=np.int64).reshape(-1, 2).T
-    rows = [
-        np.linalg.norm(nearest_image(positions[second] - positions[first], cell), axis=1) for positions, cell in frames
-    ]
-    return np.array(rows).reshape(-1, len(first))
