@@ -33,6 +33,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from aiida_deepmd.frames.labelled import Frames
+
 LOSS = {'start_pref_e': 0.02, 'limit_pref_e': 1.0, 'start_pref_f': 1000.0, 'limit_pref_f': 10.0}
 #: Frames of a case: systems to train on with their shares, and what it is tested on.
 CASES: dict[str, dict[str, Any]] = {
@@ -43,7 +45,18 @@ CASES: dict[str, dict[str, Any]] = {
         'test': ['interface-same', 'interface-next', 'electrolyte-next', 'lithium-next'],
     },
     'demonstration': {'train': {'ion_pair': 1.0}, 'test': ['ion_pair-same', 'ion_pair-next']},
-    'rehearsal': {'train': {'melt': 1.0}, 'test': ['melt-next']},
+    'rehearsal': {'train': {'melt': 1.0}, 'test': ['melt-same', 'melt-next']},
+    # The first potential is of the case 'parent'; this one goes on from it with the later frames too.
+    'demonstration, fine-tuned': {
+        'parent': 'demonstration',
+        'train': {'ion_pair': 0.5, 'ion_pair-more': 0.5},
+        'test': ['ion_pair-same', 'ion_pair-last'],
+    },
+    'interface, fine-tuned': {
+        'parent': 'interface',
+        'train': {'interface': 0.5, 'interface-more': 0.5},
+        'test': ['interface-same', 'interface-next'],
+    },
 }
 NETS = {
     'small': {'neuron': [10, 20, 40], 'axis_neuron': 8, 'fit': [64, 64, 64]},
@@ -94,6 +107,9 @@ def variants(case: str) -> dict[str, dict[str, Any]]:
         'batch 1, 2500': {'steps': 2500},
         'float64': {'precision': 'float64', 'batch': 4},
     }
+    if 'parent' in CASES[case]:
+        steps, batch = (1500, 4) if case.startswith('demonstration') else (700, 1)
+        return {f'start {rate:g}': {'start': rate, 'steps': steps, 'batch': batch} for rate in (1e-2, 5e-3, 2e-3, 1e-3)}
     if case == 'electrolyte':
         kept = ('before, 5000 steps', 'new, 700', 'new, 1000', 'start 2e-2', 'beta2 0.999', 'new, 3000', 'R_cut 6')
         kept = (*kept, 'start 2e-2, beta2 0.98', 'start 2e-2, beta2 0.98, 500')
@@ -134,7 +150,7 @@ def training_input(case: str, given: Mapping[str, Any], seed: int, data: Path) -
             'type_map': type_map,
             'descriptor': {
                 'type': 'se_e2_a', 'rcut': values['rcut'], 'rcut_smth': 0.5, 'neuron': net['neuron'], 'seed': seed,
-                'sel': neighbours(data, tuple(shares), values['rcut'], values['margin']),
+                'sel': neighbours(data, systems_of(case), values['rcut'], values['margin']),
                 'axis_neuron': net['axis_neuron'], 'type_one_side': True, 'precision': values['precision'],
             },
             'fitting_net': {
@@ -153,6 +169,11 @@ def training_input(case: str, given: Mapping[str, Any], seed: int, data: Path) -
             },
         },
     }  # fmt: skip
+
+
+def systems_of(case: str) -> tuple[str, ...]:
+    """Give the systems that a potential of this case is trained on first, by which its network is laid out."""
+    return tuple(CASES[CASES[case].get('parent', case)]['train'])
 
 
 def neighbours(data: Path, names: tuple[str, ...], rcut: float, margin: float) -> list[int]:
@@ -197,18 +218,27 @@ def train_once(case: str, given: Mapping[str, Any], seed: int, data: Path, keep:
     from deepmd.main import main
     from deepmd.tf.env import tf
 
-    clock = _Clock()
-    logging.getLogger().addHandler(clock)
+    clock, start, parent = _Clock(), [], {}
     logging.getLogger('deepmd').addHandler(clock)
+    if 'parent' in CASES[case]:
+        # What the parent was trained with: the best of the steps that were tried.
+        first = {**given, 'start': BASE['start'], 'steps': 2500 if case.startswith('demonstration') else 1000}
+        Path('input.json').write_text(json.dumps(training_input(CASES[case]['parent'], first, seed, data)))
+        main(['--tf', 'train', 'input.json', '--skip-neighbor-stat'])
+        tf.compat.v1.reset_default_graph()
+        main(['--tf', 'freeze', '-o', 'parent.pb'])
+        errors = test(Path('parent.pb'), [data / name for name in CASES[case]['test']])
+        start, parent = ['--init-frz-model', 'parent.pb'], {f'parent, {name}': e for name, e in errors.items()}
+        tf.compat.v1.reset_default_graph()
     Path('input.json').write_text(json.dumps(training_input(case, given, seed, data)))
-    main(['--tf', 'train', 'input.json', '--skip-neighbor-stat'])
+    main(['--tf', 'train', 'input.json', '--skip-neighbor-stat', *start])
     seconds = _cpu() - clock.start
     tf.compat.v1.reset_default_graph()
     main(['--tf', 'freeze', '-o', 'model.pb'])
     if keep is not None:
         shutil.copy('model.pb', keep.with_suffix('.pb'))
         shutil.copy('input.json', keep.with_suffix('.json'))
-    return {'cpu_seconds': seconds, **test(Path('model.pb'), [data / name for name in CASES[case]['test']])}
+    return {'cpu_seconds': seconds, **parent, **test(Path('model.pb'), [data / name for name in CASES[case]['test']])}
 
 
 def test(model: Path, systems: list[Path]) -> dict[str, float]:
@@ -331,9 +361,8 @@ def table(path: Path) -> None:
                 values = [row[test_name] for row in found]
                 spread = f' ± {statistics.stdev(values):.3f}' if len(values) > 1 else ''
                 cells.append(f'{statistics.mean(values):.3f}{spread}')
-            print(
-                f'| {name} | {steps} | {1e3 * seconds / steps:.1f} | {seconds:.0f} | {" | ".join(cells)} | {len(found)} |'
-            )
+            speed = f'{1e3 * seconds / steps:.1f} | {seconds:.0f}'
+            print(f'| {name} | {steps} | {speed} | {" | ".join(cells)} | {len(found)} |')
 
 
 def write_data(paper: Path, data: Path, rehearsal: Path | None) -> None:
@@ -346,6 +375,7 @@ def write_data(paper: Path, data: Path, rehearsal: Path | None) -> None:
     part(paper / 'interface-1M/gen3', data / 'interface', slice(0, 360))
     part(paper / 'interface-1M/gen3', data / 'interface-same', slice(410, 450))
     part(paper / 'interface-1M/gen4', data / 'interface-next', slice(410, 450))
+    part(paper / 'interface-1M/gen4', data / 'interface-more', slice(0, 360))
     part(paper / 'electrolyte-1M/gen3', data / 'electrolyte', slice(0, 400))
     part(paper / 'electrolyte-1M/gen3', data / 'electrolyte-same', slice(460, 500))
     part(paper / 'electrolyte-1M/gen4', data / 'electrolyte-next', slice(460, 500))
@@ -386,13 +416,17 @@ def from_archive(path: Path, data: Path, name: str) -> None:
     from aiida import orm
 
     (run,) = orm.QueryBuilder().append(orm.WorkChainNode, filters={'process_type': {'like': '%sis.sis'}}).all(flat=True)
-    sets = {'': [], '-same': [], '-next': []}
+    sets: dict[str, list[Frames]] = {'': [], '-same': [], '-next': [], '-more': [], '-last': []}
     for label, dataset in run.outputs.datasets.items():
         if label.startswith('g0'):
             sets[''].append(dataset.get_frames('train'))
             sets['-same'].append(dataset.get_frames('test'))
         elif label.startswith('g1'):
-            sets['-next'].append(dataset.get_frames())
+            frames = dataset.get_frames()
+            sets['-next'].append(frames)
+            border = 2 * len(frames) // 3
+            sets['-more'].append(frames.take(np.arange(border)))
+            sets['-last'].append(frames.take(np.arange(border, len(frames))))
     for subset, parts in sets.items():
         folder = data / f'{name}{subset}'
         (folder / 'set.000').mkdir(parents=True, exist_ok=True)

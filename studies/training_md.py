@@ -1,7 +1,7 @@
 """What a trained potential is worth in MD: how long it lasts, and how fast it runs.
 
 For each frozen model the MD starts from the first frame of a system that it has not seen, at 300 K with steps of 0.5
-fs, and stops where the temperature leaves [200, 500] K. Models run in turn, one core each, so their speeds compare. Use:
+fs, and stops where the temperature leaves [200, 500] K. Models run in turn, so their speeds compare. Use:
 
     python studies/training.py run DATA -o training.json --cases interface --only 'new, 3000' 'R_cut 6' --keep MODELS
     python studies/training_md.py MODELS/*.pb --system DATA/interface-next -o md.json [--seconds 600]
