@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ('Flag', 'Integer', 'Number', 'StrictModel', 'at_least', 'at_most', 'nearest_key')
+__all__ = ('Flag', 'Integer', 'Number', 'StrictModel', 'at_least', 'at_most', 'nearest_key', 'parts')
 
 # Text that looks like a number is not taken for one: it would stay text wherever the values are kept.
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -40,8 +40,12 @@ class StrictModel(BaseModel):
             raise ValueError(_one_sentence(exception, cls, where)) from None
 
 
-def _parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """The model of each key whose value, or whose values, have keys themselves."""
+def parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Give the model of each key whose value, or whose values, have keys themselves.
+
+    :param model: the settings.
+    :returns: the models by key.
+    """
     found = {name: next(_models(field.annotation), None) for name, field in model.model_fields.items()}
     return {name: part for name, part in found.items() if part is not None}
 
@@ -115,10 +119,10 @@ def _one_sentence(exception: ValidationError, model: type[BaseModel], what: str)
         return str(error['ctx']['error']) if error['type'] == 'value_error' else error['msg']
     path = '.'.join(str(part) for part in error['loc'] if part != '[key]')
     if error['type'] == 'extra_forbidden':
-        parts = _parts(model)
-        parent = parts.get(str(error['loc'][0]), model) if len(error['loc']) > 1 else model
+        below = parts(model)
+        parent = below.get(str(error['loc'][0]), model) if len(error['loc']) > 1 else model
         key = str(error['loc'][-1])
-        place = next((name for name, part in parts.items() if key in part.model_fields), None)
+        place = next((name for name, part in below.items() if key in part.model_fields), None)
         if place is not None and parent is model:
             return f"The key '{path}' of the {what} is in the wrong place: it belongs into '{place}'."
         return f"The key '{path}' of the {what} is unknown: {nearest_key(key, parent.model_fields)}"

@@ -22,7 +22,8 @@ from aiida import load_profile, orm
 from aiida.engine import run
 from ase import Atoms
 
-from aiida_sis.core.cp2k.input import aimd_input, merge, optimisation_input
+from aiida_sis.core.cp2k.input import aimd_input, optimisation_input
+from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.label import read_label_settings
 from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.build import build

@@ -10,10 +10,10 @@ from aiida.engine import ExitCode
 
 from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations.summary import summarise
-from aiida_sis.core.cp2k import input as cp2k
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
 from aiida_sis.core.loop.record import MdResults, TrainingResults
 from aiida_sis.core.loop.summary import forgetting, trainings_of
+from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.sis import (
     LearningSchedule,
     Replica,
@@ -168,7 +168,7 @@ class SisWorkChain(LoopWorkChain):
         seed = self.seed(LABEL, generation, index)
         inputs = self.label_inputs(seed, task.inputs, place | dict(changes), own.fixed_atoms)
         if own.cp2k:
-            inputs.cp2k.cp2k.parameters = orm.Dict(cp2k.merge(inputs.cp2k.cp2k.parameters.get_dict(), own.cp2k))
+            inputs.cp2k.cp2k.parameters = orm.Dict(merge(inputs.cp2k.cp2k.parameters.get_dict(), own.cp2k))
         self.submit_part(self.call(LABEL, index), task.workchain, inputs, f'generation {generation}: labelling {name}')
 
     def merge_labelled_data(self) -> ExitCode | None:

@@ -14,8 +14,9 @@ from aiida_deepmd.frames.plausibility import MIN_DISTANCE
 from aiida_sis.calculations import md
 from aiida_sis.calculations.structure import check_structure, positions_of, symbols_of
 from aiida_sis.core.cp2k.electrons import check_electrons
-from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory, merge
+from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
 from aiida_sis.core.loop.schedule import training_parameters
+from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.label import check_label_parameters, read_label_settings
 from aiida_sis.core.settings.sis import SisSettings, check_systems, plan_replicas, read_settings
 from aiida_sis.core.start_structure import LEAST_OPTIMISED, check_distances, check_names

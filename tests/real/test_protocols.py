@@ -25,6 +25,7 @@ from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.core.cp2k import input as cp2k
 from aiida_sis.core.cp2k.output import read_evaluations
+from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.label import read_label_settings
 from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.demo import lif_dimer, lifsi_ion_pair
@@ -38,7 +39,7 @@ SYSTEMS = ('lithium', 'electrolyte', 'interface')
 def level_of_theory(protocol: str, system: str) -> dict[str, Any]:
     """Give the level of theory that a run takes for one system."""
     values = load_protocol(protocol)
-    return cp2k.merge(values['cp2k'], read_settings(values['sis']).system(system).cp2k)
+    return merge(values['cp2k'], read_settings(values['sis']).system(system).cp2k)
 
 
 def write_job(code: orm.InstalledCode, tree: dict[str, Any], atoms: Atoms, folder: Path) -> Path:
@@ -95,7 +96,7 @@ def test_cp2k_reads_every_input(
 
 def test_check_finds_a_wrong_keyword(real_codes: dict[str, orm.InstalledCode], tmp_path: Path) -> None:
     """The check above can fail."""
-    tree = cp2k.merge(level_of_theory('paper', 'interface'), {'FORCE_EVAL': {'DFT': {'SCF': {'ADDED_MOSS': 3}}}})
+    tree = merge(level_of_theory('paper', 'interface'), {'FORCE_EVAL': {'DFT': {'SCF': {'ADDED_MOSS': 3}}}})
     printed = call(real_codes['cp2k'], write_job(real_codes['cp2k'], tree, bulk('Li'), tmp_path), '--check')
     assert 'SUCCESS' not in printed
     assert 'ADDED_MOSS' in printed
@@ -125,7 +126,7 @@ def test_scf_of_every_level_of_theory(
     small = lif_dimer().get_ase() if atoms is None else atoms.copy()
     if system == 'lithium':
         del small[0]
-    tree = cp2k.merge(level_of_theory(protocol, system), {'GLOBAL': {'RUN_TYPE': 'ENERGY'}})
+    tree = merge(level_of_theory(protocol, system), {'GLOBAL': {'RUN_TYPE': 'ENERGY'}})
     if 'MGRID' in tree['FORCE_EVAL']['DFT']:
         tree['FORCE_EVAL']['DFT']['MGRID']['CUTOFF'] = 120
     printed = call(real_codes['cp2k'], write_job(real_codes['cp2k'], tree, small, tmp_path), '-i')
@@ -146,7 +147,7 @@ def test_grid_is_fine_enough_for_fluorine(
     """
     forces = {}
     for name in ('protocol', 'fine'):
-        tree = cp2k.merge(level_of_theory(protocol, 'electrolyte'), {'GLOBAL': {'RUN_TYPE': 'ENERGY_FORCE'}})
+        tree = merge(level_of_theory(protocol, 'electrolyte'), {'GLOBAL': {'RUN_TYPE': 'ENERGY_FORCE'}})
         tree['FORCE_EVAL']['PRINT'] = {'FORCES': {'_': 'ON'}}
         if name == 'fine':
             del tree['FORCE_EVAL']['DFT']['XC']['XC_GRID']

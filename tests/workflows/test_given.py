@@ -39,7 +39,8 @@ def problem(codes: Any, systems: Any = None, **arguments: Any) -> str | None:
         ({'hybrid': {}}, 'it belongs to HybridWorkChain only'),
         ({'sis': None}, "The override 'sis' is None, but it must be a dictionary"),
         ({'sis': {'systems': ['pair']}}, "The override 'sis.systems' is ['pair'], but it must be a dictionary"),
-        ({'sis': {'systems': {'pair': None}}}, "The override 'sis.systems.pair' is None, but it must be a dictionary"),
+        ({'sis': {'systems': {'pair': None}}}, "The override 'sis.systems.pair' is null"),
+        ({'sis': {'systems': {'pair': 3}}}, "The override 'sis.systems.pair' is 3, but it must be a dictionary"),
         (
             {'md': {'thermostat': 'csvr'}},
             "'md.thermostat' is 'csvr', but it must be a dictionary; the protocol's has style",
@@ -67,7 +68,7 @@ def problem(codes: Any, systems: Any = None, **arguments: Any) -> str | None:
         ({'cp2k': {'FORCE_EVAL': {'DFT': {'SCF': {'max_scf': 9}}}}}, 'MAX_SCF'),
         ({'cp2k': {'FORCE_EVALL': {}}}, "did you mean 'FORCE_EVAL'"),
         ({'cp2k': {'GLOBAL': {'RUN_TYPE': 'ENERGY'}}}, "'cp2k.GLOBAL.RUN_TYPE' has no effect"),
-        ({'cp2k': {'FORCE_EVAL': None}}, "The override 'cp2k.FORCE_EVAL' is None"),
+        ({'cp2k': {'FORCE_EVAL': None}}, "The override 'cp2k.FORCE_EVAL' is null"),
         (
             {'sis': {'systems': {'pair': {'cp2k': {'UKS': True}}}}},
             "'sis.systems.pair.cp2k.UKS' is no section at the top",

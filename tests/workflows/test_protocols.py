@@ -8,8 +8,9 @@ import pytest
 from aiida import orm
 from ase import Atoms
 
-from aiida_sis.core.cp2k import input as cp2k
 from aiida_sis.core.cp2k.electrons import check_electrons
+from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
+from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.label import check_label_parameters, read_label_settings
 from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.build import build
@@ -42,9 +43,9 @@ def structures(atoms: dict[str, Atoms]) -> dict[str, orm.StructureData]:
 def test_slabs_of_the_protocols(protocol: str) -> None:
     """91 lithium atoms have an odd number of electrons, which the system `lithium` of each protocol is made for."""
     values = load_protocol(protocol)
-    lithium = cp2k.merge(values['cp2k'], values['sis']['systems']['lithium']['cp2k'])
+    lithium = merge(values['cp2k'], values['sis']['systems']['lithium']['cp2k'])
     assert check_electrons(lithium, ['Li'] * 91) is None
-    spinless = cp2k.merge(lithium, {'FORCE_EVAL': {'DFT': {'UKS': False, 'SCF': {'SMEAR': {'_': 'OFF'}}}}})
+    spinless = merge(lithium, {'FORCE_EVAL': {'DFT': {'UKS': False, 'SCF': {'SMEAR': {'_': 'OFF'}}}}})
     assert 'UKS' in str(check_electrons(spinless, ['Li'] * 91))
 
 
@@ -57,7 +58,7 @@ def accepted(builder: Any) -> None:
 def level_of_theory(protocol: str, system: str) -> dict[str, Any]:
     """Give the level of theory that a run takes for one system."""
     values = load_protocol(protocol)
-    return cp2k.merge(values['cp2k'], read_settings(values['sis']).system(system).cp2k)
+    return merge(values['cp2k'], read_settings(values['sis']).system(system).cp2k)
 
 
 @pytest.mark.parametrize('protocol', PAPER_PROTOCOLS)
@@ -111,8 +112,8 @@ def test_reactive_cluster(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
 def test_every_element_has_its_parameters(protocol: str, system: str) -> None:
     """A system may gain elements of the others: products and impurities are looked at with the same labels."""
     tree = level_of_theory(protocol, system)
-    assert cp2k.check_level_of_theory(tree) is None
-    assert cp2k.check_elements(tree, ELEMENTS) is None
+    assert check_level_of_theory(tree) is None
+    assert check_elements(tree, ELEMENTS) is None
 
 
 @pytest.mark.parametrize('protocol', PAPER_PROTOCOLS)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from aiida_deepmd.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS, HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
+from aiida_sis.core.overlay import merge
 
 Floats = NDArray[np.float64]
 Tree = dict[str, Any]
@@ -30,23 +30,6 @@ BASIS_METHODS = ('GPW', 'GAPW', 'GAPW_XC', 'LRIGPW', 'RIGPW')
 
 
 # ------------------------------------------------------------------------------------------------------------- input
-
-
-def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> Tree:
-    """Lay one input tree over another, because both the user and the label have something to say in the same section.
-
-    :param base: the tree that gives way.
-    :param extra: the tree that wins where both set the same keyword.
-    :returns: a new tree; neither argument is changed.
-    """
-    merged: Tree = deepcopy(dict(base))
-    for key, value in extra.items():
-        current = merged.get(key)
-        if isinstance(current, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(current, value)
-        else:
-            merged[key] = deepcopy(value)
-    return merged
 
 
 def aimd_input(

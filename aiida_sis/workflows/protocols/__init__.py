@@ -13,9 +13,11 @@ from ase.data import chemical_symbols
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
+from aiida_deepmd.files.backend import descriptors
 from aiida_deepmd.files.input import suggest_sel
 from aiida_deepmd.settings import nearest_key
 from aiida_sis.core.loop.clock_marks import END_COMMAND, START_COMMAND
+from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.workflows.protocols.given import (
     CODES,
@@ -43,7 +45,8 @@ def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict
     """Read a protocol and apply the user's overrides to it.
 
     :param name: its name.
-    :param overrides: nested dictionary with the same layout; a list or a value replaces the protocol's.
+    :param overrides: nested dictionary with the same layout; a list or a value replaces the protocol's, None removes a
+        key, and a dictionary of another ``type`` (``style``, ``rule``) replaces the whole one.
     :returns: the inputs by section.
     :raises ValueError: for an unknown protocol or section, naming the nearest valid one.
     """
@@ -52,7 +55,13 @@ def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict
         raise ValueError(f"There is no protocol '{name}': {nearest_key(str(name), known).replace('keys', 'names')}")
     values, changes = _read(name), {} if overrides is None else overrides
     check_overrides(changes, values)
-    return _merge(values, changes)
+    merged = merge(values, changes)
+    for name, own in (changes.get('sis', {}).get('systems') or {}).items():
+        if own and own.get('cp2k'):
+            # It is laid over the run's level of theory later, and None takes a key out there too.
+            before = values['sis'].get('systems', {}).get(name, {}).get('cp2k', {})
+            merged['sis']['systems'][name]['cp2k'] = merge(before, own['cp2k'], keep_nulls=True)
+    return merged
 
 
 def fill_builder(
@@ -102,7 +111,8 @@ def fill_builder(
     frames = list(given['datasets'].values())
     _fill_model(values['dp']['model'], {**systems, **given['supporting']}, frames, potential)
     known = {*systems, *given['supporting'], *(node.base.attributes.get('label') for node in frames)}
-    _keep_systems(values['sis'], known, (overrides or {}).get('sis', {}).get('systems', {}))
+    asked = (overrides or {}).get('sis', {}).get('systems') or {}
+    _keep_systems(values['sis'], known, {name: own for name, own in asked.items() if own})
 
     builder.systems = dict(systems)
     for name, nodes in given.items():
@@ -184,16 +194,6 @@ def _read(name: str) -> dict[str, Any]:
     return {**_read(parent), **values} if parent else values
 
 
-def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
-
-
 def _first_stage(sis: Mapping[str, Any]) -> dict[str, Any]:
     """Give what an MD must know and every stage replaces, so that the port can check its parameters as a whole."""
     settings = read_settings(sis)
@@ -222,9 +222,19 @@ def _fill_model(
             'it out.'
         )
     model['type_map'] = type_map
-    descriptor = model['descriptor']
-    if descriptor.get('sel') not in (None, 'auto'):
-        return
+    for descriptor in descriptors(model):
+        if descriptor.get('sel') in (None, 'auto'):
+            _fill_sel(descriptor, type_map, structures, datasets, potential)
+
+
+def _fill_sel(
+    descriptor: Any,
+    type_map: Sequence[str],
+    structures: Mapping[str, orm.StructureData],
+    datasets: Sequence[DatasetData],
+    potential: PotentialData | None,
+) -> None:
+    """Fix the number of neighbours of one descriptor; a hybrid one has several."""
     rcut = descriptor.get('rcut')
     if isinstance(rcut, bool) or not isinstance(rcut, (int, float)) or not rcut > 0:
         raise ValueError(f"The override 'dp.model.descriptor.rcut' is {rcut!r}: give a number above 0, in Å (6, say).")

@@ -9,11 +9,13 @@ from aiida import orm
 from aiida.common.exceptions import MultipleObjectsError, NotExistent
 
 from aiida_deepmd.settings import nearest_key
+from aiida_sis.core.overlay import is_other_variant, merge
 from aiida_sis.core.settings.hybrid import HybridSettings
 from aiida_sis.core.settings.label import LabelSettings
 from aiida_sis.core.settings.md import MdSettings
 from aiida_sis.core.settings.sis import LearningSchedule, SamplingSettings, SisSettings, SystemSettings
 from aiida_sis.core.settings.train import TrainJobSettings, TrainSettings
+from aiida_sis.workflows.protocols.removal import check_removal
 
 CODES = ('cp2k', 'dp', 'lmp')
 SECTIONS = ('sis', 'label', 'cp2k', 'dp', 'train', 'md', 'options')
@@ -92,19 +94,20 @@ def check_overrides(overrides: Any, protocol: Mapping[str, Any]) -> None:
     for path, remedy in _SET_BY_SIS.items():
         if _has(overrides, path):
             raise ValueError(f"The override '{path}' has no effect: {remedy}.")
-    TrainSettings.read(overrides.get('train', {}), "overrides of 'train'")
+    TrainSettings.read(merge({}, overrides.get('train', {})), "overrides of 'train'")
     trees = {'cp2k': overrides.get('cp2k', {})}
-    systems = overrides.get('sis', {}).get('systems', {})
-    if not isinstance(systems, Mapping):
+    systems = overrides.get('sis', {}).get('systems')
+    if not isinstance(systems, Mapping | None):
         raise ValueError(f"The override 'sis.systems' is {systems!r}, but it must be a dictionary of settings by name.")
-    for name, own in systems.items():
-        if not isinstance(own, Mapping):
+    for name, own in (systems or {}).items():
+        if not isinstance(own, Mapping | None):
             raise ValueError(f"The override 'sis.systems.{name}' is {own!r}, but it must be a dictionary of settings.")
-        if isinstance(own.get('cp2k'), Mapping):
+        if own and isinstance(own.get('cp2k'), Mapping):
             trees[f'sis.systems.{name}.cp2k'] = own['cp2k']
             _check_shape(own['cp2k'], protocol.get('cp2k', {}), f'sis.systems.{name}.cp2k.')
     for path, tree in trees.items():
         _check_cp2k(tree, path)
+    check_removal(overrides, protocol)
 
 
 def split_overrides(overrides: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -145,6 +148,7 @@ def _home(key: str) -> str:
 
 def _check_shape(changes: Mapping[Any, Any], base: Mapping[str, Any], where: str) -> None:
     """Refuse keys that are no text, and anything but a dictionary in the place of a dictionary."""
+    replaced = is_other_variant(base, changes)
     for key, value in changes.items():
         if not isinstance(key, str):
             if where == 'sis.learning.loss_by_generation.':
@@ -153,7 +157,7 @@ def _check_shape(changes: Mapping[Any, Any], base: Mapping[str, Any], where: str
         below = base.get(key)
         if isinstance(value, Mapping):
             _check_shape(value, below if isinstance(below, Mapping) else {}, f'{where}{key}.')
-        elif isinstance(below, Mapping):
+        elif isinstance(below, Mapping) and not replaced and (value is not None or not where):
             raise ValueError(
                 f"The override '{where}{key}' is {value!r}, but it must be a dictionary; the protocol's has "
                 f'{", ".join(map(str, below)) or "no key"}.'

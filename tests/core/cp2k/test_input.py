@@ -33,14 +33,6 @@ def frames(case: str) -> cp2k_output.AimdFrames:
     )
 
 
-def test_merge_keeps_both_and_changes_neither():
-    """Sections are joined, keywords of the second win."""
-    base = {'A': {'X': 1, 'Y': 2}, 'B': 3}
-    extra = {'A': {'Y': 5}, 'C': {'Z': 1}}
-    assert cp2k.merge(base, extra) == {'A': {'X': 1, 'Y': 5}, 'B': 3, 'C': {'Z': 1}}
-    assert base == {'A': {'X': 1, 'Y': 2}, 'B': 3}
-
-
 def test_aimd_input():
     """Every frame, force and cell is printed; the level of theory stays as it was."""
     tree = cp2k.aimd_input(XTB, **AIMD, walltime_s=99.6)
