@@ -171,8 +171,20 @@ def _check_schedule(rate: Mapping[str, Any], steps: int) -> str | None:
     if not _is_number(start) or not start > 0:
         return f'`parameters.learning_rate.start_lr` is {start!r}; give a learning rate above 0.'
     stop = rate.get('stop_lr')
-    if stop is not None and (not _is_number(stop) or not 0 <= stop <= start):
+    if stop is None:
+        share = rate.get('stop_lr_ratio')
+        value = f'{start * share:g}' if _is_number(share) else f'{start / 1000:g}, say'
+        return (
+            '`parameters.learning_rate.stop_lr` is missing, and a further training needs it: give the learning rate at '
+            f'the end ({value}), and no stop_lr_ratio.'
+        )
+    if not _is_number(stop) or not 0 <= stop <= start:
         return f'`parameters.learning_rate.stop_lr` is {stop!r}; give one of at most start_lr, which is {start:g}.'
+    if warm and ratio:
+        return (
+            f'`parameters.learning_rate` has warmup_steps {warm!r} and warmup_ratio {ratio!r}, which DeePMD-kit cannot '
+            'have together: leave one out.'
+        )
     if not isinstance(warm, int) or not 0 <= warm < steps:
         return (
             f'`parameters.learning_rate.warmup_steps` is {warm!r}, but the training has {steps} steps: give fewer, or '

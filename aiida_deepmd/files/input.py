@@ -62,6 +62,9 @@ def check_parameters(parameters: Mapping[str, Any]) -> str | None:
         if lookup(parameters, path) is not None:
             remedy = _REMEDY.get(path[-1], 'leave it out: the calculation sets it')
             return f'`parameters.{".".join(path)}` is {lookup(parameters, path)!r}; {remedy}.'
+    message = _check_optimizer(parameters.get('optimizer'))
+    if message:
+        return message
     type_map = lookup(parameters, ('model', 'type_map'))
     if not type_map or not isinstance(type_map, Sequence) or len(set(type_map)) != len(type_map):
         return f'`parameters.model.type_map` is {type_map!r}; list each element once, in the order of the datasets.'
@@ -185,6 +188,34 @@ def complete_input(
     for part in (*descriptors(complete['model']), complete['model'].get('fitting_net', {})):
         part['seed'] = seed
     return complete
+
+
+#: What each backend of DeePMD-kit 3.2 minimises with, where it does not have all that are documented.
+_OPTIMIZERS = {'TensorFlow': ('Adam',)}
+
+
+def _check_optimizer(optimizer: Any, backend: str = 'TensorFlow') -> str | None:
+    """The block may be left out; DeePMD-kit's own check passes the optimizers of every backend, and any beta."""
+    if optimizer is None:
+        return None
+    if not isinstance(optimizer, Mapping):
+        return f"`parameters.optimizer` is {optimizer!r}; give {{'type': 'Adam', 'adam_beta2': 0.99}}, say."
+    kind, known = optimizer.get('type', 'Adam'), _OPTIMIZERS.get(backend)
+    if known is not None and kind not in known:
+        return (
+            f"`parameters.optimizer.type` is {kind!r}, which DeePMD-kit's {backend} backend does not have, and that is "
+            f"the one that trains here: use '{known[0]}' (with adam_beta1 and adam_beta2)."
+        )
+    if known is not None and optimizer.get('weight_decay'):
+        return (
+            f"`parameters.optimizer.weight_decay` is {optimizer['weight_decay']!r}, which DeePMD-kit's {backend} "
+            'backend does not have, and that is the one that trains here: leave it out.'
+        )
+    for key in ('adam_beta1', 'adam_beta2'):
+        beta = optimizer.get(key, 0.9)
+        if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < 1:
+            return f'`parameters.optimizer.{key}` is {beta!r}; give a number of at least 0 and below 1, 0.99 say.'
+    return None
 
 
 def save_freq(training: Mapping[str, Any]) -> int:

@@ -234,8 +234,6 @@ def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     if potential is not None and settings.max_generations > 0:
         first |= {'parent': potential, 'settings': orm.Dict({**options, 'start': learning.pretrained})}
     problem = train.validate_inputs(first, None)
-    if problem is None and parameters['learning_rate'].get('stop_lr') is None:
-        problem = '`parameters.learning_rate` lacks stop_lr, which each generation needs: give it, not stop_lr_ratio.'
     for generation in (1, *learning.loss_by_generation):
         problem = problem or check_parameters(training_parameters(parameters, generation, learning))
     fixed = [settings.system(name).fixed_atoms for name in (*inputs['systems'], *(inputs.get('supporting') or {}))]

@@ -10,9 +10,10 @@ from aiida import orm
 from pydantic import BaseModel
 
 from aiida_deepmd.settings import parts
+from aiida_sis.core.loop.schedule import training_parameters
 from aiida_sis.core.overlay import VARIANT_KEYS, merge
 from aiida_sis.core.settings.md import read_md_settings
-from aiida_sis.core.settings.sis import read_settings
+from aiida_sis.core.settings.sis import LearningSchedule, read_settings
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.protocols import list_protocols, load_protocol
 from aiida_sis.workflows.protocols.removal import SETTINGS
@@ -48,6 +49,16 @@ def test_cosine_passes_every_check(warm: dict[str, Any], stand_in_codes: Codes) 
     parameters = builder.train.train.parameters.get_dict()
     assert parameters['learning_rate'] == COSINE | warm
     assert parameters['optimizer'] == ADAM
+
+
+def test_fine_tunings_of_a_cosine() -> None:
+    """Nothing of the schedule asks for the decay steps that a cosine does not have."""
+    dp = load_protocol('demo', {'dp': {'learning_rate': COSINE | {'warmup_steps': 800}, 'optimizer': ADAM}})['dp']
+    later = training_parameters(dp, 3, LearningSchedule(fine_tune_steps=4000))
+    assert set(later['learning_rate']) == {*COSINE, 'warmup_steps'}
+    assert later['learning_rate']['stop_lr'] <= later['learning_rate']['start_lr'] <= COSINE['start_lr']
+    assert later['learning_rate']['warmup_steps'] <= 800
+    assert later['optimizer'] == ADAM
 
 
 def test_another_descriptor(stand_in_codes: Codes) -> None:

@@ -83,6 +83,19 @@ def test_input_and_frames(inputs: dict[str, Any], prepare: Prepare) -> None:
     )
 
 
+def test_another_schedule_and_optimizer(
+    inputs: dict[str, Any], prepare: Prepare, deepmd_parameters: dict[str, Any]
+) -> None:
+    """Both go into the input as they were given."""
+    deepmd_parameters['learning_rate'] = {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 1e-5, 'warmup_steps': 5}
+    deepmd_parameters['optimizer'] = {'type': 'Adam', 'adam_beta2': 0.99}
+    inputs['parameters'] = orm.Dict(deepmd_parameters)
+    _, folder = prepare(inputs)
+    written = json.loads((folder / 'input.json').read_text())
+    for block in ('learning_rate', 'optimizer'):
+        assert written[block] == deepmd_parameters[block]
+
+
 def test_nothing_is_stored_twice(inputs: dict[str, Any], prepare: Prepare) -> None:
     """Frames are in the datasets and the model is in the potential: neither goes into the job's repository."""
     calcinfo, folder = prepare(inputs)

@@ -79,6 +79,27 @@ def test_good_parameters_pass(deepmd_parameters: dict[str, Any]) -> None:
         ('learning_rate.stop_lr', 1.0, ['stop_lr', 'at most start_lr', '0.002']),
         ('learning_rate.warmup_steps', 500, ['warmup_steps', '500 steps', 'warmup_ratio']),
         ('learning_rate.warmup_ratio', 1.0, ['warmup_ratio', 'below 1']),
+        ('learning_rate.stop_lr', None, ['stop_lr', 'is missing', '2e-06, say']),
+        (
+            'learning_rate',
+            {'type': 'cosine', 'start_lr': 0.01, 'stop_lr_ratio': 0.001},
+            ['stop_lr', '(1e-05), and no stop_lr_ratio'],
+        ),
+        (
+            'learning_rate',
+            {'type': 'cosine', 'start_lr': 0.01, 'stop_lr': 0.001, 'warmup_steps': 3, 'warmup_ratio': 0.1},
+            ['warmup_steps 3 and warmup_ratio 0.1', 'leave one out'],
+        ),
+        ('learning_rate.decay_step', 3, ['DeePMD-kit', 'decay_step']),
+        ('optimizer', 'Adam', ["'Adam'; give {'type': 'Adam'"]),
+        ('optimizer', {'type': 'adam'}, ["'adam'", "use 'Adam'"]),
+        ('optimizer', {'type': 'AdamW'}, ["'AdamW'", 'TensorFlow backend does not have', "use 'Adam'"]),
+        ('optimizer', {'type': 'HybridMuon'}, ["'HybridMuon'", "use 'Adam'"]),
+        ('optimizer', {'type': 'LKF', 'kf_blocksize': 1024}, ["'LKF'", "use 'Adam'"]),
+        ('optimizer', {'type': 'Adam', 'weight_decay': 0.1}, ['weight_decay', '0.1', 'leave it out']),
+        ('optimizer', {'adam_beta2': 1.0}, ['adam_beta2', '1.0', 'below 1']),
+        ('optimizer', {'adam_beta1': '0.9'}, ['adam_beta1', "'0.9'", 'below 1']),
+        ('optimizer', {'type': 'Adam', 'beta2': 0.99}, ['DeePMD-kit', 'beta2']),
         ('learning_rate.type', 'nonesuch', ['DeePMD-kit', 'nonesuch']),
         ('learning_rate.start_rl', 0.1, ['DeePMD-kit', 'start_rl']),
     ],
@@ -110,10 +131,6 @@ def change(parameters: dict[str, Any], path: str, value: Any) -> None:
         ('loss.loss_func', 'mae'),
         ('loss.f_use_norm', True),
         ('loss.use_default_pf', True),
-        ('optimizer.type', 'AdamW'),
-        ('optimizer.type', 'HybridMuon'),
-        ('optimizer.type', 'LKF'),
-        ('optimizer.weight_decay', 0.1),
         ('model.descriptor.env_protection', 1e-6),
         ('model.fitting_net.dim_case_embd', 2),
         ('model.atom_exclude_types', [0]),
@@ -125,8 +142,6 @@ def change(parameters: dict[str, Any], path: str, value: Any) -> None:
 )
 def test_settings_of_other_backends_are_named(deepmd_parameters: dict[str, Any], path: str, value: Any) -> None:
     change(deepmd_parameters, path, value)
-    if path == 'optimizer.weight_decay':
-        deepmd_parameters['optimizer']['type'] = 'Adam'
     message = deepmd.check_parameters(deepmd_parameters) or ''
     assert message.startswith(f'`parameters.{path}` is {value!r}, which DeePMD-kit has for other backends only'), (
         message
@@ -140,12 +155,16 @@ def test_settings_of_other_backends_are_named(deepmd_parameters: dict[str, Any],
     [
         ('loss.loss_func', 'mse'),
         ('optimizer', {'type': 'Adam', 'adam_beta2': 0.99}),
+        ('optimizer', {'adam_beta1': 0.8}),
+        ('optimizer', {}),
         ('training.gradient_max_norm', 0.0),
         ('training.enable_ema', False),
         ('training.change_bias_after_training', True),
         ('training.training_data.batch_size', 'max:32'),
         ('training.save_freq', 0),
         ('learning_rate', {'type': 'cosine', 'start_lr': 1e-3, 'stop_lr': 0.0, 'warmup_ratio': 0.1}),
+        ('learning_rate', {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 1e-5, 'warmup_steps': 20}),
+        ('learning_rate', {'type': 'wsd', 'start_lr': 1e-2, 'stop_lr': 1e-5}),
         ('loss.start_pref_v', 0.0),
         ('model.fitting_net.trainable', [True, False, True, True]),
         ('model.fitting_net.activation_function', 'SiLU'),
