@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_sis.cli.cmd_protocol import as_yaml
 from aiida_sis.cli.cmd_setup import prepare
 from aiida_sis.cli.nodes import load_sis_run
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
@@ -68,6 +69,7 @@ def continue_(
         )
         _say(builder, run)
         if dry_run:
+            _say_training(builder)
             return
         from aiida.engine import submit
 
@@ -115,3 +117,13 @@ def _say(builder: Any, run: orm.ProcessNode) -> None:
         low, high = stage['window_k']
         click.echo(f'Stage {stage["name"]}: {stage["length_ps"]:g} ps, window {low:g} to {high:g} K.')
     click.echo(f'At most {settings.get("max_generations", 10)} more generations.')
+
+
+def _say_training(builder: Any) -> None:
+    """Print DeePMD-kit's input of the first training of the new run."""
+    from aiida_sis.core.loop.schedule import training_parameters
+    from aiida_sis.core.settings.sis import read_settings
+
+    learning = read_settings(builder.parameters.get_dict()).learning
+    click.echo('\nInput of the first training:')
+    click.echo(as_yaml(training_parameters(builder.train.train.parameters.get_dict(), 1, learning)))

@@ -19,6 +19,7 @@ from aiida_sis.cli.cmd_export import export, import_
 from aiida_sis.cli.cmd_import import import_dataset, import_model
 from aiida_sis.cli.cmd_model import model
 from aiida_sis.cli.cmd_plot import plot
+from aiida_sis.cli.cmd_protocol import protocol
 from aiida_sis.cli.cmd_query import query
 from aiida_sis.cli.cmd_rehearse import rehearse
 from aiida_sis.cli.cmd_report import report
@@ -48,6 +49,7 @@ for command in (
     import_model,
     model,
     plot,
+    protocol,
     query,
     rehearse,
     report,

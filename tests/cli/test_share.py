@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiida import orm
 from aiida.manage.configuration import get_config
 from click.testing import CliRunner, Result
@@ -111,6 +112,11 @@ def test_continue_dry_run(example_run: orm.WorkChainNode, stand_in_codes: dict[s
     assert result.exit_code == 0, result.output
     for words in ('4 datasets with 804 frames', 'high-fidelity: 80 ps', 'At most 3 more generations', 'seed 2'):
         assert words in result.output
+    training = yaml.safe_load(result.output.partition('Input of the first training:')[2])
+    learning = example_run.inputs.parameters['learning']
+    assert training['training']['numb_steps'] == learning['fine_tune_steps']
+    assert training['learning_rate']['stop_lr'] <= training['learning_rate']['start_lr']
+    assert training['model'] == example_run.inputs.train.train.parameters['model']
     assert orm.QueryBuilder().append(orm.WorkChainNode).count() == before
 
 

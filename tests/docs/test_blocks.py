@@ -28,7 +28,7 @@ from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.cli import main
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.structures.file import atoms_from_file
-from aiida_sis.workflows.protocols import load_protocol
+from aiida_sis.workflows.protocols import list_protocols, load_protocol
 
 pytestmark = pytest.mark.slow
 
@@ -284,6 +284,19 @@ def test_script_of_the_readme(
     exec(compile(script, 'README.md', 'exec'), {'__name__': 'readme'})
     assert capsys.readouterr().out.strip() == str(submitted[0].pk)
     assert submitted[0].process_label == 'SisWorkChain'
+
+
+def test_overrides_of_the_protocols() -> None:
+    """Each example of the page can be laid over every protocol; the first replaces the learning rate."""
+    examples = [
+        ast.literal_eval(found) for found in re.findall(r"`(\{'.+?\})` \|$", text_of('docs/protocols.md'), re.M)
+    ]
+    assert len(examples) == 3
+    for name in list_protocols():
+        for example in examples:
+            load_protocol(name, example)
+    replaced = load_protocol('fast', examples[0])['dp']
+    assert {key: replaced[key] for key in examples[0]['dp']} == examples[0]['dp']
 
 
 def test_own_system(
