@@ -71,6 +71,8 @@ def continuation(
     summary = run.outputs.summary.get_dict() if 'summary' in run.outputs else {}
     last = max((generation['generation'] for generation in summary.get('generations', [])), default=0)
     values = run.inputs.parameters.get_dict()
+    training = run.inputs.train.train.parameters.get_dict()
+    _slow_down(training['learning_rate'], values, last)
     _shift_learning(values.get('learning') or {}, last)
     values['start'] = 'explore'
     values['stages'] = _stages_left(values['stages'], summary, last, all_stages)
@@ -78,15 +80,12 @@ def continuation(
         values['stages'][-1]['length_ps'] = length_ps
     if max_generations is not None:
         values['max_generations'] = max_generations
-    settings = read_settings(values)
+    read_settings(values)
     builder.systems = dict(run.inputs.systems) | _explored_structures(run)
     builder.datasets = dict(run.outputs.datasets)
     builder.potential = run.outputs.potential
     builder.parameters = orm.Dict(values)
     builder.seed = orm.Int(run.inputs.seed.value + 1 if seed is None else seed)
-    training = run.inputs.train.train.parameters.get_dict()
-    rate = training['learning_rate']
-    rate['start_lr'] = max(rate['start_lr'] * settings.learning.lr_decay**last, rate['stop_lr'])
     builder.train.train.parameters = orm.Dict(training)
     for key, path in _JOBS.items():
         _use_code(_section(builder, path), codes[key], dict((options or {}).get(key, {})))
@@ -115,6 +114,20 @@ def _stages_left(
     passed = [stage.get('passed_in_generation') == last for stage in summary.get('stages', [])]
     first = next((number for number, done in enumerate(passed) if not done), len(stages) - 1)
     return stages[min(first, len(stages) - 1) :]
+
+
+def _slow_down(rate: dict[str, Any], values: dict[str, Any], last: int) -> None:
+    """Let the learning rates begin where those of the earlier run had come to.
+
+    :param rate: the block ``learning_rate`` of the training input; changed.
+    :param values: the parameters of the run; changed.
+    :param last: number of the last generation of the earlier run.
+    """
+    learning = read_settings(values).learning
+    lower = learning.lr_decay**last
+    rate['start_lr'] = max(rate['start_lr'] * lower, rate['stop_lr'])
+    if learning.fine_tune_lr is not None:
+        values['learning']['fine_tune_lr'] = max(learning.fine_tune_lr * lower, rate['stop_lr'])
 
 
 def _shift_learning(learning: dict[str, Any], last: int) -> None:

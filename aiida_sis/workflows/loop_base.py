@@ -106,8 +106,8 @@ class LoopWorkChain(WorkChain):
         train = inputs.train
         train.datasets = dict(self.ctx.datasets)
         train.seed = seed
-        parameters = training_parameters(train.parameters.get_dict(), self.ctx.generation, self.learning)
-        train.parameters = orm.Dict(parameters)
+        base, has_parent = train.parameters.get_dict(), parent is not None
+        train.parameters = orm.Dict(training_parameters(base, self.ctx.generation, self.learning, given=has_parent))
         given = train.settings.get_dict() if 'settings' in train else {}
         train.settings = orm.Dict(given | {'mask_fixed_atoms': self.learning.mask_fixed_atoms} | dict(settings))
         if parent is not None:

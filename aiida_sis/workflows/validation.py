@@ -18,7 +18,7 @@ from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
 from aiida_sis.core.loop.schedule import training_parameters
 from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.label import check_label_parameters, read_label_settings
-from aiida_sis.core.settings.sis import SisSettings, check_systems, plan_replicas, read_settings
+from aiida_sis.core.settings.sis import LearningSchedule, SisSettings, check_systems, plan_replicas, read_settings
 from aiida_sis.core.start_structure import LEAST_OPTIMISED, check_distances, check_names
 from aiida_sis.workflows.sampling import deviation_parameters
 
@@ -234,6 +234,7 @@ def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     if potential is not None and settings.max_generations > 0:
         first |= {'parent': potential, 'settings': orm.Dict({**options, 'start': learning.pretrained})}
     problem = train.validate_inputs(first, None)
+    problem = problem or _check_fine_tune_rate(parameters['learning_rate'], learning)
     for generation in (1, *learning.loss_by_generation):
         problem = problem or check_parameters(training_parameters(parameters, generation, learning))
     fixed = [settings.system(name).fixed_atoms for name in (*inputs['systems'], *(inputs.get('supporting') or {}))]
@@ -241,6 +242,17 @@ def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     if learning.mask_fixed_atoms and any(fixed):
         problem = problem or check_maskable(parameters['loss'])
     return f'The training cannot be run: {problem}' if problem else None
+
+
+def _check_fine_tune_rate(rate: Mapping[str, Any], learning: LearningSchedule) -> str | None:
+    """The rate falls from the start of a training to its end."""
+    start, stop = learning.fine_tune_lr, rate['stop_lr']
+    if start is None or start >= stop:
+        return None
+    return (
+        f'`learning.fine_tune_lr` is {start:g}, below the {stop:g} of `parameters.learning_rate.stop_lr`: give '
+        'at least that, or lower stop_lr.'
+    )
 
 
 def _check_dynamics(inputs: Mapping[str, Any], settings: SisSettings) -> str | None:

@@ -52,6 +52,23 @@ def test_learning_rate_goes_on(example_run: orm.WorkChainNode, codes: dict[str, 
     assert after['learning_rate']['start_lr'] == pytest.approx(before['learning_rate']['start_lr'])
 
 
+def test_the_rate_of_fine_tunings_goes_on(example_run: orm.WorkChainNode, codes: dict[str, orm.InstalledCode]) -> None:
+    """Where it is one of its own, too."""
+    from aiida_sis.core.loop.schedule import training_parameters
+    from aiida_sis.core.settings.sis import read_settings
+
+    metadata = example_run.base.attributes.get('metadata_inputs')
+    values = example_run.inputs.parameters.get_dict()
+    values['learning'] = {**values.get('learning', {}), 'fine_tune_lr': 1e-3, 'lr_decay': 0.5}
+    before = training_parameters(
+        example_run.inputs.train.train.parameters.get_dict(), 2, read_settings(values).learning
+    )
+    builder = continuation(rerun(example_run, metadata, parameters=orm.Dict(values).store()), codes)
+    learning = read_settings(builder.parameters.get_dict()).learning
+    after = training_parameters(builder.train.train.parameters.get_dict(), 1, learning)
+    assert after['learning_rate']['start_lr'] == before['learning_rate']['start_lr'] == 5e-4
+
+
 def test_own_settings(example_run: orm.WorkChainNode, codes: dict[str, orm.InstalledCode]) -> None:
     """What the user asks for replaces what was; options that belong to another machine are left behind."""
     metadata = example_run.base.attributes.get('metadata_inputs')
@@ -69,14 +86,16 @@ def test_own_settings(example_run: orm.WorkChainNode, codes: dict[str, orm.Insta
     assert 'SIS_CLOCK_START' in job['prepend_text']
 
 
-def rerun(run: orm.WorkChainNode, metadata: dict[str, Any], outputs: bool = True) -> orm.WorkChainNode:
-    """Store a run with the same inputs and outputs and other metadata."""
+def rerun(
+    run: orm.WorkChainNode, metadata: dict[str, Any], outputs: bool = True, **changed: orm.Data
+) -> orm.WorkChainNode:
+    """Store a run with the same outputs and inputs, but for those that are changed, and other metadata."""
     node = orm.WorkChainNode(process_type=run.process_type)
     node.base.attributes.set('metadata_inputs', metadata)
     node.set_process_label('SisWorkChain')
     node.set_process_state(ProcessState.FINISHED)
     for link in run.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all():
-        node.base.links.add_incoming(link.node, LinkType.INPUT_WORK, link.link_label)
+        node.base.links.add_incoming(changed.get(link.link_label, link.node), LinkType.INPUT_WORK, link.link_label)
     node.store()
     for link in run.base.links.get_outgoing(link_type=LinkType.RETURN).all() if outputs else []:
         link.node.base.links.add_incoming(node, LinkType.RETURN, link.link_label)

@@ -78,6 +78,7 @@ def test_every_protocol_has_a_description() -> None:
             {'train': {'settings': {'compress': True}}, 'dp': {'model': {'descriptor': {'resnet_dt': True}}}},
             ('resnet',),
         ),
+        ({'sis': {'learning': {'fine_tune_lr': 1e-6}}}, ('fine_tune_lr', '1e-06', 'below the 1e-05', 'stop_lr')),
         ({'sis': {'learning': {'loss_by_generation': {5: {'start_pref_v': 1.0}}}}}, ('start_pref_v', 'virials')),
         ({'sis': {'learning': {'fine_tune_loss': {'start_pref_ff': 1.0}}}}, ('start_pref_ff',)),
     ],

@@ -12,24 +12,29 @@ from typing import Any
 from aiida_sis.core.settings.sis import LearningSchedule
 
 
-def training_parameters(base: Mapping[str, Any], generation: int, schedule: LearningSchedule) -> dict[str, Any]:
+def training_parameters(
+    base: Mapping[str, Any], generation: int, schedule: LearningSchedule, *, given: bool = False
+) -> dict[str, Any]:
     """Give the training input of one generation.
 
-    Generation 0 is trained as asked. Later ones continue from their parent's weights with a start learning rate of
-    ``start_lr * lr_decay**generation``, their own number of steps and, if given, their own loss prefactors. In a
+    Generation 0 is trained as asked; from a potential that was given it starts at the rate of a first fine-tuning,
+    since the full rate would undo what that potential knows. Later ones continue from their parent's weights at a rate
+    that is lower from one to the next, with their own number of steps and, if given, their own loss prefactors. In a
     shorter training the steps of decay and of warm-up are shorter too; a given ``decay_rate`` says how fast the rate
     falls by itself, so ``decay_steps`` stays beside it.
 
     :param base: the DeePMD-kit input of generation 0, without systems and seeds.
     :param generation: the generation, counted from 0.
     :param schedule: how fine-tunings differ.
+    :param given: whether generation 0 starts from a potential that was given.
     :returns: the input of this generation; ``base`` is not changed.
     """
     parameters: dict[str, Any] = copy.deepcopy(dict(base))
+    rate = parameters['learning_rate']
+    if generation > 0 or given:
+        rate['start_lr'] = _start_rate(rate, generation, schedule)
     if generation == 0:
         return parameters
-    rate = parameters['learning_rate']
-    rate['start_lr'] = max(rate['start_lr'] * schedule.lr_decay**generation, rate['stop_lr'])
     steps = schedule.fine_tune_steps
     shorter = min(steps / parameters['training']['numb_steps'], 1)
     parameters['training']['numb_steps'] = steps
@@ -42,3 +47,11 @@ def training_parameters(base: Mapping[str, Any], generation: int, schedule: Lear
     for _, prefactors in sorted(item for item in schedule.loss_by_generation.items() if item[0] <= generation):
         loss.update(prefactors)
     return parameters
+
+
+def _start_rate(rate: Mapping[str, Any], generation: int, schedule: LearningSchedule) -> float:
+    """The start learning rate of a training that has a parent; DeePMD-kit has none below ``stop_lr``."""
+    start: float = rate['start_lr'] * schedule.lr_decay**generation
+    if schedule.fine_tune_lr is not None:
+        start = schedule.fine_tune_lr * schedule.lr_decay ** max(generation - 1, 0)
+    return max(start, float(rate['stop_lr']))

@@ -32,7 +32,11 @@ class LearningSchedule(StrictModel):
     """Learning without forgetting: how a fine-tuning differs from the first training."""
 
     lr_decay: Number = Field(default=0.9, gt=0, le=1)
-    """The start learning rate of generation g is ``start_lr * lr_decay**g``."""
+    """The start learning rate of generation g is ``start_lr * lr_decay**g``; with ``fine_tune_lr`` it is
+    ``fine_tune_lr * lr_decay**(g - 1)``."""
+    fine_tune_lr: Number | None = Field(default=None, gt=0)
+    """Start learning rate of the first fine-tuning, which is generation 1. Generation 0 has it too where it starts from
+    a potential that was given, and keeps its own steps and prefactors. None: it follows from ``start_lr``."""
     fine_tune_steps: Count = 4000
     """Number of training steps of every generation after the first."""
     fine_tune_loss: dict[str, Number] = Field(default_factory=dict)

@@ -55,6 +55,27 @@ def test_a_given_decay_rate_keeps_its_steps() -> None:
     assert rate['start_lr'] * rate['decay_rate'] ** (4000 / rate['decay_steps']) == pytest.approx(1e-3 * 0.95**4)
 
 
+@pytest.mark.parametrize(
+    'rate',
+    [
+        {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 1e-5},
+        {'type': 'exp', 'start_lr': 1e-2, 'stop_lr': 1e-5, 'decay_steps': 20, 'warmup_steps': 100},
+    ],
+)
+def test_fine_tuning_has_a_rate_of_its_own(rate: dict[str, Any]) -> None:
+    """Generation 1 starts at it, later ones lower; generation 0 only where it goes on from a potential."""
+    base = {**BASE, 'learning_rate': rate}
+    schedule = LearningSchedule(lr_decay=0.5, fine_tune_lr=4e-3)
+    starts = [training_parameters(base, number, schedule)['learning_rate']['start_lr'] for number in range(4)]
+    assert starts == [1e-2, 4e-3, 2e-3, 1e-3]
+    first = training_parameters(base, 0, schedule, given=True)
+    assert first == {**base, 'learning_rate': rate | {'start_lr': 4e-3}}
+    assert training_parameters(base, 0, LearningSchedule(), given=True) == base
+    cosine = {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 1e-5}
+    later = training_parameters({**BASE, 'learning_rate': cosine}, 1, schedule)['learning_rate']
+    assert later == {'type': 'cosine', 'start_lr': 4e-3, 'stop_lr': 1e-5}
+
+
 @given(st.integers(0, 200))
 def test_rate_never_falls_below_the_last_one(generation: int) -> None:
     """DeePMD-kit refuses a start learning rate below the stop learning rate."""
