@@ -19,7 +19,9 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
     """Run `deepmd.train` until the force error on held-out frames is low enough, with a cap.
 
     An undertrained potential fails everywhere, and where it fails says nothing about missing data. So a training whose
-    held-out force RMSE is above ``force_rmse_max`` is continued from its own weights.
+    held-out force RMSE is above ``force_rmse_max`` is continued from its own weights: not by the end of its schedule,
+    at which nothing is learnt, but by a whole one that starts at half the rate. Where the error has stopped falling it
+    is data that lack, and no more training is paid for.
     """
 
     _process_class = DeepmdTrainCalculation
@@ -46,6 +48,14 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
             serializer=orm.to_aiida_type,
             help='How many times a training may be continued to reach `force_rmse_max`; then the best is taken.',
         )
+        spec.input(
+            'min_improvement',
+            valid_type=orm.Float,
+            default=lambda: orm.Float(0.1),
+            serializer=orm.to_aiida_type,
+            validator=_validate_share,
+            help='Share by which a continuation must lower the held-out force RMSE for another one to follow.',
+        )
         spec.expose_outputs(DeepmdTrainCalculation)
         spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
 
@@ -65,23 +75,27 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
         :returns: a report that restarts it, or nothing where the error is low enough or the cap is reached.
         """
         error = _force_rmse(calculation)
-        best = None if self.ctx.best is None else _force_rmse(self.ctx.best)
-        if error is not None and (best is None or error < best):
+        before = None if self.ctx.best is None else _force_rmse(self.ctx.best)
+        if error is not None and (before is None or error < before):
             self.ctx.best = calculation
         if 'force_rmse_max' not in self.inputs or error is None or error <= self.inputs.force_rmse_max.value:
             return None
-        limit = self.inputs.force_rmse_max.value
+        above = f'force RMSE {error:.3f} eV/Å on held-out frames is above {self.inputs.force_rmse_max.value:.3f}'
         if self.ctx.extensions >= self.inputs.max_extensions.value:
+            self.report(f'{above} after {self.ctx.extensions} continuation(s): the best potential is taken')
+            return None
+        least = self.inputs.min_improvement.value
+        if before is not None and error > (1 - least) * before:
             self.report(
-                f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f} after {self.ctx.extensions} '
-                f'continuation(s): the best potential is taken'
+                f'{above}, and the last continuation lowered it by less than {least:.0%} (from {before:.3f}): '
+                'more training does not help, the best potential is taken'
             )
             return None
         self.ctx.extensions += 1
         self.ctx.inputs.pop('restart_folder', None)
         self.ctx.parent = self.ctx.inputs.parent = calculation.outputs.potential
-        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate()).store()
-        self.report(f'force RMSE {error:.3f} eV/Å on held-out frames is above {limit:.3f}: the training is continued')
+        self._halve_the_rate()
+        self.report(f'{above}: the training is continued by a whole schedule, from half the start learning rate')
         return ProcessHandlerReport(True)
 
     @process_handler(priority=400, exit_codes=[DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE])
@@ -94,7 +108,7 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
         self.ctx.inputs.pop('restart_folder', None)
         if self.ctx.parent is not None:
             self.ctx.inputs.parent = self.ctx.parent
-        self.ctx.inputs.parameters = orm.Dict(self._with_half_the_rate()).store()
+        self._halve_the_rate()
         self.report(f'the loss of {calculation.pk} became NaN: trying again with half the start learning rate')
         return ProcessHandlerReport(True)
 
@@ -136,11 +150,19 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
         outputs: Mapping[str, orm.Node] = super().get_outputs(self.ctx.best or node)
         return outputs
 
-    def _with_half_the_rate(self) -> dict[str, Any]:
+    def _halve_the_rate(self) -> None:
+        """Let the next training start at half the rate of the last one; the rest of the schedule is the same."""
         parameters: dict[str, Any] = copy.deepcopy(self.ctx.inputs.parameters.get_dict())
         rate = parameters['learning_rate']
-        rate['start_lr'] = max(rate['start_lr'] / 2, rate['stop_lr'])
-        return parameters
+        rate['start_lr'] = max(rate['start_lr'] / 2, rate.get('stop_lr') or 0.0)
+        self.ctx.inputs.parameters = orm.Dict(parameters).store()
+
+
+def _validate_share(node: orm.Float, _: Any) -> str | None:
+    """Refuse what is no share."""
+    if 0 <= node.value < 1:
+        return None
+    return f'`min_improvement` is {node.value:g}; give a share of the error, at least 0 and below 1 (0.1 for 10 %).'
 
 
 def _force_rmse(calculation: orm.CalcJobNode) -> float | None:

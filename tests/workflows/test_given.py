@@ -102,7 +102,7 @@ def test_what_the_sentences_say_is_accepted(stand_in_codes: Codes) -> None:
             },
         },
         'md': {'thermostat': {'style': 'csvr'}, 'minimise': {'enabled': False}},
-        'train': {'force_rmse_max': 0.15, 'max_extensions': 0, 'settings': {'compress': False}},
+        'train': {'force_rmse_max': 0.15, 'max_extensions': 0, 'min_improvement': 0.2, 'settings': {'compress': False}},
         'cp2k': {'FORCE_EVAL': {'DFT': {'SCF': {'MAX_SCF': 9}}}},
     }
     assert problem(stand_in_codes, overrides=overrides) is None

@@ -220,6 +220,58 @@ def test_undertrained_potential_is_trained_on(train: DeepmdBaseWorkChain, aiida_
     assert train.extend_undertrained(job) is None
 
 
+def test_an_extension_is_a_whole_schedule_from_half_the_rate(
+    train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer, deepmd_parameters: dict[str, Any]
+) -> None:
+    """Half of the last training's rate each time, as many steps, and never below the rate at the end."""
+    deepmd_parameters['learning_rate'] = {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 4e-3}
+    train.ctx.inputs.parameters = orm.Dict(deepmd_parameters)
+    del deepmd_parameters['learning_rate']['start_lr']
+    starts = []
+    for error in (0.8, 0.6, 0.4):
+        train.ctx.extensions = 0
+        job = ended(0, {'potential': potential(), 'results': errors(error)}, aiida_localhost)
+        assert train.extend_undertrained(job) is not None
+        parameters = train.ctx.inputs.parameters.get_dict()
+        starts.append(parameters['learning_rate'].pop('start_lr'))
+        assert parameters == deepmd_parameters
+    assert starts == [5e-3, 4e-3, 4e-3]
+
+
+def errors(force_rmse: float) -> orm.Dict:
+    """Give the results of a training."""
+    return orm.Dict({'force_rmse_ev_per_angstrom': force_rmse})
+
+
+@pytest.mark.parametrize(('second', 'goes_on'), [(0.26, True), (0.28, False), (0.4, False)])
+def test_no_extension_follows_one_that_did_not_help(
+    second: float, goes_on: bool, train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer
+) -> None:
+    """Less than a tenth of the error gained, or the error risen: the best so far is taken."""
+    train.inputs.max_extensions = orm.Int(3)
+    jobs = [ended(0, {'potential': potential(), 'results': errors(e)}, aiida_localhost) for e in (0.3, second)]
+    assert train.extend_undertrained(jobs[0]) is not None
+    assert (train.extend_undertrained(jobs[1]) is not None) == goes_on
+    assert train.ctx.best == jobs[second < 0.3]
+
+
+@pytest.mark.parametrize('share', [-0.1, 1.0])
+def test_no_share_of_the_error(share: float) -> None:
+    """Refused before anything runs."""
+    builder: Any = DeepmdBaseWorkChain.get_builder()
+    with pytest.raises(ValueError, match=f'`min_improvement` is {share:g}; give a share'):
+        builder.min_improvement = orm.Float(share)
+
+
+def test_a_rate_without_an_end_is_halved(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
+    """DeePMD-kit also takes the end as a ratio."""
+    parameters = train.ctx.inputs.parameters.get_dict()
+    parameters['learning_rate'] = {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr_ratio': 1e-3}
+    train.ctx.inputs.parameters = orm.Dict(parameters)
+    train.lower_learning_rate(ended(DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE, {}, aiida_localhost))
+    assert train.ctx.inputs.parameters['learning_rate']['start_lr'] == 5e-3
+
+
 def test_failed_continuation_does_not_lose_the_potential(
     train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer
 ) -> None:

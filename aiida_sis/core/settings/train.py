@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from aiida_deepmd.settings import StrictModel
-from aiida_sis.core.settings.base import Flag, Positive, Whole
+from aiida_sis.core.settings.base import Flag, Number, Positive, Whole
 
 
 class TrainJobSettings(StrictModel):
@@ -22,5 +22,7 @@ class TrainSettings(StrictModel):
     """Force RMSE on held-out frames above which a training is continued, in eV/Å; None: never."""
     max_extensions: Whole | None = None
     """How many times a training may be continued to get there; None: twice."""
+    min_improvement: Number | None = Field(default=None, ge=0, lt=1)
+    """Share by which a continuation must lower the held-out force RMSE for another one to follow; None: 0.1."""
     settings: TrainJobSettings = Field(default_factory=TrainJobSettings)
     """What is done after the training."""

@@ -126,7 +126,7 @@ def fill_builder(
     _set(builder.label, 'parameters', orm.Dict(values['label']), 'label')
     _set(builder.train.train, 'parameters', orm.Dict(values['dp']), 'dp')
     _set(builder.train.train, 'settings', orm.Dict(values['train'].get('settings', {})), 'train.settings')
-    for name, kind in (('force_rmse_max', orm.Float), ('max_extensions', orm.Int)):
+    for name, kind in (('force_rmse_max', orm.Float), ('max_extensions', orm.Int), ('min_improvement', orm.Float)):
         if values['train'].get(name) is not None:
             builder.train[name] = kind(values['train'][name])
     _set(builder.explore.md, 'parameters', orm.Dict(values['md'] | _first_stage(values['sis'])), 'md')
