@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -225,7 +226,7 @@ def test_an_extension_is_a_whole_schedule_from_half_the_rate(
 ) -> None:
     """Half of the last training's rate each time, as many steps, and never below the rate at the end."""
     deepmd_parameters['learning_rate'] = {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 4e-3}
-    train.ctx.inputs.parameters = orm.Dict(deepmd_parameters)
+    train.ctx.inputs.parameters = orm.Dict(copy.deepcopy(deepmd_parameters))
     del deepmd_parameters['learning_rate']['start_lr']
     starts = []
     for error in (0.8, 0.6, 0.4):
