@@ -14,8 +14,10 @@ from aiida.engine import CalcJob, CalcJobProcessSpec
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import FROZEN_FILENAME, PotentialData
+from aiida_deepmd.files import budget
 from aiida_deepmd.files import input as deepmd
 from aiida_deepmd.files.backend import descriptors
+from aiida_deepmd.files.budget import TrainBudget
 from aiida_deepmd.files.model_file import read_model
 from aiida_deepmd.settings import Flag, Number, StrictModel
 
@@ -26,6 +28,9 @@ STARTS = {'continue': '--init-frz-model', 'finetune': '--finetune'}
 class TrainSettings(StrictModel):
     """How a potential is trained, beside what DeePMD-kit's own input says."""
 
+    budget: TrainBudget | None = None
+    """What the training may cost, in place of a number of steps. Beside `restart_folder` it goes on as planned there.
+    None: the steps of the input."""
     compress: Flag = False
     """Tabulate the model for faster MD."""
     weights: dict[str, Number] | None = None
@@ -108,7 +113,7 @@ class DeepmdTrainCalculation(CalcJob):
             valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
-            help='The fields of `TrainSettings`: `compress`, `weights` of the datasets, `mask_fixed_atoms`, `start`.',
+            help='The fields of `TrainSettings`: `budget`, `compress`, `mask_fixed_atoms`, `start`, `weights`.',
         )
         inputs: Any = spec.inputs
         options = inputs['metadata']['options']
@@ -133,7 +138,7 @@ class DeepmdTrainCalculation(CalcJob):
             valid_type=orm.Dict,
             required=False,
             help='Held-out errors (energy eV/atom, force eV/Å) over all test frames, per dataset and per element; '
-            'number of steps, seconds, version, warnings.',
+            'number of steps, seconds, version, warnings; with a budget what was planned.',
         )
         spec.output(
             'predictions',
@@ -175,19 +180,21 @@ class DeepmdTrainCalculation(CalcJob):
         tested = [self.system(key, 'test') for key, dataset in datasets.items() if dataset.n_test]
         weights = settings.weights
         masked = settings.masks(datasets)
-        text = json.dumps(
-            deepmd.complete_input(
-                self.inputs.parameters.get_dict(),
-                [self.system(key, 'train') for key in training],
-                [self.system(key, 'validation') for key, dataset in datasets.items() if dataset.n_validation],
-                self.inputs.seed.value,
-                [weights[key] for key in training] if weights else None,
-                masked,
-            ),
-            indent=2,
+        complete = deepmd.complete_input(
+            self.inputs.parameters.get_dict(),
+            [self.system(key, 'train') for key in training],
+            [self.system(key, 'validation') for key, dataset in datasets.items() if dataset.n_validation],
+            self.inputs.seed.value,
+            [weights[key] for key in training] if weights else None,
+            masked,
         )
         root = Path(folder.abspath)
-        (root / deepmd.INPUT_FILENAME).write_text(text)
+        texts = {} if settings.budget else {deepmd.INPUT_FILENAME: json.dumps(complete, indent=2)}
+        if self._is_planned():
+            texts = budget.input_files(complete)
+            (root / budget.PROBE_FOLDER).mkdir()
+        for name, text in texts.items():
+            (root / name).write_text(text)
         (root / self.TEST_LIST_FILENAME).write_text('\n'.join(tested) + '\n')
         for key, dataset in datasets.items():
             for subset in ('train', 'validation', 'test'):
@@ -196,6 +203,7 @@ class DeepmdTrainCalculation(CalcJob):
         written = [str(p.relative_to(root)) for p in (root / self.DATA_FOLDER).rglob('*') if p.is_file()]
 
         commands = self._commands(settings)
+        planned = [deepmd.INPUT_FILENAME] if settings.budget else []  # by the job, so only its folder has it
         calcinfo = CalcInfo()
         calcinfo.codes_info = commands
         calcinfo.codes_run_mode = CodeRunMode.SERIAL
@@ -206,15 +214,33 @@ class DeepmdTrainCalculation(CalcJob):
         if 'restart_folder' in self.inputs:
             remote = self.inputs.restart_folder
             path = Path(remote.get_remote_path())
-            calcinfo.remote_copy_list = [
-                (remote.computer.uuid, str(path / name), '.')
-                for name in (f'{deepmd.CHECKPOINT_PREFIX}*', 'checkpoint', deepmd.LEARNING_CURVE_FILENAME)
-            ]
+            names = [f'{deepmd.CHECKPOINT_PREFIX}*', 'checkpoint', deepmd.LEARNING_CURVE_FILENAME, *planned]
+            calcinfo.remote_copy_list = [(remote.computer.uuid, str(path / name), '.') for name in names]
         outputs = [str(command.stdout_name) for command in commands]
-        calcinfo.retrieve_list = [deepmd.LEARNING_CURVE_FILENAME, *outputs]
+        calcinfo.retrieve_list = [deepmd.LEARNING_CURVE_FILENAME, *planned, *outputs]
         details = [f'{self.DETAIL_PREFIX}.{quantity}.out' for quantity in ('e', 'f')]
         calcinfo.retrieve_temporary_list = [FROZEN_FILENAME, self.COMPRESSED_FILENAME, *details]
         return calcinfo
+
+    def presubmit(self, folder: Folder) -> CalcInfo:
+        """Let a job with a budget plan its steps between the probe and the training.
+
+        :param folder: the sandbox of the job.
+        """
+        calcinfo: CalcInfo = super().presubmit(folder)
+        script = Path(folder.abspath) / self.options.submit_script_filename
+        limit = settings_of(self.inputs).budget
+        if limit is not None and self._is_planned() and script.exists():
+            computer = self.node.computer
+            ranks = computer.get_default_mpiprocs_per_machine() if computer is not None else None
+            cores = budget.cores(self.options.resources, ranks)
+            plan = budget.plan_command(self.inputs.parameters.get_dict(), 60 * limit.core_minutes / cores)
+            script.write_text(budget.put_before(script.read_text(), self.TRAIN_OUTPUT, plan))
+        return calcinfo
+
+    def _is_planned(self) -> bool:
+        """Tell whether the job itself finds its number of steps; a training that goes on keeps its own."""
+        return settings_of(self.inputs).budget is not None and 'restart_folder' not in self.inputs
 
     @classmethod
     def system(cls, key: str, subset: str) -> str:
@@ -235,6 +261,8 @@ class DeepmdTrainCalculation(CalcJob):
             (['train', deepmd.INPUT_FILENAME, *start], self.TRAIN_OUTPUT),
             (['freeze', '-o', FROZEN_FILENAME], self.FREEZE_OUTPUT),
         ]
+        if self._is_planned():
+            commands.insert(0, (list(budget.PROBE_COMMAND), budget.PROBE_OUTPUT))
         if settings.compress:
             commands.append((['compress', '-i', FROZEN_FILENAME, '-o', model], self.COMPRESS_OUTPUT))
         test = ['test', '-m', model, '-f', self.TEST_LIST_FILENAME, '-n', '0', '-d', self.DETAIL_PREFIX]

@@ -15,8 +15,8 @@ from aiida_deepmd.calculations.train import DeepmdTrainCalculation as Train
 from aiida_deepmd.calculations.train import settings_of
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import FROZEN_FILENAME, PotentialData
+from aiida_deepmd.files import budget, output
 from aiida_deepmd.files import input as deepmd
-from aiida_deepmd.files import output
 from aiida_deepmd.files.backend import descriptors
 
 MODEL_FILENAME = 'model.pb'
@@ -63,11 +63,15 @@ class DeepmdTrainParser(Parser):
     def _train(self) -> ExitCode | None:
         """Training log and learning curve."""
         text = self._text(Train.TRAIN_OUTPUT)
+        parameters = self.node.inputs.parameters.get_dict()
+        wanted, type_map = parameters['training']['numb_steps'], parameters['model']['type_map']
+        if settings_of(self.node.inputs).budget is not None:
+            wanted = self._plan()
+            if wanted is None:
+                return self._probe_failure(started=text is not None)
         if text is None:
             return self._failure('ERROR_NO_TRAIN_OUTPUT')
         log = output.parse_train_log(text)
-        parameters = self.node.inputs.parameters.get_dict()
-        wanted, type_map = parameters['training']['numb_steps'], parameters['model']['type_map']
         self.results.update(
             n_steps=log.n_steps,
             checkpoint_step=log.checkpoint_step,
@@ -85,6 +89,29 @@ class DeepmdTrainParser(Parser):
             return self._failure('ERROR_TRAINING_INTERRUPTED', step=log.n_steps, wanted=wanted)
         self.finished, self.results['n_steps'] = True, wanted
         return curve_failure
+
+    def _plan(self) -> int | None:
+        """What a job with a budget planned; nothing where it did not come to it."""
+        probe, plan = self._text(budget.PROBE_OUTPUT), self._text(deepmd.INPUT_FILENAME)
+        if probe is not None:
+            self.results['probe_seconds_per_step'] = output.parse_train_log(probe).seconds_per_step
+        steps = None if plan is None else budget.planned_steps(plan)
+        self.results['planned_steps'] = steps
+        return steps
+
+    def _probe_failure(self, started: bool) -> ExitCode:
+        """Why no training was planned.
+
+        :param started: whether the job went on to the training, which had no input then; otherwise it was killed.
+        """
+        probe = self._text(budget.PROBE_OUTPUT)
+        if probe is None:
+            return self._failure('ERROR_NO_TRAIN_OUTPUT')
+        error = output.find_error(probe)
+        if error is None and not started:
+            return self._failure('ERROR_TRAINING_INTERRUPTED', step=0, wanted='as many as its budget allows')
+        reason = error or f'the probe of its budget reports no time for a step, see {budget.PROBE_OUTPUT}'
+        return self._failure('ERROR_TRAINING_FAILED', reason=reason)
 
     def _learning_curve(self) -> ExitCode | None:
         """Learning curve, and whether it stayed finite."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ thin() {
   tail -n 480 "$1" | awk '{a[NR]=$0} END {s=int((NR+47)/48); for(i=NR;i>0;i-=s) b[++k]=a[i]; while(k) print b[k--]}'
 }
 [ -s aiida-1.ener ] && { echo '@@ aiida-1.ener'; head -n 1 aiida-1.ener; thin aiida-1.ener; }
+[ -s input.json ] && { echo '@@ input.json'; grep -a '"numb_steps"' input.json; }
 [ -s lcurve.out ] && { echo '@@ lcurve.out'; head -n 1 lcurve.out; tail -n 1 lcurve.out; }
 [ -s log.lammps ] && { echo '@@ log.lammps'; grep -a '^ *Step ' log.lammps | tail -n 1; thin log.lammps; }
 [ -s aiida.out ] && { echo '@@ aiida.out'; grep -acE 'Informations at step|OPT\| Step number' aiida.out; }
@@ -126,13 +128,14 @@ def read_training(what: str, generation: int, sections: Sections, parameters: Ma
     :param what: what the job does.
     :param generation: its generation.
     :param sections: last lines by file name.
-    :param parameters: the job's DeePMD-kit input, for the number of steps.
+    :param parameters: the job's DeePMD-kit input, for the number of steps where the job's own does not say it yet.
     """
     lines = sections.get('lcurve.out', [])
     rows = _rows(lines[-1:])
-    training = parameters.get('training', {})
-    steps = next((training[key] for key in ('numb_steps', 'stop_batch') if key in training), None)
-    total = float(steps) if steps is not None else None
+    total = _planned_steps(sections.get('input.json', []))
+    if total is None:
+        training = parameters.get('training', {})
+        total = next((float(training[key]) for key in ('numb_steps', 'stop_batch') if key in training), None)
     if not rows:
         return JobReading(what, generation, detail='starting')
     reading = dict(zip(lines[0].lstrip('#').split(), rows[0], strict=False))
@@ -143,6 +146,12 @@ def read_training(what: str, generation: int, sections: Sections, parameters: Ma
     if total is not None and rows[0][0] >= total:
         detail += ', freezing and testing'
     return JobReading(what, generation, rows[0][0], total, 'steps', detail)
+
+
+def _planned_steps(lines: Sequence[str]) -> float | None:
+    """The number of steps in the input that a training runs with, which a job with a budget finds itself."""
+    found = re.search(r'"numb_steps": *(\d+)', lines[0]) if lines else None
+    return float(found.group(1)) if found else None
 
 
 def read_lammps(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobReading:

@@ -13,7 +13,7 @@ from aiida.engine import ExitCode, WorkChain
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, calls_of
-from aiida_sis.core.loop.schedule import training_parameters
+from aiida_sis.core.loop.schedule import training_budget, training_parameters
 from aiida_sis.core.loop.seeds import derive_seed
 from aiida_sis.core.settings.label import LabelSettings, read_label_settings
 from aiida_sis.core.settings.sis import LearningSchedule
@@ -109,6 +109,8 @@ class LoopWorkChain(WorkChain):
         base, has_parent = train.parameters.get_dict(), parent is not None
         train.parameters = orm.Dict(training_parameters(base, self.ctx.generation, self.learning, given=has_parent))
         given = train.settings.get_dict() if 'settings' in train else {}
+        if given.get('budget'):
+            given['budget'] = training_budget(given['budget'], base, self.ctx.generation, self.learning)
         train.settings = orm.Dict(given | {'mask_fixed_atoms': self.learning.mask_fixed_atoms} | dict(settings))
         if parent is not None:
             train.parent = parent

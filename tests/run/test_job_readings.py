@@ -48,6 +48,9 @@ def test_training() -> None:
     reading = read_training('training', 0, {'lcurve.out': LCURVE}, {'training': {'numb_steps': 3000}})
     assert (reading.done, reading.total, reading.detail) == (1200, 3000, 'force error 0.105 eV/Å')
     assert 'freezing' in read_training('', 0, {'lcurve.out': LCURVE}, {'training': {'numb_steps': 1200}}).detail
+    # A job with a budget finds its number of steps itself.
+    planned = {'lcurve.out': LCURVE, 'input.json': ['    "numb_steps": 2400,']}
+    assert read_training('training', 0, planned, {'training': {'numb_steps': 3000}}).total == 2400
 
 
 @pytest.mark.parametrize('lines', [LOG, [*LOG, 'Loop time of 3.2 on 1 procs'], [*LOG, '      3000   29']])

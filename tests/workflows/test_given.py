@@ -61,6 +61,8 @@ def problem(codes: Any, systems: Any = None, **arguments: Any) -> str | None:
         ),
         ({'train': {'force_rmse_max': float('nan')}}, 'give a finite number'),
         ({'train': {'max_extensions': 1.5}}, 'give a whole number'),
+        ({'train': {'budget': {'core_minutes': 0}}}, "'budget.core_minutes' in the overrides of 'train'"),
+        ({'train': {'settings': {'budget': {'core_minutes': 9}}}}, 'has no effect: set train.budget'),
         ({'train': {'settings': {'compres': True}}}, "did you mean 'compress'"),
         ({'train': {'settings': {'compress': 'yes'}}}, 'true or false'),
         ({'train': {'settings': {'weights': {}}}}, "set the share of every system in 'sis.systems'"),
@@ -102,7 +104,13 @@ def test_what_the_sentences_say_is_accepted(stand_in_codes: Codes) -> None:
             },
         },
         'md': {'thermostat': {'style': 'csvr'}, 'minimise': {'enabled': False}},
-        'train': {'force_rmse_max': 0.15, 'max_extensions': 0, 'min_improvement': 0.2, 'settings': {'compress': False}},
+        'train': {
+            'budget': {'core_minutes': 20},
+            'force_rmse_max': 0.15,
+            'max_extensions': 0,
+            'min_improvement': 0.2,
+            'settings': {'compress': False},
+        },
         'cp2k': {'FORCE_EVAL': {'DFT': {'SCF': {'MAX_SCF': 9}}}},
     }
     assert problem(stand_in_codes, overrides=overrides) is None

@@ -55,6 +55,17 @@ def accepted(builder: Any) -> None:
     assert problem is None, problem.message
 
 
+def test_the_section_train_reaches_its_ports(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """The budget goes to every job, the rest to the workchain around them."""
+    train = {'budget': {'core_minutes': 20}, 'max_extensions': 3, 'min_improvement': 0.2}
+    builder = SisWorkChain.get_builder_from_protocol(
+        stand_in_codes, {'ion_pair': lifsi_ion_pair()}, overrides={'train': train}
+    )
+    assert builder.train.train.settings.get_dict() == {'compress': False, 'budget': {'core_minutes': 20}}
+    assert (builder.train.max_extensions.value, builder.train.min_improvement.value) == (3, 0.2)
+    accepted(builder)
+
+
 def level_of_theory(protocol: str, system: str) -> dict[str, Any]:
     """Give the level of theory that a run takes for one system."""
     values = load_protocol(protocol)

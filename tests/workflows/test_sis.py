@@ -377,6 +377,27 @@ def test_start_from_data_and_a_potential(builder: Any, monkeypatch: pytest.Monke
     assert train['settings']['start'] == 'continue'
 
 
+def test_a_potential_that_was_given_is_fine_tuned(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generation 0 starts at the rate of fine-tunings, and costs what a first training may."""
+    builder.datasets = {'old': dataset()}
+    builder.potential = potential()
+    settings = builder.train.train.settings.get_dict()
+    builder.train.train.settings = orm.Dict({**settings, 'budget': {'core_minutes': 20.0}})
+    learning = {'fine_tune_lr': 5e-4, 'fine_tune_steps': 4000}
+    process, children = start(builder, monkeypatch, initial_labels=0, learning=learning)
+    process.train_potential()
+    first = children.inputs['train_g0']['train']
+    assert first['parameters']['learning_rate']['start_lr'] == 5e-4
+    assert first['settings']['budget'] == {'core_minutes': 20.0}
+    process.ctx.potentials['g0'] = process.inputs.potential
+    process.ctx.generation = 1
+    process.train_potential()
+    second = children.inputs['train_g1']['train']
+    assert second['parameters']['learning_rate']['start_lr'] == 5e-4
+    # 4000 steps where a first training has 8000.
+    assert second['settings']['budget'] == {'core_minutes': 10.0}
+
+
 def test_start_with_exploring(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The potential is taken as it is; the next generation is trained from it."""
     builder.potential = potential()

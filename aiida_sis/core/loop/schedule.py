@@ -49,6 +49,20 @@ def training_parameters(
     return parameters
 
 
+def training_budget(
+    budget: Mapping[str, float], base: Mapping[str, Any], generation: int, schedule: LearningSchedule
+) -> dict[str, float]:
+    """Give the budget of one generation: a fine-tuning is as much cheaper as its steps are fewer.
+
+    :param budget: that of generation 0.
+    :param base: the DeePMD-kit input of generation 0.
+    :param generation: the generation, counted from 0.
+    :param schedule: how fine-tunings differ.
+    """
+    share = schedule.fine_tune_steps / base['training']['numb_steps'] if generation > 0 else 1.0
+    return {name: value * share for name, value in budget.items()}
+
+
 def _start_rate(rate: Mapping[str, Any], generation: int, schedule: LearningSchedule) -> float:
     """The start learning rate of a training that has a parent; DeePMD-kit has none below ``stop_lr``."""
     start: float = rate['start_lr'] * schedule.lr_decay**generation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from aiida_deepmd.files.budget import TrainBudget
 from aiida_deepmd.settings import StrictModel
 from aiida_sis.core.settings.base import Flag, Number, Positive, Whole
 
@@ -18,6 +19,9 @@ class TrainJobSettings(StrictModel):
 class TrainSettings(StrictModel):
     """When a training is good enough."""
 
+    budget: TrainBudget | None = None
+    """What a training may cost, in place of a number of steps; None: `numb_steps` of the training input decides. A
+    fine-tuning has the share ``fine_tune_steps / numb_steps`` of it."""
     force_rmse_max: Positive | None = None
     """Force RMSE on held-out frames above which a training is continued, in eV/Å; None: never."""
     max_extensions: Whole | None = None

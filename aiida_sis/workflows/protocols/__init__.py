@@ -125,7 +125,7 @@ def fill_builder(
     _set(builder, 'seed', seed if isinstance(seed, orm.Int) else orm.Int(seed))
     _set(builder.label, 'parameters', orm.Dict(values['label']), 'label')
     _set(builder.train.train, 'parameters', orm.Dict(values['dp']), 'dp')
-    _set(builder.train.train, 'settings', orm.Dict(values['train'].get('settings', {})), 'train.settings')
+    _set(builder.train.train, 'settings', orm.Dict(_job_settings(values['train'])), 'train.settings')
     for name, kind in (('force_rmse_max', orm.Float), ('max_extensions', orm.Int), ('min_improvement', orm.Float)):
         if values['train'].get(name) is not None:
             builder.train[name] = kind(values['train'][name])
@@ -135,6 +135,12 @@ def fill_builder(
         job.code = loaded[key]
         _set(job.metadata, 'options', _job_options(values, options, key, loaded[key], job.metadata.options), 'options')
     return builder
+
+
+def _job_settings(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of each training job."""
+    budget = train.get('budget')
+    return {**(train.get('settings') or {}), **({} if budget is None else {'budget': budget})}
 
 
 def _check_nodes(systems: Any, given: Mapping[str, Any], potential: Any) -> None:

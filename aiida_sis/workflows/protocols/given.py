@@ -34,6 +34,7 @@ _SET_BY_SIS = {
     'md.elapsed_ps': _LEAVE_OUT,
     'train.settings.weights': "set the share of every system in 'sis.systems'",
     'train.settings.mask_fixed_atoms': 'set sis.learning.mask_fixed_atoms',
+    'train.settings.budget': 'set train.budget',
     'train.settings.start': 'set sis.learning.pretrained',
     'cp2k.GLOBAL.RUN_TYPE': _LEAVE_OUT,
     'cp2k.GLOBAL.SEED': 'set the seed of the run',

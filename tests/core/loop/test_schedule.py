@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiida_sis.core.loop.schedule import training_parameters
+from aiida_sis.core.loop.schedule import training_budget, training_parameters
 from aiida_sis.core.settings.sis import LearningSchedule
 
 BASE: dict[str, Any] = {
@@ -74,6 +74,13 @@ def test_fine_tuning_has_a_rate_of_its_own(rate: dict[str, Any]) -> None:
     cosine = {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 1e-5}
     later = training_parameters({**BASE, 'learning_rate': cosine}, 1, schedule)['learning_rate']
     assert later == {'type': 'cosine', 'start_lr': 4e-3, 'stop_lr': 1e-5}
+
+
+def test_a_fine_tuning_has_its_share_of_the_budget() -> None:
+    """It costs as much less as its steps are fewer; a first training has all."""
+    schedule = LearningSchedule(fine_tune_steps=3000)
+    shares = [training_budget({'core_minutes': 30.0}, BASE, number, schedule) for number in range(3)]
+    assert shares == [{'core_minutes': 30.0}, {'core_minutes': 10.0}, {'core_minutes': 10.0}]
 
 
 @given(st.integers(0, 200))

@@ -211,6 +211,54 @@ def test_restart_folder(inputs: dict[str, Any], prepare: Prepare, aiida_localhos
     ]
 
 
+def test_a_budget_is_planned_between_probe_and_training(inputs: dict[str, Any], tmp_path: Path) -> None:
+    """30 core-minutes on three cores are 600 s; the lines stand in the script that AiiDA wrote."""
+    options = {'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1, 'num_cores_per_mpiproc': 3}}
+    process = instantiate_process(
+        get_manager().get_runner(),
+        DeepmdTrainCalculation,
+        **inputs,
+        settings=orm.Dict({'budget': {'core_minutes': 30}}),
+        metadata={'options': options},
+    )
+    assert isinstance(process, DeepmdTrainCalculation)
+    calcinfo = process.presubmit(Folder(tmp_path))
+    assert [info.cmdline_params[:2] for info in calcinfo.codes_info] == [
+        ['train', 'probe/input.json'],
+        ['train', 'input.json'],
+        ['freeze', '-o'],
+        ['test', '-m'],
+    ]
+    assert calcinfo.retrieve_list[:4] == ['lcurve.out', 'input.json', 'probe.out', 'train.out']
+    script = (tmp_path / '_aiidasubmit.sh').read_text()
+    places = [script.index(text) for text in ("'probe/input.json'", '-v seconds=600.000', "'input.json'")]
+    assert places == sorted(places)
+    assert not (tmp_path / 'input.json').exists()
+    assert (tmp_path / 'probe/input.json').exists()
+
+
+def test_a_restart_keeps_what_was_planned(
+    inputs: dict[str, Any], tmp_path: Path, aiida_localhost: orm.Computer
+) -> None:
+    """The input that was planned is fetched beside the checkpoint, and nothing is measured again."""
+    remote = orm.RemoteData(remote_path='/scratch/job', computer=aiida_localhost).store()
+    settings = orm.Dict({'budget': {'core_minutes': 30}})
+    process = instantiate_process(
+        get_manager().get_runner(),
+        DeepmdTrainCalculation,
+        **inputs,
+        settings=settings,
+        restart_folder=remote,
+    )
+    assert isinstance(process, DeepmdTrainCalculation)
+    calcinfo = process.presubmit(Folder(tmp_path))
+    assert calcinfo.codes_info[0].cmdline_params == ['train', 'input.json', '--restart', 'model.ckpt']
+    assert '/scratch/job/input.json' in [path for _, path, _ in calcinfo.remote_copy_list]
+    assert 'input.json' in calcinfo.retrieve_list
+    assert not (tmp_path / 'input.json').exists()
+    assert 'awk' not in (tmp_path / '_aiidasubmit.sh').read_text()
+
+
 def test_weights_follow_the_systems(inputs: dict[str, Any], prepare: Prepare) -> None:
     _, folder = prepare({**inputs, 'settings': orm.Dict({'weights': {'aimd_1': 0.7, 'aimd_0': 0.3}})})
     data = json.loads((folder / 'input.json').read_text())['training']['training_data']
@@ -239,6 +287,12 @@ def test_good_inputs_pass(inputs: dict[str, Any]) -> None:
     [
         ({'datasets': {}}, ['datasets', 'at least one']),
         ({'settings': {'compres': True}}, ['compres', 'compress']),
+        ({'settings': {'budget': {'core_minutes': 0}}}, ["'budget.core_minutes'", 'above 0']),
+        ({'settings': {'budget': {'core_minutes': -5}}}, ["'budget.core_minutes'", 'above 0']),
+        ({'settings': {'budget': {'core_minutes': '30'}}}, ["'budget.core_minutes'", 'give a number']),
+        ({'settings': {'budget': {'minutes': 30}}}, ["'budget.minutes'", "'core_minutes'"]),
+        ({'settings': {'budget': {}}}, ["'budget.core_minutes'", 'missing']),
+        ({'settings': {'budget': 30}}, ["'budget'", 'give a dictionary']),
         ({'settings': {'weights': {'aimd_0': 1.0}}}, ['aimd_0', 'aimd_1']),
         ({'settings': {'weights': {'aimd_0': 0.9, 'aimd_1': 0.9}}}, ['1.8', 'sum to 1']),
         ({'parent': {'type_map': ['Li', 'N', 'S', 'O', 'F']}}, ['parent', 'type_map']),

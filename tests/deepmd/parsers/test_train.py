@@ -38,6 +38,8 @@ def parse(
         compress: bool = False,
         model: bool = True,
         fixed: tuple[int, ...] = (),
+        files: dict[str, str] | None = None,
+        **settings: Any,
     ) -> Parsed:
         node = orm.CalcJobNode(computer=aiida_localhost, process_type='aiida.calculations:deepmd.train')
         node.set_option('resources', {'num_machines': 1})
@@ -45,7 +47,7 @@ def parse(
         if fixed:
             links['datasets__aimd_0'] = _fix(deepmd_datasets['aimd_0'], fixed)
         links['parameters'] = orm.Dict(copy.deepcopy(deepmd_parameters))
-        links['settings'] = orm.Dict({'compress': compress})
+        links['settings'] = orm.Dict({'compress': compress, **settings})
         for label, data in links.items():
             node.base.links.add_incoming(data.store(), LinkType.INPUT_CALC, label)
         node.store()
@@ -58,6 +60,8 @@ def parse(
             shutil.move(path, temporary / path.name)
         for name in without:
             ((kept / name) if (kept / name).exists() else (temporary / name)).unlink()
+        for name, content in (files or {}).items():
+            (kept / name).write_text(content)
         for name, change in (replace or {}).items():
             target = kept if (kept / name).exists() else temporary
             (target / name).write_text(change((target / name).read_text()) if callable(change) else change)
@@ -174,6 +178,51 @@ def test_killed(parse: Callable[..., Parsed]) -> None:
     assert outputs['results']['n_steps'] == 250
     assert outputs['results']['train_force_rmse_ev_per_angstrom'] == pytest.approx(0.265)
     assert 'potential' not in outputs
+
+
+BUDGET = {'core_minutes': 5}
+PLANNED = {
+    'probe.out': 'DEEPMD INFO    average training time: 0.0119 s/batch (exclude first 50 batches)\n',
+    'input.json': '{"training": {"numb_steps": 500}}',
+}
+
+
+def test_a_budget_is_told(parse: Callable[..., Parsed]) -> None:
+    """What was measured and what was planned; the planned steps are those that were done."""
+    outputs, node = parse('finished', files=PLANNED, budget=BUDGET)
+    assert node.is_finished_ok, node.exit_message
+    results = outputs['results'].get_dict()
+    assert (results['planned_steps'], results['n_steps']) == (500, 500)
+    assert results['probe_seconds_per_step'] == pytest.approx(0.0119)
+
+
+def test_killed_on_the_way_to_what_was_planned(parse: Callable[..., Parsed]) -> None:
+    """A training that goes on has no probe of its own."""
+    plan = {'input.json': '{"training": {"numb_steps": 2400}}'}
+    outputs, node = parse('killed', model=False, files=plan, budget=BUDGET)
+    assert node.exit_status == EXIT.ERROR_TRAINING_INTERRUPTED.status
+    assert 'step 250 of 2400' in (node.exit_message or '')
+    assert outputs['results']['planned_steps'] == 2400
+
+
+@pytest.mark.parametrize(
+    ('probe', 'without', 'label', 'words'),
+    [
+        ('', ('train.out',), 'ERROR_TRAINING_INTERRUPTED', 'step 0 of as many as its budget allows'),
+        ('', (), 'ERROR_TRAINING_FAILED', 'reports no time for a step, see probe.out'),
+        ('Traceback (most recent call last)\nMemoryError: 9 GiB', (), 'ERROR_TRAINING_FAILED', 'MemoryError: 9 GiB'),
+        (None, ('train.out',), 'ERROR_NO_TRAIN_OUTPUT', 'was not retrieved'),
+    ],
+)
+def test_a_budget_that_was_not_planned(
+    probe: str | None, without: tuple[str, ...], label: str, words: str, parse: Callable[..., Parsed]
+) -> None:
+    """Killed in the probe, or the probe failed: the training then had no input."""
+    files = {} if probe is None else {'probe.out': probe}
+    outputs, node = parse('failed', model=False, without=without, files=files, budget=BUDGET)
+    assert node.exit_status == EXIT[label].status
+    assert words in (node.exit_message or '')
+    assert outputs['results']['planned_steps'] is None
 
 
 def test_nan(parse: Callable[..., Parsed]) -> None:
