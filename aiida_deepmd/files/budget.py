@@ -30,12 +30,13 @@ _LEAST_ROWS = 10
 
 
 class TrainBudget(StrictModel):
-    """What a training may cost. It decides how many steps are done, in place of ``numb_steps``."""
+    """What a training may cost, in place of ``numb_steps``."""
 
     core_minutes: Number = Field(gt=0)
     """Minutes that the training loop may take, times the cores of the job; the start of DeePMD-kit, freezing and
     testing come on top. The job measures its time for a step and plans a whole schedule (the fall of the learning rate,
-    the warm-up) of as many steps as fit, at least 100. Each continuation has the same budget again."""
+    the warm-up) of as many steps as fit, at least 100; ``decay_steps`` and ``warmup_steps`` keep their share of
+    ``numb_steps``. Each continuation has the same budget again."""
 
 
 def cores(resources: Mapping[str, Any], default_mpiprocs: int | None = None) -> int:

@@ -211,8 +211,21 @@ def test_restart_folder(inputs: dict[str, Any], prepare: Prepare, aiida_localhos
     ]
 
 
-def test_a_budget_is_planned_between_probe_and_training(inputs: dict[str, Any], tmp_path: Path) -> None:
-    """30 core-minutes on three cores are 600 s; the lines stand in the script that AiiDA wrote."""
+@pytest.mark.parametrize('in_a_container', [False, True])
+def test_a_budget_is_planned_between_probe_and_training(
+    inputs: dict[str, Any], tmp_path: Path, aiida_localhost: orm.Computer, in_a_container: bool
+) -> None:
+    """30 core-minutes on three cores are 600 s; the lines stand in the script that AiiDA wrote, whatever the code."""
+    if in_a_container:
+        inputs['code'] = orm.ContainerizedCode(
+            computer=aiida_localhost,
+            filepath_executable='dp',
+            image_name='deepmd.sif',
+            engine_command='engine run {image_name} sh -c',
+            wrap_cmdline_params=True,
+            default_calc_job_plugin='deepmd.train',
+            label='contained',
+        ).store()
     options = {'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1, 'num_cores_per_mpiproc': 3}}
     process = instantiate_process(
         get_manager().get_runner(),
@@ -231,7 +244,7 @@ def test_a_budget_is_planned_between_probe_and_training(inputs: dict[str, Any], 
     ]
     assert calcinfo.retrieve_list[:4] == ['lcurve.out', 'input.json', 'probe.out', 'train.out']
     script = (tmp_path / '_aiidasubmit.sh').read_text()
-    places = [script.index(text) for text in ("'probe/input.json'", '-v seconds=600.000', "'input.json'")]
+    places = [script.rindex(text) for text in ("'probe/input.json'", '-v seconds=600.000', "'train' 'input.json'")]
     assert places == sorted(places)
     assert not (tmp_path / 'input.json').exists()
     assert (tmp_path / 'probe/input.json').exists()
