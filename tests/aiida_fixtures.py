@@ -16,7 +16,6 @@ from aiida.tools.pytest_fixtures import (
     aiida_computer,
     aiida_computer_local,
     aiida_config_factory,
-    aiida_localhost,
     aiida_profile_clean,
     aiida_profile_factory,
     daemon_client,
@@ -33,7 +32,6 @@ __all__ = (
     'aiida_computer',
     'aiida_computer_local',
     'aiida_config_factory',
-    'aiida_localhost',
     'aiida_profile_clean',
     'aiida_profile_factory',
     'daemon_client',
@@ -62,12 +60,28 @@ def aiida_config(tmp_path_factory: pytest.TempPathFactory, aiida_config_factory:
 def aiida_profile(
     aiida_config: Any, aiida_profile_factory: Any, run_aiida_broker_service_for_profile: Any
 ) -> Iterator[Any]:
-    """Make a temporary profile with the broker that a newcomer has, so that a daemon can run without a service."""
+    """Make a temporary profile with the broker that a newcomer has, so that a daemon can run without a service.
+
+    It is no test profile: of those AiiDA's runners ask the database without a pause whether a child has ended, on a
+    core that the codes need. The broker tells them, and they ask once a second, as in a newcomer's profile.
+    """
     with aiida_profile_factory(aiida_config, broker_backend='core.zeromq') as profile:
+        profile.is_test_profile = False
+        aiida_config.update_profile(profile)
+        aiida_config.set_option('runner.poll.interval', 1, scope=profile.name)
         # A machine whose cores are all busy answers late.
         aiida_config.set_option('daemon.timeout', 30, scope=profile.name)
+        aiida_config.store()
         with run_aiida_broker_service_for_profile(profile):
             yield profile
+
+
+@pytest.fixture
+def aiida_localhost(aiida_computer_local: Any) -> orm.Computer:
+    """Give the computer of all codes; AiiDA's own asks it without a pause, by `ps`, whether a job has ended."""
+    computer: orm.Computer = aiida_computer_local(label='localhost')
+    computer.set_minimum_job_poll_interval(0.5)
+    return computer
 
 
 @pytest.fixture(scope='session')
