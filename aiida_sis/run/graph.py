@@ -22,6 +22,8 @@ TRAIN_JOB = 'aiida.calculations:deepmd.train'
 MD_JOB = 'aiida.calculations:sis.lammps.md'
 CP2K_JOB = 'aiida.calculations:cp2k'
 
+#: What labels frames, and by what.
+LABELS = {LABEL: 'AIMD', REPLAY: 'single points'}
 #: The loops: workchains that call labels, trainings and explorations.
 RUNS = (SIS, HYBRID)
 #: What a user submits and watches: a loop, or a rehearsal, which has a loop inside.

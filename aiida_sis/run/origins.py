@@ -14,7 +14,7 @@ from aiida_sis.run import graph
 from aiida_sis.run.graph import Edge
 from aiida_sis.run.rows import FramesRow, NodeRef, OriginRow
 
-__all__ = ('datasets_of', 'origins', 'training_frames')
+__all__ = ('datasets_of', 'labels_of', 'origins', 'training_frames')
 
 _DATASET = (
     'label',
@@ -24,8 +24,7 @@ _DATASET = (
     'attributes.n_test',
     'attributes.sha256',
 )
-_SOURCES = {graph.LABEL: 'AIMD', graph.REPLAY: 'single points'}
-_LABELS = {'process_type': {'in': list(_SOURCES)}}
+_LABELS = {'process_type': {'in': list(graph.LABELS)}}
 
 
 def training_frames(potential: int) -> list[FramesRow]:
@@ -49,7 +48,7 @@ def training_frames(potential: int) -> list[FramesRow]:
             parents = graph.inputs(graph.pks([job]), 'parent')
             current = parents[0].there.pk if parents else None
         back += 1
-    labels = _labels_of(seen)
+    labels = labels_of(seen)
     jobs_of = _cp2k_jobs({edge.there.pk for edge in labels.values()})
     trajectories = _trajectories_of(seen)
     callers = graph.callers(graph.pks([edge.there.pk for edge in labels.values()]))
@@ -68,7 +67,7 @@ def training_frames(potential: int) -> list[FramesRow]:
                 n_train=n_train,
                 n_validation=n_validation,
                 n_test=n_test,
-                source=_SOURCES[label.values[0]] if label else 'imported',
+                source=graph.LABELS[label.values[0]] if label else 'imported',
                 label=label.there if label else None,
                 jobs=tuple(jobs_of.get(label.there.pk, ())) if label else (),
                 trajectory=trajectories.get(pk),
@@ -98,7 +97,7 @@ def origins(datasets: Collection[int]) -> list[OriginRow]:
     :param datasets: PKs of the datasets.
     :returns: one row for each, the oldest first.
     """
-    labels = _labels_of(datasets)
+    labels = labels_of(datasets)
     nodes = graph.pks([edge.there.pk for edge in labels.values()])
     callers = graph.callers(nodes)
     routes = {
@@ -145,8 +144,12 @@ def _kind(start: Edge | None, found: dict[str, Any], file: str | None) -> str:
     return 'snapshot' if start.label == 'structure' else 'frames'
 
 
-def _labels_of(datasets: Collection[int]) -> dict[int, Edge]:
-    """The workchain that labelled each dataset, by PK of the dataset; none for one that was imported."""
+def labels_of(datasets: Collection[int]) -> dict[int, Edge]:
+    """Find the workchain that labelled each dataset.
+
+    :param datasets: PKs of the datasets.
+    :returns: the edge to it, with its process type, by PK of the dataset; none for one that was imported.
+    """
     edges = graph.sources(graph.pks(datasets), LinkType.RETURN, _LABELS, ('process_type',))
     return {edge.here: edge for edge in edges}
 

@@ -19,12 +19,13 @@ from aiida_deepmd.files.input import INPUT_FILENAME
 from aiida_sis.calculations.structure import positions_of, symbols_of
 from aiida_sis.core.lammps.script import write_data, write_script
 from aiida_sis.core.loop.call_labels import EXPLORE, Call, read_call
-from aiida_sis.core.loop.record import LabelResults, MdResults, TrainingResults
+from aiida_sis.core.loop.record import LabelResults, Md, MdResults, TrainingResults
 from aiida_sis.core.settings.md import read_md_settings
 from aiida_sis.run import graph, training_frames
+from aiida_sis.run.origins import labels_of
 from aiida_sis.run.record import read_md, results_of
 from aiida_sis.run.rows import FramesRow
-from aiida_sis.share.card import CardData, CardFacts, CardMd, level_in_words, write_card
+from aiida_sis.share.card import level_in_words, write_card
 
 __all__ = ('CARD', 'write_model')
 
@@ -54,7 +55,7 @@ def write_model(potential: PotentialData, folder: Path, length_ps: float = _LENG
         _write_training(job, folder / 'training', training_frames(int(potential.pk or 0)))
     explorations = _explorations(potential)
     _write_lammps(potential, job, explorations, folder / 'lammps', length_ps, seed)
-    (folder / CARD).write_text(write_card(_facts(potential, job, explorations)), encoding='utf-8')
+    (folder / CARD).write_text(_card(potential, job, explorations), encoding='utf-8')
     return sorted(folder.iterdir())
 
 
@@ -140,11 +141,9 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _label_of(dataset: DatasetData) -> orm.ProcessNode | None:
-    edges = graph.sources(
-        graph.pks([int(dataset.pk or 0)]), LinkType.RETURN, {'process_type': {'in': [graph.LABEL, graph.REPLAY]}}
-    )
-    label: Any = orm.load_node(edges[0].there.pk) if edges else None
-    return cast('orm.ProcessNode | None', label)
+    label = labels_of([int(dataset.pk or 0)]).get(int(dataset.pk or 0))
+    node: Any = orm.load_node(label.there.pk) if label else None
+    return cast('orm.ProcessNode | None', node)
 
 
 def _levels(datasets: Any) -> list[dict[str, Any]]:
@@ -195,36 +194,27 @@ def _write_lammps(
 # --- card ----------------------------------------------------------------------------------------------------------
 
 
-def _facts(
+def _card(
     potential: PotentialData, job: orm.CalcJobNode | None, explorations: Sequence[tuple[str, orm.ProcessNode]]
-) -> CardFacts:
+) -> str:
     results = {} if job is None else results_of(job)
     training = TrainingResults.model_validate(results) if results else None
-    datasets = _datasets(job) if job is not None else {}
-    data = [_card_data(key, node, training) for key, node in datasets.items()]
-    run = _run_of(job) if job is not None else None
-    systems = sorted({item.system for item in data if item.system})
-    return CardFacts(
+    nodes = _datasets(job) if job is not None else {}
+    data = [_dataset_row(key, node, training) for key, node in nodes.items()]
+    runs = [_md_row(place, node) for place, node in explorations]
+    systems = sorted({node.label for node in nodes.values() if node.label})
+    return write_card(
         name=potential.label or f'Deep Potential {", ".join(systems) or "".join(potential.type_map)}',
-        model_file=potential.model_filename,
-        elements=potential.type_map,
-        descriptor=potential.descriptor,
-        rcut=potential.rcut,
-        sel=potential.sel,
-        compressed=potential.compressed,
-        sha256=potential.sha256,
-        uuid=potential.uuid,
+        potential=potential,
         command=_command(job),
-        data=data,
-        md=[_card_md(place, node) for place, node in explorations],
         training=training,
-        levels=[level_in_words(tree) for tree in _levels(datasets.values())],
-        versions=_versions(job, explorations, training),
-        seeds={
-            **({'run': run.inputs.seed.value} if run is not None and 'seed' in run.inputs else {}),
-            **({'training': job.inputs.seed.value} if job is not None else {}),
-        },
-        run=_origin_facts(job, run),
+        levels=[level_in_words(tree) for tree in _levels(nodes.values())],
+        datasets=data,
+        explorations=runs,
+        compositions=sorted({f'{row["composition"]} ({row["node"].label})' for row in data}),
+        hottest_k=max((row['highest_k'] for row in data if row['highest_k']), default=None),
+        longest_ps=max((md.length_ps or 0.0 for _, _, md in runs if md.stable), default=None),
+        origin=_origin(job, explorations, training),
     )
 
 
@@ -236,72 +226,58 @@ def _command(job: orm.CalcJobNode | None) -> str:
     return f'dp train {INPUT_FILENAME}' + (start if 'parent' in job.inputs else '')
 
 
-def _card_data(key: str, dataset: DatasetData, training: TrainingResults | None) -> CardData:
+def _dataset_row(key: str, dataset: DatasetData, training: TrainingResults | None) -> dict[str, Any]:
+    """One dataset; temperatures in K, None where the graph does not say."""
     label = _label_of(dataset)
     errors = {} if training is None else training.per_dataset or {}
-    made = LabelResults.model_validate({} if label is None else results_of(label))
-    settings = label.inputs.parameters.get_dict() if label is not None else {}
-    source = 'imported' if label is None else 'AIMD' if label.process_type == graph.LABEL else 'single points'
-    return CardData(
-        name=key,
-        system=dataset.label,
-        source=source,
-        composition=_formula(dataset.symbols),
-        n_train=dataset.n_train,
-        n_validation=dataset.n_validation,
-        n_test=dataset.n_test,
-        label_temperature_k=settings.get('temperature_k'),
-        max_temperature_k=made.max_temperature_k,
-        errors=TrainingResults.model_validate(errors.get(key, {})),
-        sha256=dataset.sha256,
-    )
+    return {
+        'name': key,
+        'node': dataset,
+        'source': 'imported' if label is None else graph.LABELS[label.process_type or ''],
+        'composition': _formula(dataset.symbols),
+        'temperature_k': None if label is None else label.inputs.parameters.get_dict().get('temperature_k'),
+        'highest_k': None if label is None else LabelResults.model_validate(results_of(label)).max_temperature_k,
+        'errors': TrainingResults.model_validate(errors.get(key, {})),
+    }
 
 
-def _card_md(place: str, node: orm.ProcessNode) -> CardMd:
-    return CardMd(
-        place=place or f'node {node.pk}',
-        composition=_formula(symbols_of(node.inputs.md.structure)),
-        md=read_md(node, read_call(place) or Call(0, EXPLORE)),
-    )
+def _md_row(place: str, node: orm.ProcessNode) -> tuple[str, str, Md]:
+    """Where an MD was in its run, what of, and what became of it."""
+    composition = _formula(symbols_of(node.inputs.md.structure))
+    return place or f'node {node.pk}', composition, read_md(node, read_call(place) or Call(0, EXPLORE))
 
 
 def _formula(symbols: Sequence[str]) -> str:
     return str(Formula.from_list(sorted(symbols)).format('reduce'))
 
 
-def _versions(
+def _origin(
     job: orm.CalcJobNode | None,
     explorations: Sequence[tuple[str, orm.ProcessNode]],
     training: TrainingResults | None,
-) -> dict[str, str]:
-    versions = {'DeePMD-kit': training.deepmd_version if training else None}
+) -> dict[str, Any]:
+    """Training, run, seeds and versions, as far as the graph says."""
+    if job is None:
+        facts: dict[str, Any] = {'origin': 'imported; the graph does not say how it was trained'}
+    else:
+        facts = _trained_by(job)
+    facts['DeePMD-kit'] = training.deepmd_version if training else None
     for _, node in explorations:
-        if found := MdResults.model_validate(results_of(node)).lammps_version:
-            versions['LAMMPS'] = found
+        facts['LAMMPS'] = MdResults.model_validate(results_of(node)).lammps_version or facts.get('LAMMPS')
     if job is not None:
         own = job.base.attributes.get('version', {})
-        versions |= {'aiida-core': str(own.get('core', '')), 'aiida-sis': str(own.get('plugin', ''))}
-        versions |= _cp2k_versions(_datasets(job))
-    return {name: version for name, version in versions.items() if version}
+        facts |= {'aiida-core': own.get('core'), 'aiida-sis': own.get('plugin')}
+        labels = [label for node in _datasets(job).values() if (label := _label_of(node)) is not None]
+        # `aiida-sis setup` writes CP2K's version into the description of the code.
+        codes = {code.description or code.full_label for code in (label.inputs.cp2k.cp2k.code for label in labels)}
+        facts['labels by'] = ', '.join(sorted(codes))
+    return {name: value for name, value in facts.items() if value not in (None, '')}
 
 
-def _cp2k_versions(datasets: Mapping[str, DatasetData]) -> dict[str, str]:
-    """CP2K's version, as the description of the code tells it (`aiida-sis setup` writes it there)."""
-    found = set()
-    for dataset in datasets.values():
-        label = _label_of(dataset)
-        if label is not None:
-            code = label.inputs.cp2k.cp2k.code
-            found.add(code.description or code.full_label)
-    return {'labels by': ', '.join(sorted(found))} if found else {}
-
-
-def _origin_facts(job: orm.CalcJobNode | None, run: orm.ProcessNode | None) -> dict[str, str]:
-    if job is None:
-        return {'origin': 'imported; the graph does not say how it was trained'}
-    facts = {'trained by job': f'`{job.uuid}`'}
-    if (call := _call_of(job)) is not None:
-        facts['generation'] = str(call.generation)
+def _trained_by(job: orm.CalcJobNode) -> dict[str, Any]:
+    """The training, the run that it belongs to, and the seeds of both."""
+    call, run = _call_of(job), _run_of(job)
+    facts: dict[str, Any] = {'trained by job': f'`{job.uuid}`', 'generation': call and call.generation}
     if 'restart_folder' in job.inputs:
         facts['note'] = 'the training was interrupted and went on from its checkpoint'
     if 'parent' in job.inputs:
@@ -313,4 +289,6 @@ def _origin_facts(job: orm.CalcJobNode | None, run: orm.ProcessNode | None) -> d
             md = 'MD' if run.process_type == graph.HYBRID else 'stable MD'
             facts['outcome of the run'] = f'{summary["outcome"]}, {summary["md_ps"]:g} ps of {md}'
             facts['AIMD of the run'] = f'{summary["aimd_ps"]:g} ps'
-    return facts
+        if 'seed' in run.inputs:
+            facts['seed of the run'] = run.inputs.seed.value
+    return facts | {'seed of the training': job.inputs.seed.value}
