@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from aiida_sis.core.loop.record import Record
 from aiida_sis.core.settings.md import MdSettings
 
-__all__ = ('COMMAND', 'JobReading', 'read_cp2k', 'read_lammps', 'read_training', 'sections_of', 'short')
+__all__ = ('COMMAND', 'JobStatus', 'read_cp2k', 'read_lammps', 'read_training', 'sections_of')
 
 #: One shell command for one round trip. Each section: the header, then the last lines of the file. Of the energies and
 #: the thermo output at most 48 lines go over the network, spread over the latest 480.
@@ -28,51 +28,45 @@ true
 Sections = Mapping[str, Sequence[str]]
 
 
-@dataclass(frozen=True)
-class JobReading:
-    """Where one running job is.
-
-    :param what: what the job does, in words.
-    :param generation: the generation it belongs to.
-    :param done: how much of ``total`` is done, in ``unit``.
-    :param total: how much there is to do in all, ``None`` if unknown.
-    :param unit: fs for AIMD, steps for training, ps for MD.
-    :param detail: what else is worth a glance, such as the force error.
-    :param temperatures_k: the latest temperatures in K, ``(n_samples,)`` with at most 48, the last one that of now.
-    :param window_k: the window of the MD in K.
-    :param system: the name of the system.
-    :param pk: the job, ``None`` where there is none yet.
-    :param state: what AiiDA does with the job: ``running``, or what comes before and after.
-    :param waits_for: one sentence on what holds it up, with the remedy where there is one; empty where nothing does.
-    """
+class JobStatus(Record):
+    """One part of the run that has not ended: an AIMD, a training, an MD."""
 
     what: str
+    """What it does, in words."""
     generation: int
-    done: float = 0.0
-    total: float | None = None
-    unit: str = ''
-    detail: str = ''
-    temperatures_k: tuple[float, ...] = ()
-    window_k: tuple[float, float] | None = None
-    system: str = ''
+    """Its generation."""
+    system: str | None = None
+    """The system it belongs to; ``null`` for a training."""
     pk: int | None = None
+    """The calculation job; ``null`` where there is none yet."""
     state: str = 'running'
-    waits_for: str = ''
-
-    @property
-    def temperature_k(self) -> float | None:
-        """The temperature now, in K."""
-        return self.temperatures_k[-1] if self.temperatures_k else None
+    """``starting``, ``sending files``, ``submitting``, ``queued``, ``running``, ``fetching results``, …"""
+    done: float | None = None
+    """How much is done, in ``unit``."""
+    total: float | None = None
+    """How much there is to do."""
+    unit: str | None = None
+    """``fs`` for AIMD, ``steps`` for training, ``ps`` for MD."""
+    temperature_k: float | None = None
+    """The temperature now in K."""
+    temperatures_k: tuple[float, ...] = ()
+    """The latest temperatures in K, at most 48; ``null`` where one is no number."""
+    window_k: tuple[float, float] | None = None
+    """The window of an MD in K."""
+    detail: str | None = None
+    """What else is worth a glance, in words."""
+    waits_for: str | None = None
+    """What holds it up, with the remedy, in one sentence."""
 
     @property
     def amount(self) -> str:
         """How much is done of how much, with the unit."""
-        if not self.unit:
+        if self.done is None:
             return ''
-        return f'{short(self.done)}{f"/{self.total:g}" if self.total else ""} {self.unit}'
+        return f'{_short(self.done)}{f"/{self.total:g}" if self.total else ""} {self.unit}'
 
     def __str__(self) -> str:
-        """Return the reading as one line of text."""
+        """Return where the job is as one line of text."""
         now = '' if self.temperature_k is None else f'T = {self.temperature_k:.0f} K'
         parts = ', '.join(part for part in (now, self.detail) if part)
         amount = f': {self.amount}' if self.amount else ''
@@ -95,7 +89,7 @@ def sections_of(text: str) -> dict[str, list[str]]:
     return sections
 
 
-def read_cp2k(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobReading:
+def read_cp2k(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobStatus:
     """Read how far an AIMD is from CP2K's energy file: time in fs and temperature in K.
 
     :param what: what the job does.
@@ -109,20 +103,27 @@ def read_cp2k(what: str, generation: int, sections: Sections, parameters: Mappin
     if str(md.get('ENSEMBLE')) == 'REFTRAJ':
         total = float(md['STEPS']) if 'STEPS' in md else None
         done = max(steps, len(_rows(sections.get('aiida-1.ener', []))))
-        return JobReading('single points', generation, float(done), total, 'frames')
+        return JobStatus(what='single points', generation=generation, done=done, total=total, unit='frames')
     rows = [row for row in _rows(sections.get('aiida-1.ener', [])) if len(row) >= 4]
     if not rows:
         if not md and steps:
-            return JobReading('geometry optimisation', generation, float(steps), None, 'steps')
-        return JobReading(what, generation, detail='first SCF')
+            return JobStatus(what='geometry optimisation', generation=generation, done=steps, unit='steps')
+        return JobStatus(what=what, generation=generation, detail='first SCF')
     total = None
     if 'STEPS' in md and 'TIMESTEP' in md:
         total = float(md['STEPS']) * float(str(md['TIMESTEP']).split()[-1])
-    temperatures = tuple(row[3] for row in rows)
-    return JobReading(what, generation, rows[-1][1], total, 'fs', f'{int(rows[-1][0])} steps', temperatures)
+    return JobStatus(
+        what=what,
+        generation=generation,
+        done=rows[-1][1],
+        total=total,
+        unit='fs',
+        detail=f'{int(rows[-1][0])} steps',
+        **_temperatures([row[3] for row in rows]),
+    )
 
 
-def read_training(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobReading:
+def read_training(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobStatus:
     """Read how far a training is from the last line of its learning curve: step and force error in eV/Å.
 
     :param what: what the job does.
@@ -137,7 +138,7 @@ def read_training(what: str, generation: int, sections: Sections, parameters: Ma
         training = parameters.get('training', {})
         total = next((float(training[key]) for key in ('numb_steps', 'stop_batch') if key in training), None)
     if not rows:
-        return JobReading(what, generation, detail='starting')
+        return JobStatus(what=what, generation=generation, detail='starting')
     reading = dict(zip(lines[0].lstrip('#').split(), rows[0], strict=False))
     # Where fixed atoms are masked, DeePMD-kit calls the same error by the name of its other loss.
     keys = ('rmse_f_val', 'rmse_pf_val', 'rmse_f_trn', 'rmse_pf_trn')
@@ -145,7 +146,9 @@ def read_training(what: str, generation: int, sections: Sections, parameters: Ma
     detail = '' if error is None else f'force error {error:.3f} eV/Å'
     if total is not None and rows[0][0] >= total:
         detail += ', freezing and testing'
-    return JobReading(what, generation, rows[0][0], total, 'steps', detail)
+    return JobStatus(
+        what=what, generation=generation, done=rows[0][0], total=total, unit='steps', detail=detail or None
+    )
 
 
 def _planned_steps(lines: Sequence[str]) -> float | None:
@@ -154,7 +157,7 @@ def _planned_steps(lines: Sequence[str]) -> float | None:
     return float(found.group(1)) if found else None
 
 
-def read_lammps(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobReading:
+def read_lammps(what: str, generation: int, sections: Sections, parameters: Mapping[str, Any]) -> JobStatus:
     """Read how far an MD is from the thermo lines of LAMMPS's log: time in ps and temperature in K.
 
     :param what: what the job does.
@@ -162,8 +165,7 @@ def read_lammps(what: str, generation: int, sections: Sections, parameters: Mapp
     :param sections: last lines by file name.
     :param parameters: the job's parameters, for the length, the timestep and the window.
     """
-    window = parameters.get('window_k')
-    window_k = (float(window[0]), float(window[1])) if window else None
+    known: dict[str, Any] = {'what': what, 'generation': generation, 'window_k': parameters.get('window_k')}
     lines = list(sections.get('log.lammps', []))
     columns = lines[0].split() if lines and lines[0].split()[:1] == ['Step'] else []
     rows: list[list[float]] = []
@@ -173,7 +175,7 @@ def read_lammps(what: str, generation: int, sections: Sections, parameters: Mapp
         elif (row := _row(line)) is not None and len(row) == len(columns):
             rows.append(row)
     if not columns or not rows:
-        return JobReading(what, generation, detail='starting', window_k=window_k)
+        return JobStatus(**known, detail='starting')
     reading = dict(zip(columns, rows[-1], strict=True))
     if 'Time' in reading:
         time_ps = reading['Time']
@@ -181,11 +183,15 @@ def read_lammps(what: str, generation: int, sections: Sections, parameters: Mapp
         timestep_fs = float(parameters.get('timestep_fs', MdSettings.model_fields['timestep_fs'].default))
         time_ps = reading['Step'] * timestep_fs / 1000.0
     time_ps += float(parameters.get('elapsed_ps', 0.0))
-    total = parameters.get('length_ps')
-    temperatures = tuple(row[columns.index('Temp')] for row in rows) if 'Temp' in columns else ()
-    return JobReading(
-        what, generation, time_ps, float(total) if total else None, 'ps', '', temperatures, window_k=window_k
-    )
+    temperatures = [row[columns.index('Temp')] for row in rows] if 'Temp' in columns else []
+    total = parameters.get('length_ps') or None
+    return JobStatus(**known, done=time_ps, total=total, unit='ps', **_temperatures(temperatures))
+
+
+def _temperatures(values: Sequence[float]) -> dict[str, Any]:
+    """The latest temperatures in K, and the last of them as that of now."""
+    rounded = tuple(round(value, 2) for value in values)
+    return {'temperatures_k': rounded, 'temperature_k': rounded[-1] if rounded else None}
 
 
 def _rows(lines: Sequence[str]) -> list[list[float]]:
@@ -199,9 +205,6 @@ def _row(line: str) -> list[float] | None:
         return None
 
 
-def short(value: float) -> str:
-    """Write an amount with no more digits than a glance needs.
-
-    :param value: the amount.
-    """
+def _short(value: float) -> str:
+    """Write an amount with no more digits than a glance needs."""
     return f'{value:.0f}' if value >= 100 or value == int(value) else f'{value:.2f}'

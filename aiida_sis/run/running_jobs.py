@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -23,9 +21,9 @@ from aiida.transports import Transport
 from aiida_sis.command_lines import verdi
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_call
 from aiida_sis.core.settings.sis import plan_replicas, read_settings
-from aiida_sis.run.job_readings import COMMAND, JobReading, read_cp2k, read_lammps, read_training, sections_of
+from aiida_sis.run.job_readings import COMMAND, JobStatus, read_cp2k, read_lammps, read_training, sections_of
 from aiida_sis.run.loops import settings_of, systems_of
-from aiida_sis.run.record import called, input_of
+from aiida_sis.run.record import called, dictionary, input_of
 
 __all__ = ('LiveReader', 'daemon_problem', 'running_job')
 
@@ -70,7 +68,7 @@ class LiveReader:
             transport.close()
         self._transports.clear()
 
-    def read(self) -> list[JobReading]:
+    def read(self) -> list[JobStatus]:
         """Return one reading for each child of the run that has not ended."""
         readings = []
         for child, link_label in called(self._node):
@@ -79,7 +77,7 @@ class LiveReader:
                 readings.append(self._read_child(child, call))
         return readings
 
-    def _read_child(self, child: orm.ProcessNode, call: Call) -> JobReading:
+    def _read_child(self, child: orm.ProcessNode, call: Call) -> JobStatus:
         generation = call.generation
         job = running_job(child)
         problem = _paused(self._node, child, job)
@@ -89,19 +87,18 @@ class LiveReader:
             what, system = f'training, member {call.number}' if call.number else 'training', ''
         else:
             what, system = f'MD, replica {call.number}', self._systems.get(call.number, '')
-        empty = JobReading(what, generation, detail='starting', system=system, state='starting', waits_for=problem)
+        known: dict[str, Any] = {'system': system or None, 'pk': None if job is None else job.pk}
+        empty = JobStatus(what=what, generation=generation, detail='starting', state='starting', **known)
         if job is None:
-            return empty
+            return empty.model_copy(update={'waits_for': problem or None})
         if not problem:
             problem = _queue(job)
         text, trouble = ('', '') if problem else self._text(job)
         if not (sections := sections_of(text)):
             phase = 'queued' if problem else _phase(job)
-            problem = problem or trouble
-            return replace(empty, pk=job.pk, detail=phase, state=phase, waits_for=problem)
-        parameters = input_of(job, 'parameters')
-        settings: Mapping[str, Any] = parameters.get_dict() if isinstance(parameters, orm.Dict) else {}
-        return replace(_READERS[call.kind](what, generation, sections, settings), system=system, pk=job.pk)
+            return empty.model_copy(update={'detail': phase, 'state': phase, 'waits_for': problem or trouble or None})
+        settings = dictionary(input_of(job, 'parameters'))
+        return _READERS[call.kind](what, generation, sections, settings).model_copy(update=known)
 
     def _text(self, job: orm.CalcJobNode) -> tuple[str, str]:
         """Return what the job's files say now, or said a moment ago where the computer wants to be left alone.
@@ -191,8 +188,7 @@ def _phase(job: orm.CalcJobNode) -> str:
 
 def _label_of(child: orm.ProcessNode) -> str:
     """Return the name of the system that a label belongs to."""
-    parameters = input_of(child, 'parameters')
-    return str(parameters.get_dict().get('label', '')) if isinstance(parameters, orm.Dict) else ''
+    return str(dictionary(input_of(child, 'parameters')).get('label', ''))
 
 
 def _systems_of_replicas(node: orm.ProcessNode) -> dict[int, str]:

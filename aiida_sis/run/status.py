@@ -12,7 +12,7 @@ from aiida import orm
 
 from aiida_sis.command_lines import verdi
 from aiida_sis.core.loop.record import Record, Run
-from aiida_sis.run.job_readings import JobReading
+from aiida_sis.run.job_readings import JobStatus
 from aiida_sis.run.record import collect, loop_of
 from aiida_sis.run.running_jobs import LiveReader, daemon_problem
 
@@ -34,37 +34,6 @@ class StageStatus(Record):
     """Lower and upper edge of the window in K."""
     length_ps: float
     """Length in ps that every replica must survive."""
-
-
-class JobStatus(Record):
-    """One part of the run that has not ended: an AIMD, a training, an MD."""
-
-    what: str
-    """What it does, in words."""
-    generation: int
-    """Its generation."""
-    system: str | None
-    """The system it belongs to; ``null`` for a training."""
-    pk: int | None
-    """The calculation job; ``null`` where there is none yet."""
-    state: str
-    """``starting``, ``sending files``, ``submitting``, ``queued``, ``running``, ``fetching results``, …"""
-    done: float | None
-    """How much is done, in ``unit``."""
-    total: float | None
-    """How much there is to do."""
-    unit: str | None
-    """``fs`` for AIMD, ``steps`` for training, ``ps`` for MD."""
-    temperature_k: float | None
-    """The temperature now in K."""
-    temperatures_k: tuple[float, ...]
-    """The latest temperatures in K, at most 48; ``null`` where one is no number."""
-    window_k: tuple[float, float] | None
-    """The window of an MD in K."""
-    detail: str | None
-    """What else is worth a glance, in words."""
-    waits_for: str | None
-    """What holds it up, with the remedy, in one sentence."""
 
 
 class RunStatus(Run):
@@ -93,7 +62,7 @@ def current_status(node: orm.ProcessNode) -> RunStatus:
         return run_status(loop, record, reader.read())
 
 
-def run_status(node: orm.ProcessNode, record: Run, readings: Sequence[JobReading] = ()) -> RunStatus:
+def run_status(node: orm.ProcessNode, record: Run, readings: Sequence[JobStatus] = ()) -> RunStatus:
     """Put the state of a run under its documented keys.
 
     :param node: the node of the SIS workchain.
@@ -109,7 +78,7 @@ def run_status(node: orm.ProcessNode, record: Run, readings: Sequence[JobReading
     return RunStatus(
         **dict(record),
         stage=_stage(record),
-        jobs=tuple(_job(reading) for reading in readings),
+        jobs=tuple(readings),
         waits_for=tuple(dict.fromkeys(waits)),
     )
 
@@ -132,22 +101,4 @@ def _stage(record: Run) -> StageStatus | None:
         name=str(stage.get('name', index)),
         window_k=stage['window_k'],
         length_ps=stage['length_ps'],
-    )
-
-
-def _job(reading: JobReading) -> JobStatus:
-    return JobStatus(
-        what=reading.what,
-        generation=reading.generation,
-        system=reading.system or None,
-        pk=reading.pk,
-        state=reading.state,
-        done=reading.done if reading.unit else None,
-        total=reading.total,
-        unit=reading.unit or None,
-        temperature_k=None if reading.temperature_k is None else round(reading.temperature_k, 2),
-        temperatures_k=tuple(round(temperature, 2) for temperature in reading.temperatures_k),
-        window_k=reading.window_k,
-        detail=reading.detail or None,
-        waits_for=reading.waits_for or None,
     )

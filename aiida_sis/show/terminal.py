@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aiida_sis.core.loop.record import Run
-from aiida_sis.run.job_readings import short
-from aiida_sis.run.status import JobStatus, RunStatus
+from aiida_sis.run.job_readings import JobStatus
+from aiida_sis.run.status import RunStatus
 from aiida_sis.show.tables import format_seconds, generations_table, verdict_lines, warning_lines
 
 __all__ = ('EndView', 'RunView', 'sparkline')
@@ -130,9 +130,7 @@ def _jobs(status: RunStatus, width: int) -> RenderableType:
                 complete_style='green',
                 finished_style='green',
             )
-        total = f'/{job.total:g}' if job.total else ''
-        amount = '' if job.done is None else f'{short(job.done)}{total} {job.unit}'
-        grid.add_row(mark, bar, amount, _now(job, 8 if narrow else 16))
+        grid.add_row(mark, bar, job.amount, _now(job, 8 if narrow else 16))
     return grid
 
 

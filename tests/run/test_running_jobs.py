@@ -40,7 +40,7 @@ def test_reader_reads_through_the_transport(training_job: tuple, tmp_path: Path)
     with LiveReader(run) as reader:
         (reading,) = reader.read()
         assert str(reading) == 'generation 1, training: 1200/3000 steps, force error 0.105 eV/Å'
-        assert (reading.pk, reading.state, reading.waits_for) == (job.pk, 'running', '')
+        assert (reading.pk, reading.state, reading.waits_for) == (job.pk, 'running', None)
         (tmp_path / 'lcurve.out').unlink()
         assert [str(reading) for reading in reader.read()] == ['generation 1, training, starting']
         train.set_process_state(ProcessState.FINISHED)

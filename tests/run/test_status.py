@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 
 from aiida import orm
 from aiida.common.links import LinkType
 from plumpy import ProcessState
 
-from aiida_sis.run.job_readings import JobReading
+from aiida_sis.run.job_readings import read_lammps
 from aiida_sis.run.record import collect, loop_of
 from aiida_sis.run.status import RunStatus, current_status, run_status
 
@@ -62,7 +61,8 @@ def test_failed(make_run) -> None:
 def test_running(make_run) -> None:
     """The stage that runs, and a temperature that is no number, which JSON cannot hold."""
     node = make_run(ProcessState.WAITING, None)
-    reading = JobReading('MD, replica 0', 1, 2.0, 10.0, 'ps', '', (300.123, math.nan))
+    rows = ['Step Temp', '1000 300.123', '2000 nan']
+    reading = read_lammps('MD, replica 0', 1, {'log.lammps': rows}, {'timestep_fs': 1.0, 'length_ps': 10.0})
     content = json.loads(run_status(node, collect(node), [reading]).model_dump_json())
     assert content['stage']['index'] == 1
     assert content['jobs'][0]['temperatures_k'] == [300.12, None]

@@ -9,14 +9,19 @@ import pytest
 from plumpy import ProcessState
 from rich.console import Console
 
-from aiida_sis.run.job_readings import JobReading
+from aiida_sis.run.job_readings import JobStatus
 from aiida_sis.run.record import collect
 from aiida_sis.run.status import run_status
 from aiida_sis.show.progress import _events
 from aiida_sis.show.terminal import EndView, RunView, sparkline
 
-MD = JobReading('MD, replica 0', 1, 2.0, 10.0, 'ps', '', (280.0, 300.0, 320.0), (50.0, 800.0), 'box', 7)
-QUEUED = JobReading('AIMD 0', 1, waits_for='job 9 is in the queue of cluster (number 4)', state='queued', system='slab')
+MD = JobStatus(
+    what='MD, replica 0', generation=1, done=2.0, total=10.0, unit='ps', temperature_k=320.0,
+    temperatures_k=(280.0, 300.0, 320.0), window_k=(50.0, 800.0), system='box', pk=7,
+)  # fmt: skip
+QUEUED = JobStatus(
+    what='AIMD 0', generation=1, waits_for='job 9 is in the queue of cluster (number 4)', state='queued', system='slab'
+)
 
 
 def lines_of(view: object, width: int, height: int = 100) -> list[str]:
