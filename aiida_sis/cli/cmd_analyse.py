@@ -145,9 +145,10 @@ def _show(found: Analysis, console: Any, csv_folder: Path | None, figure: Path |
         names = ', '.join(path.name for path in write_csv(found, csv_folder))
         console.print(f'Wrote {csv_folder}: {names}.', highlight=False)
     if figure is not None:
-        from aiida_sis.show.figures.analysis import save_analysis
+        from aiida_sis.show.figures.analysis import draw_analysis
+        from aiida_sis.show.figures.style import save
 
-        console.print(f'Wrote {save_analysis(found, figure)}.', highlight=False)
+        console.print(f'Wrote {save(draw_analysis(found), figure)}.', highlight=False)
 
 
 def _store(

@@ -97,11 +97,12 @@ def export(node: orm.ProcessNode, folder: Path) -> dict[str, Path]:
     """
     from aiida_deepmd.data.potential import PotentialData
     from aiida_sis.run.record import collect, output_of
-    from aiida_sis.show.figures.temperature import save_figure
+    from aiida_sis.show.figures.style import save
+    from aiida_sis.show.figures.temperature import plot_run
 
     folder.mkdir(parents=True, exist_ok=True)
     record = collect(node, with_series=True)
-    paths = {'Figure': save_figure(record, folder / 'temperature.png')}
+    paths = {'Figure': save(plot_run(record), folder / 'temperature.png')}
     potential = output_of(node, 'potential')
     if isinstance(potential, PotentialData):
         potential.export(folder / 'model')

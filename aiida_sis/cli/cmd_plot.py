@@ -13,7 +13,7 @@ from aiida_sis.cli.nodes import open_run
 from aiida_sis.cli.options import ARCHIVE, PROFILE, PROFILE_DIR, RUN, writing
 
 if TYPE_CHECKING:
-    from aiida_sis.show.figures.catalogue import Content
+    from aiida_sis.run.trajectories import Details
 
 __all__ = ('plot',)
 
@@ -59,7 +59,8 @@ def plot(
         _check_name(output, as_csv)
     node = open_run(pk, profile_dir, profile, archive)
     from aiida_sis.run.record import collect, loop_of
-    from aiida_sis.show.figures.temperature import save_figure
+    from aiida_sis.show.figures.style import save
+    from aiida_sis.show.figures.temperature import plot_run
     from aiida_sis.show.progress import refuse_parts
 
     refuse_parts(node)
@@ -67,15 +68,14 @@ def plot(
     if figure is None and not as_csv:
         path = output or Path(f'sis-{node.pk}.png')
         with _picture(path):
-            click.echo(str(save_figure(collect(run, with_series=True), path)))
+            click.echo(str(save(plot_run(collect(run, with_series=True)), path)))
         return
     from aiida_sis.run.trajectories import read_details
-    from aiida_sis.show.figures.catalogue import Content
 
-    content = Content(read_details(run))
+    details = read_details(run)
     name, suffix = figure or 'temperature', 'csv' if as_csv else 'png'
     if name != 'all':
-        _write(name, content, output or Path(f'sis-{node.pk}-{name}.{suffix}'), as_csv)
+        _write(name, details, output or Path(f'sis-{node.pk}-{name}.{suffix}'), as_csv)
         return
     folder = output or Path(f'sis-{node.pk}-figures')
     if folder.is_file():
@@ -84,19 +84,19 @@ def plot(
         folder.mkdir(parents=True, exist_ok=True)
     for one in NAMES:
         try:
-            _write(one, content, folder / f'{one}.{suffix}', as_csv)
+            _write(one, details, folder / f'{one}.{suffix}', as_csv)
         except click.ClickException as missing:
             click.echo(f'{one}: {missing.message}', err=True)
 
 
-def _write(name: str, content: Content, path: Path, as_csv: bool) -> None:
+def _write(name: str, details: Details, path: Path, as_csv: bool) -> None:
     """Write one figure or its numbers and name the file."""
     from aiida_sis.show.figures.export import write_figure, write_numbers
     from aiida_sis.show.figures.style import NothingToShowError
 
     try:
         with _picture(path):
-            written = write_numbers(name, content, path) if as_csv else write_figure(name, content, path)
+            written = write_numbers(name, details, path) if as_csv else write_figure(name, details, path)
     except NothingToShowError as missing:
         raise click.ClickException(str(missing)) from missing
     click.echo(str(written))

@@ -96,7 +96,8 @@ def show_verification(node: orm.ProcessNode, console: Console) -> None:
     """
     from aiida_sis.cli.cmd_demo import export, print_paths
     from aiida_sis.run.record import loop_of, output_of
-    from aiida_sis.show.figures.verification import save_verification
+    from aiida_sis.show.figures.style import save
+    from aiida_sis.show.figures.verification import plot_verification
 
     run = loop_of(node)
     if run is node:
@@ -115,7 +116,7 @@ def show_verification(node: orm.ProcessNode, console: Console) -> None:
             )
         differences = ', '.join(f'{k.replace("_", "–")} {v:.1%}' for k, v in facts['rdf_difference'].items())
         console.print(f"RDF against the teacher's own MD, mean difference: {differences}", highlight=False)
-        paths['Checked'] = save_verification(node, folder / 'verification.png')
+        paths['Checked'] = save(plot_verification(node), folder / 'verification.png')
         (folder / 'verification.json').write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
     elif node.exit_message:
         console.print(node.exit_message, highlight=False, markup=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -16,6 +17,7 @@ from ase import Atoms
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.trajectory_data import values_of
+from aiida_sis.core.analysis.bonds import BondHistory, bond_history
 from aiida_sis.core.indicator import FloatArray
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
 from aiida_sis.core.loop.record import Md, MdResults, Run
@@ -27,7 +29,7 @@ from aiida_sis.run.loops import systems_of
 from aiida_sis.run.parity import Parity, read_parity
 from aiida_sis.run.record import collect, input_of, output_of, parts_of, results_of
 
-__all__ = ('Details', 'JobCost', 'Motion', 'Snapshots', 'read_details')
+__all__ = ('Details', 'JobCost', 'Motion', 'Observation', 'Snapshots', 'read_details')
 
 #: Most frames of one trajectory that a report looks at.
 MOST_FRAMES = 300
@@ -70,6 +72,19 @@ class Motion:
         """The element of each atom, (n_atoms,)."""
         return list(self.frames[0].get_chemical_symbols())
 
+    @property
+    def is_periodic(self) -> bool:
+        """Whether its cell has a volume."""
+        return abs(float(self.frames[0].cell.volume)) > 1e-6
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A trajectory with its bonds over time."""
+
+    motion: Motion
+    history: BondHistory
+
 
 @dataclass(frozen=True)
 class Details:
@@ -86,6 +101,18 @@ class Details:
     motions: tuple[Motion, ...] = ()
     labelled: tuple[Motion, ...] = ()
     aimds: tuple[Motion, ...] = ()
+
+    @cached_property
+    def observations(self) -> list[Observation]:
+        """The trajectories of MD and AIMD with their bonds; one without a periodic cell, or too short, is left out."""
+        found = []
+        for motion in (*self.motions, *self.aimds):
+            rising = np.flatnonzero(np.diff(motion.times_fs, prepend=-np.inf) > 0)
+            if len(rising) < 2 or not motion.is_periodic:
+                continue
+            frames = [(motion.frames[index].positions, motion.frames[index].cell.array) for index in rising]
+            found.append(Observation(motion, bond_history(frames, motion.times_fs[rising], motion.symbols)))
+        return found
 
 
 def read_details(node: orm.ProcessNode) -> Details:

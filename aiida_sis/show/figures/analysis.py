@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +14,7 @@ from aiida_sis.core.analysis.analyse import Analysis
 from aiida_sis.core.analysis.summary import coordinations
 from aiida_sis.show.figures.style import INK, MUTED, STYLE, WIDE, new_figure, series_colour
 
-__all__ = ('draw_analysis', 'save_analysis')
+__all__ = ('draw_analysis',)
 
 _MOST_LINES = 6
 #: Fewer neighbours than this are no shell worth a line.
@@ -38,25 +37,12 @@ def draw_analysis(analysis: Analysis, width: float = WIDE) -> Figure:
         panels.append(_msd)
     if analysis.density is not None:
         panels.append(_density)
-    figure, axes = new_figure(width, len(panels), 2.9, 2 if len(panels) in (2, 4) else 3)
     with mpl.rc_context(STYLE):
+        figure, axes = new_figure(width, len(panels), 2.9, 2 if len(panels) in (2, 4) else 3)
         for axis, panel in zip(axes, panels, strict=True):
             panel(axis, analysis)
         figure.suptitle(f'{analysis.name}: {len(analysis.times_fs)} frames', fontsize=10.5, x=0.02, ha='left')
     return figure
-
-
-def save_analysis(analysis: Analysis, path: Path, dpi: int = 180) -> Path:
-    """Write the figure of an analysis.
-
-    :param analysis: of a trajectory.
-    :param path: the file; its suffix gives the format.
-    :param dpi: dots per inch.
-    :returns: the path.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw_analysis(analysis).savefig(path, dpi=dpi)
-    return path
 
 
 def _rdf(axis: Axes, analysis: Analysis) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from aiida_sis.run.clock import union_length
 from aiida_sis.run.trajectories import Details
-from aiida_sis.show.figures.style import STYLE, NothingToShowError, legend_below, new_figure, series_colour
+from aiida_sis.show.figures.style import NothingToShowError, legend_below, new_figure, series_colour
 from aiida_sis.show.tabular import Table
 
 __all__ = ('KINDS', 'cost_table', 'draw_cost', 'gain_table')
@@ -83,23 +82,22 @@ def draw_cost(details: Details, width: float) -> Figure:
     units = (('hours', 3600.0), ('minutes', 60.0), ('seconds', 1.0))
     unit, size = next((name, length) for name, length in units if largest >= 2 * length or length == 1.0)
     figure, (axis,) = new_figure(width, 1, 1.0 + 0.42 * len(numbers))
-    with mpl.rc_context(STYLE):
-        left = np.zeros(len(numbers))
-        for index, kind in enumerate(KINDS):
-            values = totals[kind] / size
-            axis.barh(range(len(numbers)), values, left=left, height=0.62, color=series_colour(index))
-            left += values
-        for height, value in enumerate(left):
-            axis.annotate(
-                f'{value:.3g}', (value, height), xytext=(5, 0), textcoords='offset points', va='center', fontsize=8
-            )
-        axis.set_yticks(range(len(numbers)), [f'generation {n}' for n in numbers])
-        axis.invert_yaxis()
-        axis.margins(x=0.1)
-        axis.set_xlim(left=0)
-        axis.grid(False)
-        axis.xaxis.grid(True)
-        axis.set_xlabel(f'Core {unit}')
-        handles = [Patch(color=series_colour(index), label=label) for index, label in enumerate(KINDS.values())]
-        legend_below(figure, handles, 1 if width < 5 else 3)
+    left = np.zeros(len(numbers))
+    for index, kind in enumerate(KINDS):
+        values = totals[kind] / size
+        axis.barh(range(len(numbers)), values, left=left, height=0.62, color=series_colour(index))
+        left += values
+    for height, value in enumerate(left):
+        axis.annotate(
+            f'{value:.3g}', (value, height), xytext=(5, 0), textcoords='offset points', va='center', fontsize=8
+        )
+    axis.set_yticks(range(len(numbers)), [f'generation {n}' for n in numbers])
+    axis.invert_yaxis()
+    axis.margins(x=0.1)
+    axis.set_xlim(left=0)
+    axis.grid(False)
+    axis.xaxis.grid(True)
+    axis.set_xlabel(f'Core {unit}')
+    handles = [Patch(color=series_colour(index), label=label) for index, label in enumerate(KINDS.values())]
+    legend_below(figure, handles, 1 if width < 5 else 3)
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,7 +20,6 @@ from aiida_sis.show.figures.style import (
     NEXT,
     PAPER,
     SOUND,
-    STYLE,
     NothingToShowError,
     legend_below,
     new_figure,
@@ -69,40 +67,37 @@ def draw_growth(details: Details, width: float) -> Figure:
     frames = np.array([row[1] for row in table.rows], dtype=float)
     worst = np.array([row[4] for row in table.rows])
     figure, (axis,) = new_figure(width, 1, 3.0)
-    with mpl.rc_context(STYLE):
-        goal = max((md.length_ps_requested or 0.0 for md in details.run.all_md), default=0.0)
-        positive = worst[worst > 0]
-        if positive.size and max(goal, positive.max()) / positive.min() > 15:
-            axis.set_yscale('log')
-        worst = np.maximum(worst, 1e-3)
-        axis.plot(frames, worst, color=series_colour(0), lw=1.8, zorder=3)
-        numbers = {row[0]: row[1] for row in table.rows}
-        for generation in details.run.generations:
-            for replica, length in generation.stable_ps.items():
-                failed = any(md.replica == replica and md.t_cp_ps is not None for md in generation.md)
-                style = BROKEN if failed else SOUND
-                axis.plot(
-                    numbers[generation.generation], max(length, 1e-3), ms=7, mec=PAPER, mew=0.8, zorder=4, **style
-                )
-        if goal:
-            axis.axhline(goal, color=MUTED, lw=0.9, ls=(0, (4, 3)), zorder=1)
-        for row, height in zip(table.rows, worst, strict=True):
-            axis.annotate(
-                f'{row[0]}', (row[1], height), xytext=(0, -13), textcoords='offset points', ha='center', fontsize=8,
-                color=MUTED,
-            )  # fmt: skip
-        axis.margins(x=0.08, y=0.18)
-        axis.set_xlabel('Labelled frames the potential learnt from')
-        axis.set_ylabel('Stable MD (ps)')
-        if axis.get_yscale() == 'log':
-            axis.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
-        handles = [
-            Line2D([], [], color=series_colour(0), lw=1.8, label='shortest replica'),
-            Line2D([], [], color=CP, marker='X', ls='', ms=7, label='left its window'),
-            Line2D([], [], color=NEXT, marker='o', ls='', ms=7, label='stable'),
-            Line2D([], [], color=MUTED, lw=0.9, ls=(0, (4, 3)), label='asked for'),
-        ]
-        legend_below(figure, handles, 2 if width < 5 else 4)
+    goal = max((md.length_ps_requested or 0.0 for md in details.run.all_md), default=0.0)
+    positive = worst[worst > 0]
+    if positive.size and max(goal, positive.max()) / positive.min() > 15:
+        axis.set_yscale('log')
+    worst = np.maximum(worst, 1e-3)
+    axis.plot(frames, worst, color=series_colour(0), lw=1.8, zorder=3)
+    numbers = {row[0]: row[1] for row in table.rows}
+    for generation in details.run.generations:
+        for replica, length in generation.stable_ps.items():
+            failed = any(md.replica == replica and md.t_cp_ps is not None for md in generation.md)
+            style = BROKEN if failed else SOUND
+            axis.plot(numbers[generation.generation], max(length, 1e-3), ms=7, mec=PAPER, mew=0.8, zorder=4, **style)
+    if goal:
+        axis.axhline(goal, color=MUTED, lw=0.9, ls=(0, (4, 3)), zorder=1)
+    for row, height in zip(table.rows, worst, strict=True):
+        axis.annotate(
+            f'{row[0]}', (row[1], height), xytext=(0, -13), textcoords='offset points', ha='center', fontsize=8,
+            color=MUTED,
+        )  # fmt: skip
+    axis.margins(x=0.08, y=0.18)
+    axis.set_xlabel('Labelled frames the potential learnt from')
+    axis.set_ylabel('Stable MD (ps)')
+    if axis.get_yscale() == 'log':
+        axis.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
+    handles = [
+        Line2D([], [], color=series_colour(0), lw=1.8, label='shortest replica'),
+        Line2D([], [], color=CP, marker='X', ls='', ms=7, label='left its window'),
+        Line2D([], [], color=NEXT, marker='o', ls='', ms=7, label='stable'),
+        Line2D([], [], color=MUTED, lw=0.9, ls=(0, (4, 3)), label='asked for'),
+    ]
+    legend_below(figure, handles, 2 if width < 5 else 4)
     return figure
 
 
@@ -138,26 +133,25 @@ def draw_learning(details: Details, width: float) -> Figure:
         raise NothingToShowError('No training has left a learning curve yet.')
     figure, axes = new_figure(width, 2, 2.9)
     panels = (('f', 'Force error (eV/Å)', 1.0), ('e', 'Energy error (meV/atom)', 1000.0))
-    with mpl.rc_context(STYLE):
-        for axis, (quantity, title, factor) in zip(axes, panels, strict=True):
-            for generation, curve in curves.items():
-                colour = series_colour(generation)
-                for subset, lightness in (('trn', 0.35), ('val', 1.0)):
-                    values = curve.get(f'rmse_{quantity}_{subset}')
-                    if values is None:
-                        continue
-                    steps = curve['step'] / 1000.0
-                    axis.plot(steps, factor * values, color=colour, alpha=lightness, lw=0.9 if lightness < 1 else 1.4)
-            _scale_errors(axis)
-            axis.set_title(title)
-            axis.set_xlabel('Step (thousands)')
-        numbers = sorted(curves)
-        handles = [Line2D([], [], color=series_colour(n), lw=1.6, label=f'generation {n}') for n in numbers[:6]]
-        handles += [
-            Line2D([], [], color=INK, lw=1.4, label='validation'),
-            Line2D([], [], color=INK, alpha=0.35, lw=0.9, label='training'),
-        ]
-        legend_below(figure, handles, 2 if width < 5 else 6)
+    for axis, (quantity, title, factor) in zip(axes, panels, strict=True):
+        for generation, curve in curves.items():
+            colour = series_colour(generation)
+            for subset, lightness in (('trn', 0.35), ('val', 1.0)):
+                values = curve.get(f'rmse_{quantity}_{subset}')
+                if values is None:
+                    continue
+                steps = curve['step'] / 1000.0
+                axis.plot(steps, factor * values, color=colour, alpha=lightness, lw=0.9 if lightness < 1 else 1.4)
+        _scale_errors(axis)
+        axis.set_title(title)
+        axis.set_xlabel('Step (thousands)')
+    numbers = sorted(curves)
+    handles = [Line2D([], [], color=series_colour(n), lw=1.6, label=f'generation {n}') for n in numbers[:6]]
+    handles += [
+        Line2D([], [], color=INK, lw=1.4, label='validation'),
+        Line2D([], [], color=INK, alpha=0.35, lw=0.9, label='training'),
+    ]
+    legend_below(figure, handles, 2 if width < 5 else 6)
     return figure
 
 
@@ -215,18 +209,17 @@ def draw_parity(details: Details, width: float) -> Figure:
     """
     parity = _last_parity(details)
     figure, axes = new_figure(width, 2, 3.7 if width < 5 else 4.1)
-    with mpl.rc_context(STYLE):
-        scales = (
-            (parity.elements, parity.forces, parity.predicted_forces, 'Forces', 'eV/Å', 1.0),
-            (parity.datasets, parity.energies, parity.predicted_energies, 'Energies', 'meV/atom', 1000.0),
-        )
-        for axis, (kinds, labels, predicted, title, unit, factor) in zip(axes, scales, strict=True):
-            _parity_panel(axis, kinds, factor * labels, factor * predicted)
-            error = float(np.sqrt(np.mean((factor * (predicted - labels)) ** 2)))
-            axis.set_title(title, pad=19)
-            subtitle(axis, f'RMSE {error:.3g} {unit}, {len(labels)} values')
-            axis.set_xlabel(f'Labelled ({unit})')
-            axis.set_ylabel(f'Predicted ({unit})')
+    scales = (
+        (parity.elements, parity.forces, parity.predicted_forces, 'Forces', 'eV/Å', 1.0),
+        (parity.datasets, parity.energies, parity.predicted_energies, 'Energies', 'meV/atom', 1000.0),
+    )
+    for axis, (kinds, labels, predicted, title, unit, factor) in zip(axes, scales, strict=True):
+        _parity_panel(axis, kinds, factor * labels, factor * predicted)
+        error = float(np.sqrt(np.mean((factor * (predicted - labels)) ** 2)))
+        axis.set_title(title, pad=19)
+        subtitle(axis, f'RMSE {error:.3g} {unit}, {len(labels)} values')
+        axis.set_xlabel(f'Labelled ({unit})')
+        axis.set_ylabel(f'Predicted ({unit})')
     return figure
 
 
@@ -276,28 +269,27 @@ def draw_elements(details: Details, width: float) -> Figure:
     elements, last = table.headers[1:], table.rows[-1]
     order = sorted(range(len(elements)), key=lambda index: last[1 + index] or 0.0)
     figure, (axis,) = new_figure(width, 1, 0.9 + 0.34 * len(elements))
-    with mpl.rc_context(STYLE):
-        for row in table.rows[-6:]:
-            newest = row is last
-            values = [row[1 + index] for index in order]
-            axis.plot(
-                values, range(len(order)), 'o', ms=9 if newest else 5.5, mec=PAPER, mew=0.8,
-                color=series_colour(row[0]), zorder=4 if newest else 3,
-            )  # fmt: skip
-        for height, index in enumerate(order):
-            values = [row[1 + index] for row in table.rows[-6:] if row[1 + index] is not None]
-            axis.plot([min(values), max(values)], [height, height], color=MUTED, lw=1, zorder=2)
-        axis.set_yticks(range(len(order)), [elements[index] for index in order])
-        axis.grid(False)
-        axis.xaxis.grid(True)
-        axis.set_xlim(left=0)
-        axis.set_ylim(-0.6, len(order) - 0.4)
-        axis.set_xlabel('Force error on held-out frames (eV/Å)')
-        handles = [
-            Line2D([], [], marker='o', ls='', ms=6, color=series_colour(row[0]), label=f'generation {row[0]}')
-            for row in table.rows[-6:]
-        ]
-        legend_below(figure, handles, 2 if width < 5 else 6)
+    for row in table.rows[-6:]:
+        newest = row is last
+        values = [row[1 + index] for index in order]
+        axis.plot(
+            values, range(len(order)), 'o', ms=9 if newest else 5.5, mec=PAPER, mew=0.8,
+            color=series_colour(row[0]), zorder=4 if newest else 3,
+        )  # fmt: skip
+    for height, index in enumerate(order):
+        values = [row[1 + index] for row in table.rows[-6:] if row[1 + index] is not None]
+        axis.plot([min(values), max(values)], [height, height], color=MUTED, lw=1, zorder=2)
+    axis.set_yticks(range(len(order)), [elements[index] for index in order])
+    axis.grid(False)
+    axis.xaxis.grid(True)
+    axis.set_xlim(left=0)
+    axis.set_ylim(-0.6, len(order) - 0.4)
+    axis.set_xlabel('Force error on held-out frames (eV/Å)')
+    handles = [
+        Line2D([], [], marker='o', ls='', ms=6, color=series_colour(row[0]), label=f'generation {row[0]}')
+        for row in table.rows[-6:]
+    ]
+    legend_below(figure, handles, 2 if width < 5 else 6)
     return figure
 
 
@@ -325,22 +317,21 @@ def draw_forgetting(details: Details, width: float) -> Figure:
     if len(generations) < 2:
         raise NothingToShowError('One generation alone can forget nothing: this needs the second training.')
     figure, (axis,) = new_figure(width, 1, 2.8)
-    with mpl.rc_context(STYLE):
-        for name, row in details.forgetting.items():
-            numbers = sorted(int(number) for number in row['force_rmse'])
-            first = numbers[0]
-            axis.plot(
-                numbers, [row['force_rmse'][str(number)] for number in numbers], marker='o', ms=5, mec=PAPER, mew=0.7,
-                lw=1.3, color=series_colour(first), label=name,
-            )  # fmt: skip
-        axis.set_xticks(generations)
-        axis.margins(x=0.08)
-        axis.set_ylim(bottom=0)
-        axis.set_xlabel('Potential of generation')
-        axis.set_ylabel('Force error (eV/Å)')
-        handles = [
-            Line2D([], [], color=series_colour(n), marker='o', ms=5, lw=1.3, label=f'frames of generation {n}')
-            for n in generations[:6]
-        ]
-        legend_below(figure, handles, 2 if width < 5 else 3)
+    for name, row in details.forgetting.items():
+        numbers = sorted(int(number) for number in row['force_rmse'])
+        first = numbers[0]
+        axis.plot(
+            numbers, [row['force_rmse'][str(number)] for number in numbers], marker='o', ms=5, mec=PAPER, mew=0.7,
+            lw=1.3, color=series_colour(first), label=name,
+        )  # fmt: skip
+    axis.set_xticks(generations)
+    axis.margins(x=0.08)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel('Potential of generation')
+    axis.set_ylabel('Force error (eV/Å)')
+    handles = [
+        Line2D([], [], color=series_colour(n), marker='o', ms=5, lw=1.3, label=f'frames of generation {n}')
+        for n in generations[:6]
+    ]
+    legend_below(figure, handles, 2 if width < 5 else 3)
     return figure

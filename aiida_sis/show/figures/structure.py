@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from ase import Atoms
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from aiida_sis.core.analysis.bonds import BondHistory, bond_history
-from aiida_sis.core.analysis.neighbours import Frame, shortest_height
+from aiida_sis.core.analysis.neighbours import shortest_height
 from aiida_sis.core.analysis.rdf import Rdfs, rdf_difference, rdfs
 from aiida_sis.core.analysis.rules import METALS
 from aiida_sis.core.analysis.species import Census, census
 from aiida_sis.core.analysis.topology import find_molecules
-from aiida_sis.run.trajectories import Details, Motion
+from aiida_sis.run.trajectories import Details, Observation
 from aiida_sis.show.figures.style import (
     BROKEN,
     CP,
@@ -28,7 +24,6 @@ from aiida_sis.show.figures.style import (
     NEXT,
     PAPER,
     SOUND,
-    STYLE,
     NothingToShowError,
     legend_below,
     new_figure,
@@ -38,45 +33,13 @@ from aiida_sis.show.figures.style import (
 from aiida_sis.show.tabular import Table
 
 __all__ = (
-    'Observation', 'census_table', 'draw_census', 'draw_rdf', 'draw_reactions', 'observe', 'rdf_table',
-    'reactions_table',
+    'census_table', 'draw_census', 'draw_rdf', 'draw_reactions', 'rdf_table', 'reactions_table',
 )  # fmt: skip
 
 _MOST_PAIRS = 6
 _MOST_MOTIONS = 6
 _MOST_SPECIES = 6
 _FIRST_ELEMENTS = ('O', 'F', 'Cl', 'N', 'S', 'C', 'P', 'B', 'H')
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A trajectory with its bonds over time."""
-
-    motion: Motion
-    history: BondHistory
-
-
-def observe(motions: Sequence[Motion]) -> list[Observation]:
-    """Follow the bonds along trajectories; one without a periodic cell, or too short, is left out.
-
-    :param motions: the trajectories.
-    """
-    found = []
-    for motion in motions:
-        rising = np.flatnonzero(np.diff(motion.times_fs, prepend=-np.inf) > 0)
-        if len(rising) < 2 or not _is_periodic(motion.frames[0]):
-            continue
-        frames = _frames([motion.frames[index] for index in rising])
-        found.append(Observation(motion, bond_history(frames, motion.times_fs[rising], motion.symbols)))
-    return found
-
-
-def _is_periodic(atoms: Atoms) -> bool:
-    return abs(float(atoms.cell.volume)) > 1e-6
-
-
-def _frames(frames: Sequence[Atoms]) -> list[Frame]:
-    return [(atoms.positions, atoms.cell.array) for atoms in frames]
 
 
 # --- radial distribution functions ------------------------------------------------------------------------------------
@@ -86,7 +49,7 @@ def _rdfs(details: Details) -> tuple[dict[str, Rdfs], list[tuple[str, str]]]:
     """Return g(r) of the MD and of the labelled frames of the same system, and the pairs worth looking at."""
     groups = {'MD': list(details.motions), 'labelled frames': list(details.labelled)}
     everything = (*groups['MD'], *groups['labelled frames'])
-    first = next((motion for motion in everything if _is_periodic(motion.frames[0])), None)
+    first = next((motion for motion in everything if motion.is_periodic), None)
     if first is None:
         raise NothingToShowError('There are no frames of a periodic cell yet.')
     kinds = find_molecules(first.frames[0]).kinds
@@ -98,7 +61,13 @@ def _rdfs(details: Details) -> tuple[dict[str, Rdfs], list[tuple[str, str]]]:
         frames = [atoms for motion in motions if motion.symbols == first.symbols for atoms in motion.frames]
         if frames:
             r_max = min(8.0, min(shortest_height(atoms.cell.array) for atoms in frames) / 2)
-            found[name] = rdfs(_frames(frames), kinds, r_max, max(20, round(r_max / 0.1)), pairs)
+            found[name] = rdfs(
+                [(atoms.positions, atoms.cell.array) for atoms in frames],
+                kinds,
+                r_max,
+                max(20, round(r_max / 0.1)),
+                pairs,
+            )
     return found, pairs
 
 
@@ -151,51 +120,51 @@ def draw_rdf(details: Details, width: float) -> Figure:
         'MD': {'color': series_colour(0), 'lw': 1.5},
     }
     figure, axes = new_figure(width, len(pairs), 2.1 if width > 5 else 1.75, narrow_columns=2)
-    with mpl.rc_context(STYLE):
-        for axis, (first, second) in zip(axes, pairs, strict=True):
-            for name in ('labelled frames', 'MD'):
-                if name in found:
-                    axis.plot(found[name].r, found[name].of(first, second), **styles[name])
-            axis.set_title(f'{first} – {second}', pad=19)
-            shell = found[next(iter(found))].first_shell(first, second)
-            note = f'first peak {shell[0]:.2f} Å' if shell else 'they never meet'
-            if len(found) == 2 and len(found['MD'].r) == len(found['labelled frames'].r):
-                reference = found['labelled frames'].of(first, second)
-                if reference.any():
-                    note += f', {rdf_difference(found["MD"].of(first, second), reference):.0%} apart'
-            subtitle(axis, note)
-            axis.set_xlim(0, max(result.r[-1] for result in found.values()))
-            axis.set_ylim(bottom=0)
-            axis.set_xlabel('r (Å)')
-        figure.supylabel('g(r)', fontsize=9)
-        handles = [Line2D([], [], label=name, **styles[name]) for name in styles if name in found]
-        legend_below(figure, handles, 2)
+    for axis, (first, second) in zip(axes, pairs, strict=True):
+        for name in ('labelled frames', 'MD'):
+            if name in found:
+                axis.plot(found[name].r, found[name].of(first, second), **styles[name])
+        axis.set_title(f'{first} – {second}', pad=19)
+        shell = found[next(iter(found))].first_shell(first, second)
+        note = f'first peak {shell[0]:.2f} Å' if shell else 'they never meet'
+        if len(found) == 2 and len(found['MD'].r) == len(found['labelled frames'].r):
+            reference = found['labelled frames'].of(first, second)
+            if reference.any():
+                note += f', {rdf_difference(found["MD"].of(first, second), reference):.0%} apart'
+        subtitle(axis, note)
+        axis.set_xlim(0, max(result.r[-1] for result in found.values()))
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel('r (Å)')
+    figure.supylabel('g(r)', fontsize=9)
+    handles = [Line2D([], [], label=name, **styles[name]) for name in styles if name in found]
+    legend_below(figure, handles, 2)
     return figure
 
 
 # --- bonds that break and form ---------------------------------------------------------------------------------------
 
 
-def reactions_table(observations: Sequence[Observation]) -> Table:
+def reactions_table(details: Details) -> Table:
     """Return every bond that broke or formed.
 
-    :param observations: trajectories with their bonds.
+    :param details: of a run.
     """
     rows = (
         (seen.motion.title, event.time_fs, event.change, event.pair, f'{event.i}-{event.j}', event.molecule)
-        for seen in observations
+        for seen in details.observations
         for event in seen.history.events
     )
     return Table(('trajectory', 'time_fs', 'change', 'bond', 'atoms', 'molecule'), tuple(rows))
 
 
-def draw_reactions(observations: Sequence[Observation], width: float) -> Figure:
+def draw_reactions(details: Details, width: float) -> Figure:
     """Draw when bonds broke and formed, one panel for each trajectory that reacted.
 
-    :param observations: trajectories with their bonds.
+    :param details: of a run.
     :param width: inches.
     :raises NothingToShowError: where no bond broke or formed.
     """
+    observations = details.observations
     if not observations:
         raise NothingToShowError('There is no trajectory yet in which a bond could break.')
     reactive = [seen for seen in observations if seen.history.events]
@@ -204,14 +173,13 @@ def draw_reactions(observations: Sequence[Observation], width: float) -> Figure:
     shown = reactive[:_MOST_MOTIONS]
     most = max(len({event.pair for event in seen.history.events}) for seen in shown)
     figure, axes = new_figure(width, len(shown), 1.1 + 0.3 * most, 2)
-    with mpl.rc_context(STYLE):
-        for axis, seen in zip(axes, shown, strict=True):
-            _reaction_panel(axis, seen)
-        handles = [
-            Line2D([], [], color=CP, marker='X', ls='', ms=7, label='broken'),
-            Line2D([], [], color=NEXT, marker='o', ls='', ms=7, label='formed'),
-        ]
-        legend_below(figure, handles, 2)
+    for axis, seen in zip(axes, shown, strict=True):
+        _reaction_panel(axis, seen)
+    handles = [
+        Line2D([], [], color=CP, marker='X', ls='', ms=7, label='broken'),
+        Line2D([], [], color=NEXT, marker='o', ls='', ms=7, label='formed'),
+    ]
+    legend_below(figure, handles, 2)
     return figure
 
 
@@ -254,13 +222,13 @@ def _unit(last_fs: float) -> tuple[float, str]:
 # --- census ----------------------------------------------------------------------------------------------------------
 
 
-def census_table(observations: Sequence[Observation]) -> Table:
+def census_table(details: Details) -> Table:
     """Return how many molecules of each species there were, wherever their number changed.
 
-    :param observations: trajectories with their bonds.
+    :param details: of a run.
     """
     rows = []
-    for seen in observations:
+    for seen in details.observations:
         counted = census(seen.history, lithium=True)
         for name, column in zip(counted.names, counted.counts.T, strict=True):
             for frame in np.flatnonzero(np.diff(column, prepend=-1)):
@@ -268,25 +236,24 @@ def census_table(observations: Sequence[Observation]) -> Table:
     return Table(('trajectory', 'species', 'time_fs', 'number'), tuple(rows))
 
 
-def draw_census(observations: Sequence[Observation], width: float) -> Figure:
+def draw_census(details: Details, width: float) -> Figure:
     """Draw the number of molecules of each species over time.
 
-    :param observations: trajectories with their bonds.
+    :param details: of a run.
     :param width: inches.
     :raises NothingToShowError: where the composition never changed.
     """
-    counted = [(seen, census(seen.history, lithium=True)) for seen in observations]
+    counted = [(seen, census(seen.history, lithium=True)) for seen in details.observations]
     if not counted:
         raise NothingToShowError('There is no trajectory yet whose molecules could be counted.')
     changing = [(seen, one) for seen, one in counted if np.ptp(one.counts, axis=0).any()]
     if not changing:
         names = ', '.join(f'{number} {name}' for name, number in counted[0][1].at(0).items())
-        raise NothingToShowError(f'The molecules stayed what they were in {_length(observations)}: {names}.')
+        raise NothingToShowError(f'The molecules stayed what they were in {_length(details.observations)}: {names}.')
     shown = changing[:4]
     figure, axes = new_figure(width, len(shown), 2.5, 2)
-    with mpl.rc_context(STYLE):
-        for axis, (seen, one) in zip(axes, shown, strict=True):
-            _census_panel(axis, seen, one)
+    for axis, (seen, one) in zip(axes, shown, strict=True):
+        _census_panel(axis, seen, one)
     return figure
 
 

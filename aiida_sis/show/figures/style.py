@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -20,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ('NARROW', 'WIDE', 'NothingToShowError', 'new_figure', 'series_colour', 'to_svg')
+__all__ = ('NARROW', 'WIDE', 'NothingToShowError', 'new_figure', 'save', 'series_colour', 'to_svg')
 
 #: Widths in inches: a laptop's column and a phone.
 WIDE, NARROW = 8.6, 3.72
@@ -99,14 +100,26 @@ def new_figure(
     """
     columns = min(narrow_columns if width < 5 else most_columns, n_panels)
     rows = math.ceil(n_panels / columns)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, panel_height * rows), layout='constrained')
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(rows, columns, squeeze=False)
+    figure = Figure(figsize=(width, panel_height * rows), layout='constrained')
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False)
     axes: list[Axes] = list(np.ravel(grid))
     for axis in axes[n_panels:]:
         axis.set_axis_off()
     return figure, axes[:n_panels]
+
+
+def save(figure: Figure, path: Path, dpi: int = 180) -> Path:
+    """Write a figure.
+
+    :param figure: the figure.
+    :param path: the file; its suffix gives the format. Its folder is made if need be.
+    :param dpi: dots per inch.
+    :returns: the path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=dpi)
+    return path
 
 
 def to_svg(figure: Figure, name: str, label: str) -> str:
@@ -159,7 +172,4 @@ def legend_below(figure: Figure, handles: Sequence[Any], columns: int) -> None:
     :param handles: labelled artists.
     :param columns: most columns of the legend.
     """
-    with mpl.rc_context(STYLE):
-        figure.legend(
-            handles=list(handles), loc='outside lower left', ncols=min(columns, len(handles)), handlelength=1.4
-        )
+    figure.legend(handles=list(handles), loc='outside lower left', ncols=min(columns, len(handles)), handlelength=1.4)

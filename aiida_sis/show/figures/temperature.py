@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +14,7 @@ from matplotlib.patches import Patch
 
 from aiida_sis.core.indicator import FloatArray
 from aiida_sis.core.loop.record import Generation, Md, Run
+from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures.style import (
     CP,
     INK,
@@ -32,7 +32,7 @@ from aiida_sis.show.figures.style import (
 from aiida_sis.show.tables import format_ratio
 from aiida_sis.show.tabular import Table
 
-__all__ = ('draw_temperature', 'draw_zoom', 'envelope', 'plot_run', 'points_table', 'save_figure', 'series_table')
+__all__ = ('draw_temperature', 'draw_zoom', 'envelope', 'plot_run', 'points_table', 'series_table')
 
 _MOST_LISTED = 3
 _MAX_COLUMNS = 3
@@ -91,34 +91,33 @@ def plot_run(record: Run, width: float | None = None, titled: bool = True) -> Fi
     return figure
 
 
-def draw_temperature(record: Run, width: float) -> Figure:
+def draw_temperature(details: Details, width: float) -> Figure:
     """Draw what :func:`plot_run` draws, without its title.
 
-    :param record: a run collected with its series.
+    :param details: of a run.
     :param width: inches.
     :raises NothingToShowError: where no MD has begun.
     """
-    if not record.all_md:
+    if not details.run.all_md:
         raise NothingToShowError('No MD has been run yet.')
-    return plot_run(record, width, titled=False)
+    return plot_run(details.run, width, titled=False)
 
 
-def draw_zoom(record: Run, width: float) -> Figure:
+def draw_zoom(details: Details, width: float) -> Figure:
     """Draw the temperature around each catastrophic point, from before t_next to the end.
 
-    :param record: a run collected with its series.
+    :param details: of a run.
     :param width: inches.
     :raises NothingToShowError: where no MD has left its window.
     """
-    runs = [run for run in record.all_md if run.t_cp_ps is not None and run.series.time_ps.size > 1]
+    runs = [run for run in details.run.all_md if run.t_cp_ps is not None and run.series.time_ps.size > 1]
     if not runs:
         raise NothingToShowError('No MD has left its window.')
     figure, axes = new_figure(width, len(runs[-_MOST_ZOOMED:]), 2.35)
-    with mpl.rc_context(STYLE):
-        for axis, run in zip(axes, runs[-_MOST_ZOOMED:], strict=True):
-            _zoom_panel(axis, run)
-            axis.set_xlabel('Time (fs)')
-        figure.supylabel('Temperature (K)', fontsize=9)
+    for axis, run in zip(axes, runs[-_MOST_ZOOMED:], strict=True):
+        _zoom_panel(axis, run)
+        axis.set_xlabel('Time (fs)')
+    figure.supylabel('Temperature (K)', fontsize=9)
     return figure
 
 
@@ -146,44 +145,32 @@ def _zoom_panel(axis: Axes, run: Md) -> None:
     subtitle(axis, f'$t_{{next}}$ {before} before $t_{{cp}}$' if before else 'no snapshot')
 
 
-def series_table(record: Run) -> Table:
+def series_table(details: Details) -> Table:
     """Return every sample of every MD.
 
-    :param record: a run collected with its series.
+    :param details: of a run.
     """
     rows = (
-        (run.generation, record.stage_name(run.stage), run.replica, run.pk, float(time), float(temperature))
-        for run in record.all_md
+        (run.generation, details.run.stage_name(run.stage), run.replica, run.pk, float(time), float(temperature))
+        for run in details.run.all_md
         for time, temperature in zip(run.series.time_ps, run.series.temperature, strict=True)
     )
     return Table(('generation', 'stage', 'replica', 'pk', 'time_ps', 'temperature_k'), tuple(rows))
 
 
-def points_table(record: Run) -> Table:
+def points_table(details: Details) -> Table:
     """Return the catastrophic points.
 
-    :param record: a run.
+    :param details: of a run.
     """
     rows = (
-        (run.generation, record.stage_name(run.stage), run.replica, run.pk, run.t_cp_ps, run.temperature_cp_k,
+        (run.generation, details.run.stage_name(run.stage), run.replica, run.pk, run.t_cp_ps, run.temperature_cp_k,
          run.bound, run.t_next_ps)
-        for run in record.all_md
+        for run in details.run.all_md
         if run.t_cp_ps is not None
     )  # fmt: skip
     headers = ('generation', 'stage', 'replica', 'pk', 't_cp_ps', 'temperature_cp_k', 'bound', 't_next_ps')
     return Table(headers, tuple(rows))
-
-
-def save_figure(record: Run, path: Path, dpi: int = 180) -> Path:
-    """Write the figure of a run and return its path.
-
-    :param record: a run collected with its series.
-    :param path: the file; its suffix gives the format.
-    :param dpi: dots per inch.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plot_run(record).savefig(path, dpi=dpi)
-    return path
 
 
 def _panels(record: Run) -> list[tuple[Generation, int, list[Md]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from aiida import orm
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -49,15 +47,3 @@ def plot_verification(node: orm.ProcessNode) -> Figure:
     for axis in figure.axes:
         axis.spines[['top', 'right']].set_visible(False)
     return figure
-
-
-def save_verification(node: orm.ProcessNode, path: Path, dpi: int = 180) -> Path:
-    """Write the figure of a rehearsal.
-
-    :param node: the node of a finished ``RehearsalWorkChain``.
-    :param path: the file; its suffix gives the format.
-    :param dpi: dots per inch.
-    :returns: the path.
-    """
-    plot_verification(node).savefig(path, dpi=dpi)
-    return path

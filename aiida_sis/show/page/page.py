@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from aiida_sis import __version__
 from aiida_sis.core.loop.record import Run
 from aiida_sis.run.trajectories import Details
-from aiida_sis.show.figures.catalogue import FIGURES, Content, FigureSpec
+from aiida_sis.show.figures.catalogue import FIGURES, FigureSpec
 from aiida_sis.show.figures.style import NARROW, WIDE, NothingToShowError, to_svg
 from aiida_sis.show.page.scenes import make_scenes
 from aiida_sis.show.page.sentences import headline, key_figures, sentences, verdict_kind
@@ -72,16 +72,15 @@ def make_page(details: Details) -> str:
 
     :param details: of the run.
     """
-    content = Content(details)
     record = details.run
     environment = Environment(
         loader=PackageLoader('aiida_sis.show.page', 'assets'), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {'number': number, 'heading': _heading, 'marks': _marks, 'pretty': _pretty}
-    scenes = [scene | {'note': _marks(scene['note'])} for scene in make_scenes(details, content.observations)]
+    scenes = [scene | {'note': _marks(scene['note'])} for scene in make_scenes(details)]
     elements = sorted({element for scene in scenes for element in scene['elements']})
-    drawn = {name: _draw(name, spec, content) for name, spec in FIGURES.items()}
+    drawn = {name: _draw(name, spec, details) for name, spec in FIGURES.items()}
     return environment.get_template('page.html.j2').render(
         record=record,
         facts=details.facts,
@@ -105,14 +104,14 @@ def make_page(details: Details) -> str:
     )
 
 
-def _draw(name: str, spec: FigureSpec, content: Content) -> Drawn:
+def _draw(name: str, spec: FigureSpec, details: Details) -> Drawn:
     """Draw a figure for both widths."""
     try:
-        wide, narrow = (spec.draw(content, width) for width in (WIDE, NARROW))
+        wide, narrow = (spec.figure(details, width) for width in (WIDE, NARROW))
     except NothingToShowError as missing:
         return Drawn(name, spec.title, spec.caption, sentence=str(missing))
-    table = spec.shown(content) if spec.shown else None
-    text = csv_text(spec.table(content))
+    table = spec.shown(details) if spec.shown else None
+    text = csv_text(spec.table(details))
     encoded = base64.b64encode(text.encode()).decode() if len(text) <= _MOST_CSV else ''
     return Drawn(
         name,

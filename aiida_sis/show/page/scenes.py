@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from aiida_deepmd.frames.geometry import nearest_image
 from aiida_sis.core.analysis.topology import find_molecules
 from aiida_sis.run.inputs import formula_of
 from aiida_sis.run.trajectories import Details
-from aiida_sis.show.figures.structure import Observation
 
 __all__ = ('make_scenes', 'whole_molecules')
 
@@ -23,13 +22,12 @@ _MOST_REACTIONS = 4
 Scene = dict[str, Any]
 
 
-def make_scenes(details: Details, observations: Sequence[Observation]) -> list[Scene]:
+def make_scenes(details: Details) -> list[Scene]:
     """Return the structures as plain data: title, note, elements, positions and cell in Å, bonds.
 
     :param details: of a run.
-    :param observations: trajectories with their bonds.
     """
-    return [_scene(title, note, atoms) for title, note, atoms in _structures(details, observations)]
+    return [_scene(title, note, atoms) for title, note, atoms in _structures(details)]
 
 
 def whole_molecules(atoms: Atoms, bonds: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -64,7 +62,7 @@ def whole_molecules(atoms: Atoms, bonds: NDArray[np.int64]) -> NDArray[np.float6
     return np.asarray(positions)
 
 
-def _structures(details: Details, observations: Sequence[Observation]) -> Iterator[tuple[str, str, Atoms]]:
+def _structures(details: Details) -> Iterator[tuple[str, str, Atoms]]:
     for name, atoms in details.starts.items():
         yield f'Start: {name}', 'the structure the run began from', atoms
     for point in details.catastrophes[-_MOST_CATASTROPHES:]:
@@ -77,7 +75,7 @@ def _structures(details: Details, observations: Sequence[Observation]) -> Iterat
             yield f'Near t_cp, {place}', last, point.last
     for motion in details.motions:
         yield f'Last frame, {motion.title}', f'the MD at {motion.times_fs[-1] / 1000:.4g} ps', motion.frames[-1]
-    events = [(seen, event) for seen in observations for event in seen.history.events]
+    events = [(seen, event) for seen in details.observations for event in seen.history.events]
     for seen, event in events[:_MOST_REACTIONS]:
         index = int(np.searchsorted(seen.motion.times_fs, event.time_fs))
         note = f'{event.molecule}, at {event.time_fs:.4g} fs of {seen.motion.title}'

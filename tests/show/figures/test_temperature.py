@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from plumpy import ProcessState
 
 from aiida_sis.run.record import collect
-from aiida_sis.show.figures.temperature import envelope, plot_run, save_figure
+from aiida_sis.show.figures.style import save
+from aiida_sis.show.figures.temperature import envelope, plot_run
 
 
 @given(st.integers(1, 5000), st.integers(1, 700))
@@ -47,7 +48,6 @@ def test_panels_and_marks(make_run) -> None:
 @pytest.mark.parametrize('suffix', ['png', 'pdf'])
 def test_save(make_run, tmp_path: Path, suffix: str) -> None:
     """The figure of a running run is written too."""
-    path = save_figure(
-        collect(make_run(ProcessState.WAITING, None), with_series=True), tmp_path / f'new/figure.{suffix}'
-    )
+    record = collect(make_run(ProcessState.WAITING, None), with_series=True)
+    path = save(plot_run(record), tmp_path / f'new/figure.{suffix}')
     assert path.stat().st_size > 5000

@@ -18,7 +18,7 @@ from plumpy import ProcessState
 
 from aiida_sis.run.record import called
 from aiida_sis.run.trajectories import read_details
-from aiida_sis.show.figures.catalogue import FIGURES, Content
+from aiida_sis.show.figures.catalogue import FIGURES
 from aiida_sis.show.figures.style import WIDE, new_figure, to_svg
 from aiida_sis.show.page.page import make_page
 from aiida_sis.show.page.scenes import make_scenes
@@ -166,13 +166,13 @@ def test_what_a_user_wrote_is_text(make_full_run) -> None:
 
 def test_numbers_of_figures(make_full_run) -> None:
     """Parity, cost and gain are what the run was made with: errors of 0.1 eV/Å and 2 meV/atom, two cores a job."""
-    content = Content(read_details(make_full_run()))
-    parity = content.details.parities[-1]
+    details = read_details(make_full_run())
+    parity = details.parities[-1]
     assert parity.generation == 1
     np.testing.assert_allclose(parity.predicted_forces - parity.forces, 0.1)
     np.testing.assert_allclose(parity.predicted_energies - parity.energies, 0.002)
     assert Counter(parity.elements) == {'O': 72, 'S': 36, 'F': 36, 'N': 18, 'Li': 18}
-    rows = {(row[0], row[1]): row[2:] for row in FIGURES['cost'].table(content).rows}
+    rows = {(row[0], row[1]): row[2:] for row in FIGURES['cost'].table(details).rows}
     assert rows == {
         (0, 'AIMD'): (1, 20.0, 40.0),
         (0, 'training'): (1, 40.0, 80.0),
@@ -181,7 +181,7 @@ def test_numbers_of_figures(make_full_run) -> None:
         (1, 'MD'): (1, 60.0, 120.0),
     }
     assert FIGURES['cost'].shown is not None
-    first, second = FIGURES['cost'].shown(content).rows
+    first, second = FIGURES['cost'].shown(details).rows
     assert first == (0, 15, 120.0, 0.12, 0.12, pytest.approx(125.0), pytest.approx(1000.0))
     assert second[:4] == (1, 15, 240.0, 10.0)
     assert second[6] == pytest.approx(240.0 / 9.88)
@@ -189,12 +189,12 @@ def test_numbers_of_figures(make_full_run) -> None:
 
 def test_reaction_and_census(make_full_run) -> None:
     """The fluorine that was taken away is found, with its time, and the anion is another one afterwards."""
-    content = Content(read_details(make_full_run()))
-    (event,) = FIGURES['reactions'].table(content).rows
+    details = read_details(make_full_run())
+    (event,) = FIGURES['reactions'].table(details).rows
     assert event[:4] == ('generation 1, replica 0', 6000.0, 'broken', 'S–F')
-    species = {row[1]: row[3] for row in FIGURES['census'].table(content).rows if 'replica' in row[0]}
+    species = {row[1]: row[3] for row in FIGURES['census'].table(details).rows if 'replica' in row[0]}
     assert 'FNO4S2' in species or 'N(SO2)2F' in species
-    titles = [scene['title'] for scene in make_scenes(content.details, content.observations)]
+    titles = [scene['title'] for scene in make_scenes(details)]
     assert titles[0] == 'Start: ion_pair'
     assert any(title.startswith('t_next') for title in titles)
     assert any(title.startswith('S–F broken') for title in titles)
@@ -216,7 +216,7 @@ def test_order_of_an_imported_run(example_run: orm.WorkChainNode) -> None:
     assert [parity.generation for parity in details.parities] == [0, 1]
     assert set(details.parities[-1].datasets.tolist()) == {'g0_0', 'g0_1', 'g1_0', 'g1_1'}
     assert [(one.md.generation, one.md.replica) for one in details.catastrophes] == [(0, 0), (0, 1)]
-    assert FIGURES['elements'].table(Content(details)).rows[-1][0] == 1
+    assert FIGURES['elements'].table(details).rows[-1][0] == 1
 
 
 def test_svg_takes_its_colours_from_the_page(full_page: Path) -> None:
