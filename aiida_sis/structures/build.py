@@ -21,7 +21,6 @@ from aiida_sis.structures.parameters import (
     InterfaceParameters,
     SaltParameters,
     SlabParameters,
-    read_parameters,
 )
 
 __all__ = ('BUILDERS', 'PAPER_CELLS', 'Built', 'build', 'check', 'describe')
@@ -58,8 +57,7 @@ def build(kind: str, values: Mapping[str, Any], seed: int) -> Built:
     :returns: the atoms, their label and their report.
     :raises ValueError: in one sentence, if a parameter is bad or the molecules do not fit.
     """
-    _refuse_seed(seed)
-    built = BUILDERS[kind](values, seed)
+    built = BUILDERS[kind].make(_read(kind, values, seed), seed)
     return Built(built.atoms, built.label, {**describe(built.atoms), **built.report, 'seed': seed})
 
 
@@ -71,12 +69,9 @@ def check(kind: str, values: Mapping[str, Any], seed: int) -> None:
     :param seed: seed of every random choice, 0 or above.
     :raises ValueError: in one sentence, if a parameter is bad.
     """
-    _refuse_seed(seed)
-    model, name = MODELS[kind]
-    parameters = read_parameters(model, values, name)
+    parameters = _read(kind, values, seed)
     if isinstance(parameters, (ElectrolyteParameters, InterfaceParameters)):
-        volume = parameters.volume
-        electrolyte.refuse_density(*_numbers(parameters), volume)
+        electrolyte.refuse_density(*_numbers(parameters), parameters.volume)
 
 
 def describe(atoms: Atoms) -> dict[str, Any]:
@@ -98,8 +93,7 @@ def describe(atoms: Atoms) -> dict[str, Any]:
     }
 
 
-def _bulk(values: Mapping[str, Any], seed: int) -> Built:
-    p = read_parameters(BulkParameters, values, 'lithium_bulk')
+def _bulk(p: BulkParameters, seed: int) -> Built:
     if p.n_atoms is not None and p.cell_angstrom is not None:
         atoms = lithium.disordered_lithium(p.n_atoms, p.cell_angstrom, seed)
         return Built(lithium.rattled(atoms, p.rattle_angstrom, seed), f'disordered Li, {p.n_atoms} atoms')
@@ -107,22 +101,19 @@ def _bulk(values: Mapping[str, Any], seed: int) -> Built:
     return Built(atoms, f'bcc Li, {len(atoms)} atoms')
 
 
-def _slab(values: Mapping[str, Any], seed: int) -> Built:
-    p = read_parameters(SlabParameters, values, 'lithium_slab')
+def _slab(p: SlabParameters, _seed: int) -> Built:
     atoms = lithium.lithium_100(p.repeat, p.layers, p.lattice_parameter_angstrom, p.vacuum_angstrom)
     fixed = lithium.bottom_layers(atoms, p.fixed_layers)
     return Built(atoms, f'Li(100) slab, {p.layers} layers', {'fixed_atoms': fixed})
 
 
-def _electrolyte(values: Mapping[str, Any], seed: int) -> Built:
-    p = read_parameters(ElectrolyteParameters, values, 'lifsi_dol_electrolyte')
+def _electrolyte(p: ElectrolyteParameters, seed: int) -> Built:
     n_lifsi, n_dol = _numbers(p)
     packed = electrolyte.electrolyte_box(n_lifsi, n_dol, p.cell_angstrom, seed)
     return Built(packed.atoms, f'{n_lifsi} LiFSI + {n_dol} DOL', packed.report())
 
 
-def _interface(values: Mapping[str, Any], seed: int) -> Built:
-    p = read_parameters(InterfaceParameters, values, 'lithium_interface')
+def _interface(p: InterfaceParameters, seed: int) -> Built:
     slab = lithium.lithium_100(p.repeat, p.layers, p.lattice_parameter_angstrom, p.spacing)
     n_lifsi, n_dol = _numbers(p)
     packed = electrolyte.slab_with_electrolyte(slab, p.spacing, p.gap_angstrom, n_lifsi, n_dol, seed)
@@ -131,8 +122,7 @@ def _interface(values: Mapping[str, Any], seed: int) -> Built:
     return Built(packed.atoms, label, {'n_slab': len(slab), **packed.report(), 'fixed_atoms': fixed})
 
 
-def _salt(values: Mapping[str, Any], seed: int) -> Built:
-    p = read_parameters(SaltParameters, values, 'sodium_chloride')
+def _salt(p: SaltParameters, seed: int) -> Built:
     edge = p.lattice_parameter_angstrom or salt.LATTICE_PARAMETER
     if p.density_g_cm3 is not None:
         edge = salt.lattice_parameter_at(p.density_g_cm3)
@@ -140,8 +130,7 @@ def _salt(values: Mapping[str, Any], seed: int) -> Built:
     return Built(atoms, f'NaCl, {len(atoms)} atoms', {'lattice_parameter_angstrom': edge})
 
 
-def _cluster(values: Mapping[str, Any], seed: int) -> Built:
-    p = read_parameters(ClusterParameters, values, 'lithium_cluster_lifsi')
+def _cluster(p: ClusterParameters, seed: int) -> Built:
     atoms = lithium.cluster_with_lifsi(
         p.n_lithium, p.lattice_parameter_angstrom, p.distance_angstrom, p.cell_angstrom, seed
     )
@@ -157,24 +146,31 @@ def _numbers(p: ElectrolyteParameters | InterfaceParameters) -> tuple[int, int]:
     return LIFSI_DOL.fill(p.concentration_molar, p.volume, p.density_g_cm3)
 
 
-def _refuse_seed(seed: int) -> None:
+def _read(kind: str, values: Mapping[str, Any], seed: int) -> StrictModel:
     if seed < 0:
         raise ValueError(f'The seed is {seed}: give 0 or above.')
+    return BUILDERS[kind].parameters.read(values, f'{BUILDERS[kind].name} parameters')
 
 
-BUILDERS: dict[str, Callable[[Mapping[str, Any], int], Built]] = {
-    'bulk': _bulk,
-    'slab': _slab,
-    'electrolyte': _electrolyte,
-    'interface': _interface,
-    'salt': _salt,
-    'cluster': _cluster,
-}
-MODELS: dict[str, tuple[type[StrictModel], str]] = {
-    'bulk': (BulkParameters, 'lithium_bulk'),
-    'slab': (SlabParameters, 'lithium_slab'),
-    'electrolyte': (ElectrolyteParameters, 'lifsi_dol_electrolyte'),
-    'interface': (InterfaceParameters, 'lithium_interface'),
-    'salt': (SaltParameters, 'sodium_chloride'),
-    'cluster': (ClusterParameters, 'lithium_cluster_lifsi'),
+@dataclass(frozen=True)
+class Builder:
+    """How one kind of structure is built.
+
+    :param name: of the builder among the calcfunctions.
+    :param parameters: what it is told.
+    :param make: builds it from these and a seed.
+    """
+
+    name: str
+    parameters: type[StrictModel]
+    make: Callable[[Any, int], Built]
+
+
+BUILDERS = {
+    'bulk': Builder('lithium_bulk', BulkParameters, _bulk),
+    'slab': Builder('lithium_slab', SlabParameters, _slab),
+    'electrolyte': Builder('lifsi_dol_electrolyte', ElectrolyteParameters, _electrolyte),
+    'interface': Builder('lithium_interface', InterfaceParameters, _interface),
+    'salt': Builder('sodium_chloride', SaltParameters, _salt),
+    'cluster': Builder('lithium_cluster_lifsi', ClusterParameters, _cluster),
 }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 from aiida import orm
-from ase import Atoms
-from ase.io import read
+
+from aiida_sis.structures.molecules import read_geometry
 
 
 def lifsi_ion_pair() -> orm.StructureData:
@@ -46,9 +44,6 @@ def rehearsal_systems(seed: int) -> tuple[orm.StructureData, orm.StructureData]:
 
 
 def _structure(filename: str, label: str) -> orm.StructureData:
-    with resources.as_file(resources.files(__package__).joinpath(filename)) as path:
-        atoms = read(path, format='extxyz')
-    assert isinstance(atoms, Atoms)
-    node = orm.StructureData(ase=atoms)
+    node = orm.StructureData(ase=read_geometry(filename))
     node.label = label
     return node

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
-
 from pydantic import Field, model_validator
 
 from aiida_deepmd.settings import StrictModel, at_least
@@ -184,21 +181,6 @@ class ClusterParameters(StrictModel):
                 "calculation cannot hold: take an even number, or set 'allow_odd' and label with an unrestricted one."
             )
         return self
-
-
-ModelT = TypeVar('ModelT', bound=StrictModel)
-
-
-def read_parameters(model: type[ModelT], values: Mapping[str, Any], builder: str) -> ModelT:
-    """Read the parameters of a builder.
-
-    :param model: the parameters that it has.
-    :param values: the plain dictionary.
-    :param builder: its name, for the sentence.
-    :returns: the parameters, typed.
-    :raises ValueError: in one sentence that names the key, the value and the remedy.
-    """
-    return model.read(values, f'{builder} parameters')
 
 
 def _refuse_fixed(fixed_layers: int, layers: int) -> None:

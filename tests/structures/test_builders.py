@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 
-from aiida_sis.structures.build import MODELS
+from aiida_sis.structures.build import BUILDERS
 from aiida_sis.structures.builders import CALCFUNCTIONS
 from aiida_sis.structures.file import structure_from_file
 
@@ -26,7 +26,7 @@ def test_in_the_graph(aiida_profile_clean, kind: str) -> None:
     nodes, process = CALCFUNCTIONS[kind].run_get_node(parameters=orm.Dict(values), seed=orm.Int(4))
     structure, report = nodes['structure'], nodes['report']
     assert process.is_finished_ok
-    assert process.process_label == MODELS[kind][1]
+    assert process.process_label == BUILDERS[kind].name
     assert structure.is_stored
     assert structure.creator == process
     assert structure.label
