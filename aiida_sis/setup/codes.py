@@ -96,11 +96,10 @@ CODES: tuple[CodeSpec, ...] = (
 )
 
 
-def find_code(spec: CodeSpec, with_version: bool = True) -> FoundCode | None:
+def find_code(spec: CodeSpec) -> FoundCode | None:
     """Find a code and ask its version, because a path alone does not say that it starts.
 
     :param spec: the code.
-    :param with_version: run the code to ask; DeePMD-kit takes some seconds for it.
     """
     beside_python = str(Path(sys.executable).parent)
     path_variable = os.environ.get('PATH', os.defpath)
@@ -108,10 +107,7 @@ def find_code(spec: CodeSpec, with_version: bool = True) -> FoundCode | None:
     found = [where for name in spec.executables if (where := shutil.which(name, path=search))]
     if not found:
         return None
-    path = Path(found[0])
-    if not with_version:
-        return FoundCode(spec, path, '')
-    return _ask(spec, path)
+    return _ask(spec, Path(found[0]))
 
 
 def _ask(spec: CodeSpec, path: Path) -> FoundCode:

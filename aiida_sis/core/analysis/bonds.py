@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,24 +73,16 @@ class BondHistory:
         """Bonds of the first frame, smaller index first, (n_bonds, 2)."""
         return self.topology.bonds
 
-    @cached_property
-    def final_topology(self) -> Topology:
-        """Bonds and molecules at the end."""
-        return topology_of(self.symbols, self.bonds_at(len(self.times_fs) - 1))
-
     def bonds_at(self, frame: int) -> IntArray:
         """Give the bonds in a frame, (n_bonds, 2).
 
         :param frame: from 0.
         """
-        return _apply(self.initial_bonds, (event for event in self.events if event.frame <= frame))
-
-    def contacts_at(self, frame: int) -> IntArray:
-        """Give the contacts of metals in a frame, (n_contacts, 2).
-
-        :param frame: from 0.
-        """
-        return _apply(self.initial_contacts, (event for event in self.contact_events if event.frame <= frame))
+        bonds = {(int(i), int(j)) for i, j in self.initial_bonds}
+        for event in self.events:
+            if event.frame <= frame:
+                (bonds.add if event.change == 'formed' else bonds.discard)((event.i, event.j))
+        return np.array(sorted(bonds), dtype=np.int64).reshape(-1, 2)
 
     def states(self, pairs: Sequence[tuple[int, int]] | IntArray | None = None) -> BoolArray:
         """Tell for each frame whether pairs were bonded.
@@ -109,15 +100,6 @@ class BondHistory:
             if (event.i, event.j) in column:
                 found[event.frame :, column[event.i, event.j]] = event.change == 'formed'
         return found
-
-    def bonds_of(self, pair: str) -> IntArray:
-        """Give the bonds of one pair of elements in the first frame, (n_bonds, 2).
-
-        :param pair: such as ``S–F``.
-        """
-        chosen = [pair_name(self.symbols[i], self.symbols[j]) == pair for i, j in self.initial_bonds]
-        bonds: IntArray = self.initial_bonds[np.array(chosen, dtype=bool)]
-        return bonds
 
     def first_broken(self) -> dict[str, dict[str, float]]:
         """Tell for each molecule of the start when its first bond of each pair broke.
@@ -139,7 +121,6 @@ class BondTracker:
     :param symbols: element of each atom, (n_atoms,).
     :param rules: distances that make and break bonds.
     :param persistence_fs: how long a change must last to count, fs.
-    :param contacts: whether contacts of metals are followed too.
     """
 
     def __init__(
@@ -147,7 +128,6 @@ class BondTracker:
         symbols: Sequence[str],
         rules: BondRules | None = None,
         persistence_fs: float = PERSISTENCE_FS,
-        contacts: bool = True,
     ) -> None:
         if persistence_fs < 0:
             raise ValueError(f'The persistence is {persistence_fs:g} fs: it cannot be negative.')
@@ -158,8 +138,6 @@ class BondTracker:
         self._n_elements = len(elements)
         self._species = np.array([elements.index(symbol) for symbol in symbols])
         cutoffs, is_contact = self.rules.cutoffs(elements)
-        if not contacts:
-            cutoffs[is_contact] = 0.0
         self._cutoffs, self._is_contact = cutoffs.ravel(), is_contact.ravel()
         #: Distance in Å beyond which no pair can matter.
         self.reach = float(cutoffs.max()) * self.rules.break_
@@ -283,7 +261,6 @@ def bond_history(
     *,
     rules: BondRules | None = None,
     persistence_fs: float = PERSISTENCE_FS,
-    contacts: bool = True,
 ) -> BondHistory:
     """Follow every bond along a trajectory.
 
@@ -292,19 +269,10 @@ def bond_history(
     :param symbols: element of each atom, (n_atoms,).
     :param rules: cutoffs and the factors at which bonds form and break.
     :param persistence_fs: how long a change must last to count, fs; a change that is undone earlier is none.
-    :param contacts: whether contacts of metals such as Li–F are followed too.
     :raises ValueError: if there is no frame, the times do not rise, or their number is not that of the frames.
     """
-    tracker = BondTracker(symbols, rules, persistence_fs, contacts)
+    tracker = BondTracker(symbols, rules, persistence_fs)
     search = NeighbourSearch(max(tracker.reach, 0.5))
     for (positions, cell), time_fs in zip(frames, times_fs, strict=True):
         tracker.add(time_fs, *search.pairs(positions, cell))
     return tracker.result()
-
-
-def _apply(start: IntArray, events: Iterable[BondEvent]) -> IntArray:
-    """Bonds after some events."""
-    bonds = {(int(i), int(j)) for i, j in start}
-    for event in events:
-        (bonds.add if event.change == 'formed' else bonds.discard)((event.i, event.j))
-    return np.array(sorted(bonds), dtype=np.int64).reshape(-1, 2)

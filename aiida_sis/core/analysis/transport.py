@@ -78,16 +78,13 @@ def unwrap(positions: FloatArray, cells: FloatArray) -> FloatArray:
     return unwrapped
 
 
-def mean_square_displacement(positions: FloatArray, masses: FloatArray | None = None) -> FloatArray:
+def mean_square_displacement(positions: FloatArray) -> FloatArray:
     """Average the square displacement over atoms and all time origins.
 
     :param positions: (n_frames, n_atoms, 3), Å, unwrapped, frames equally far in time.
-    :param masses: (n_atoms,), any unit; their centre of mass is then held still. None: as they are.
     :returns: (n_frames,), Å², for lags of 0, 1, 2 … frames. The last ones have few origins.
     """
     paths = np.asarray(positions, dtype=np.float64)
-    if masses is not None:
-        paths = paths - np.average(paths, axis=1, weights=masses)[:, None]
     n_frames, n_atoms = paths.shape[:2]
     total = np.zeros(n_frames)
     origins = n_frames - np.arange(n_frames)
@@ -107,7 +104,6 @@ def diffusion_coefficient(
     positions: FloatArray,
     timestep_ps: float,
     *,
-    masses: FloatArray | None = None,
     n_blocks: int = 5,
     fit: tuple[float, float] = (0.1, 0.5),
 ) -> Diffusion:
@@ -118,7 +114,6 @@ def diffusion_coefficient(
 
     :param positions: (n_frames, n_atoms, 3), Å, unwrapped, of one kind of atom.
     :param timestep_ps: time between two frames, ps.
-    :param masses: see :func:`mean_square_displacement`.
     :param n_blocks: number of blocks, at least 2.
     :param fit: the lags that are fitted, as parts of the length of a block.
     :raises ValueError: if the trajectory has fewer than ten frames in a block.
@@ -134,7 +129,7 @@ def diffusion_coefficient(
     lags = timestep_ps * np.arange(low, high)
     values, mean = [], np.zeros(high - low)
     for block in range(n_blocks):
-        msd = mean_square_displacement(positions[block * length : (block + 1) * length], masses)[low:high]
+        msd = mean_square_displacement(positions[block * length : (block + 1) * length])[low:high]
         values.append(np.polyfit(lags, msd, 1)[0] / 6.0)
         mean += msd / n_blocks
     moved = mean > 0.0

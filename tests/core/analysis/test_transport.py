@@ -24,9 +24,6 @@ def test_ballistic_motion() -> None:
     found = diffusion_coefficient(path, 0.1)
     assert found.exponent == pytest.approx(2.0, abs=0.01)
     assert not found.is_diffusive
-    assert mean_square_displacement(path, masses=np.array([2.0, 1.0]))[1] == pytest.approx(
-        0.01 * ((velocities - [2 / 3, 2 / 3, 0]) ** 2).sum(axis=1).mean()
-    )
 
 
 def test_random_walk() -> None:
