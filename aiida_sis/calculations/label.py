@@ -12,7 +12,7 @@ from aiida.engine import calcfunction
 
 from aiida_sis.calculations.retrieved import read_text
 from aiida_sis.calculations.trajectory_data import CP2K_UNITS, make_trajectory, values_of
-from aiida_sis.core.cp2k import output as cp2k
+from aiida_sis.core.cp2k import output as cp2k_output
 from aiida_sis.core.cp2k.input import aimd_input, optimisation_input
 from aiida_sis.core.settings.label import read_label_settings
 
@@ -90,17 +90,21 @@ def read_jobs(
         `trajectory`: the frames in CP2K's units with those step ids, unless the given one has them or there is none.
     """
     jobs = [folders[key] for key in sorted(folders)]
-    outputs = [read_text(job, cp2k.OUTPUT_FILE) for job in jobs]
-    parts = [cp2k.read_ener(read_text(job, cp2k.ENERGY_FILE)) for job in jobs]
-    series = cp2k.join_series(parts)
+    outputs = [read_text(job, cp2k_output.OUTPUT_FILE) for job in jobs]
+    parts = [cp2k_output.read_ener(read_text(job, cp2k_output.ENERGY_FILE)) for job in jobs]
+    series = cp2k_output.join_series(parts)
     made: dict[str, orm.Data] = {}
     if trajectory is not None and _is_whole(trajectory, len(series.steps)):
-        evaluations = [np.concatenate(part) for part in zip(*map(cp2k.read_evaluations, outputs), strict=True)]
+        evaluations = [np.concatenate(part) for part in zip(*map(cp2k_output.read_evaluations, outputs), strict=True)]
         steps = trajectory.get_stepids()
-        converged, known = cp2k.find_scf(trajectory.get_array('energies'), *evaluations)
+        converged, known = cp2k_output.find_scf(trajectory.get_array('energies'), *evaluations)
     else:
         read = [_frames_of(job, output) for job, output in zip(jobs, outputs, strict=True)]
-        joined = cp2k.join_frames(read) if frames is None else cp2k.join_replay(read, values_of(frames, 'positions'))
+        joined = (
+            cp2k_output.join_frames(read)
+            if frames is None
+            else cp2k_output.join_replay(read, values_of(frames, 'positions'))
+        )
         steps, converged, known = joined.steps, joined.converged, joined.known
         if len(steps):
             arrays = {name: getattr(joined, name) for name in (*_LABELLED, 'steps')}
@@ -112,10 +116,12 @@ def read_jobs(
     return made
 
 
-def _frames_of(job: orm.FolderData, output: str) -> cp2k.AimdFrames:
+def _frames_of(job: orm.FolderData, output: str) -> cp2k_output.AimdFrames:
     """Read the frames of one job, whose main output is at hand."""
-    positions, forces, cells = (read_text(job, name) for name in (cp2k.POSITION_FILE, cp2k.FORCE_FILE, cp2k.CELL_FILE))
-    return cp2k.read_frames(positions, forces, cells, output)
+    positions, forces, cells = (
+        read_text(job, name) for name in (cp2k_output.POSITION_FILE, cp2k_output.FORCE_FILE, cp2k_output.CELL_FILE)
+    )
+    return cp2k_output.read_frames(positions, forces, cells, output)
 
 
 def _is_whole(trajectory: orm.TrajectoryData, n_frames: int) -> bool:
@@ -124,12 +130,12 @@ def _is_whole(trajectory: orm.TrajectoryData, n_frames: int) -> bool:
     return all(name in names and trajectory.get_shape(name)[0] == n_frames for name in _LABELLED)
 
 
-def energies_of(series: orm.ArrayData) -> cp2k.EnergySeries:
+def energies_of(series: orm.ArrayData) -> cp2k_output.EnergySeries:
     """Give the energies and temperatures of an AIMD.
 
     :param series: see :func:`read_jobs`.
     """
-    return cp2k.EnergySeries(*(series.get_array(field.name) for field in fields(cp2k.EnergySeries)))
+    return cp2k_output.EnergySeries(*(series.get_array(field.name) for field in fields(cp2k_output.EnergySeries)))
 
 
 @calcfunction
@@ -163,8 +169,8 @@ def summarise_label(facts: orm.Dict, report: orm.Dict | None = None, **parts: or
     """
     aimds = {int(key.split('_')[1]): node for key, node in sorted(parts.items()) if isinstance(node, orm.ArrayData)}
     folders = [node for node in parts.values() if isinstance(node, orm.FolderData)]
-    outputs = [read_text(folder, cp2k.OUTPUT_FILE) for folder in folders]
-    steps = [cp2k.read_ener(read_text(folder, cp2k.ENERGY_FILE)) for folder in folders]
+    outputs = [read_text(folder, cp2k_output.OUTPUT_FILE) for folder in folders]
+    steps = [cp2k_output.read_ener(read_text(folder, cp2k_output.ENERGY_FILE)) for folder in folders]
     spent = [*(series.base.attributes.all for series in aimds.values()), costs(outputs, steps)]
     results = facts.get_dict() | count_frames(report) | sum_costs(spent) | {'n_single_points': 0}
     made: dict[str, orm.Data] = {'results': orm.Dict(results)}
@@ -187,7 +193,7 @@ def count_frames(report: orm.Dict | None) -> dict[str, int]:
     return {'kept_frames': kept, 'refused_frames': refused}
 
 
-def costs(outputs: Sequence[str], parts: Sequence[cp2k.EnergySeries]) -> dict[str, float]:
+def costs(outputs: Sequence[str], parts: Sequence[cp2k_output.EnergySeries]) -> dict[str, float]:
     """Say what CP2K was asked to do, whether it is kept or not.
 
     :param outputs: CP2K's main output of each job.
@@ -197,9 +203,9 @@ def costs(outputs: Sequence[str], parts: Sequence[cp2k.EnergySeries]) -> dict[st
     """
     seconds = 0.0
     for output, part in zip(outputs, parts, strict=True):
-        took = cp2k.wall_seconds(output)
+        took = cp2k_output.wall_seconds(output)
         seconds += float(np.nansum(part.seconds)) if took is None else took
-    return {'n_evaluations': sum(map(cp2k.count_evaluations, outputs)), 'wall_seconds': seconds}
+    return {'n_evaluations': sum(map(cp2k_output.count_evaluations, outputs)), 'wall_seconds': seconds}
 
 
 def sum_costs(spent: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from aiida_sis.core.loop.hybrid import counted_md_ps, on_trajectory_fs
 from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.settings.hybrid import HybridSettings, read_hybrid_settings
 from aiida_sis.core.settings.label import read_label_settings
-from aiida_sis.core.settings.sis import LearningSchedule, Replica
+from aiida_sis.core.settings.sis import LearningSchedule, Replica, read_settings
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.loop_base import LoopWorkChain
@@ -106,7 +106,7 @@ class HybridWorkChain(LoopWorkChain):
         )._inputs(prune=True)
         given, label = sis['parameters'].get_dict(), read_label_settings(sis['label']['parameters'].get_dict())
         parameters = {
-            'temperature_k': given.get('temperature_k', 300.0),
+            'temperature_k': read_settings(given).temperature_k,
             'window_k': given['stages'][0]['window_k'],
             'aimd_length_fs': label.length_fs,
             'first_aimd_length_fs': given['initial_length_fs'],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from aiida_sis.core.loop.call_labels import EXPLORE, Call
 from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.loop.summary import cost_of, forgetting, generations_of, trainings_of
+from aiida_sis.core.settings.hybrid import HybridSettings
 
 Floats = NDArray[np.float64]
 TIME_TOLERANCE_PS = 1e-7
@@ -110,7 +111,7 @@ def make_hybrid_summary(
     md_ps = sum(cycle['md_ps'] or 0.0 for cycle in cycles)
     return {
         'outcome': outcome,
-        'temperature_k': parameters.get('temperature_k', 300.0),
+        'temperature_k': parameters.get('temperature_k', HybridSettings.model_fields['temperature_k'].default),
         'cycles': cycles,
         'aimd_ps': aimd_ps,
         'md_ps': md_ps,

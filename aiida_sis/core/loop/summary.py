@@ -7,6 +7,7 @@ from typing import Any
 
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_call
 from aiida_sis.core.loop.record import LabelResults, MdResults, TrainingResults
+from aiida_sis.core.settings.sis import SisSettings
 
 Results = Mapping[str, Any]
 
@@ -43,7 +44,7 @@ def make_summary(
     md_ps = max(passed, default=0.0)
     return {
         'outcome': outcome,
-        'temperature_k': parameters.get('temperature_k', 300.0),
+        'temperature_k': parameters.get('temperature_k', SisSettings.model_fields['temperature_k'].default),
         'stages': stages,
         'generations': generations,
         'aimd_ps': aimd_ps,
