@@ -15,7 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from aiida_sis import __version__
-from aiida_sis.core.loop.record import Run
 from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures.catalogue import FIGURES, FigureSpec
 from aiida_sis.show.figures.style import NARROW, WIDE, NothingToShowError, to_svg
@@ -77,7 +76,8 @@ def make_page(details: Details) -> str:
         loader=PackageLoader('aiida_sis.show.page', 'assets'), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {'number': number, 'heading': _heading, 'marks': _marks, 'pretty': _pretty}
+    environment.filters |= {'number': number, 'label': format_label}
+    environment.filters |= {'heading': _heading, 'marks': _marks, 'pretty': _pretty}
     scenes = [scene | {'note': _marks(scene['note'])} for scene in make_scenes(details)]
     elements = sorted({element for scene in scenes for element in scene['elements']})
     drawn = {name: _draw(name, spec, details) for name, spec in FIGURES.items()}
@@ -88,8 +88,6 @@ def make_page(details: Details) -> str:
         headline=headline(record),
         sentences=sentences(record),
         key_figures=key_figures(record),
-        generations=_generations(record),
-        any_fallback=any(label.route == 'fallback' for one in record.generations for label in one.labels),
         chapters=[(key, title, [drawn[name] for name in names]) for key, title, names in CHAPTERS],
         drawn=drawn,
         scenes=scenes,
@@ -122,33 +120,6 @@ def _draw(name: str, spec: FigureSpec, details: Details) -> Drawn:
         table=table if table is not None and table.rows else None,
         csv=encoded,
     )
-
-
-def _generations(record: Run) -> list[dict[str, Any]]:
-    """Return the rows of the table of generations: one for each MD, or one where there is none yet."""
-    rows = []
-    for generation in record.generations:
-        training = generation.training
-        energy = training.energy_rmse_ev_per_atom if training else None
-        first = {
-            'generation': generation.generation,
-            'aimd': ' + '.join(format_label(label) for label in generation.labels),
-            'frames': (training.n_frames_total if training else None) or generation.n_frames or None,
-            'force': generation.force_rmse_ev_per_angstrom,
-            'energy': None if energy is None else 1000 * energy,
-        }
-        for index, md in enumerate(generation.md or (None,)):
-            row: dict[str, Any] = dict(first) if index == 0 else {'generation': None}
-            row['span'] = max(len(generation.md), 1)
-            if md is not None:
-                outcome = 'stable' if md.stable else 'left' if md.t_cp_ps is not None else md.state
-                row |= {
-                    'stage': record.stage_name(md.stage), 'replica': md.replica, 'outcome': outcome,
-                    'length': md.length_ps, 't_cp': md.t_cp_ps, 'temperature': md.temperature_cp_k, 'bound': md.bound,
-                    't_next': md.t_next_ps,
-                }  # fmt: skip
-            rows.append(row)
-    return rows
 
 
 def _heading(name: str) -> str:
