@@ -122,15 +122,8 @@ def origins(datasets: Collection[int]) -> list[OriginRow]:
                 route=route,
                 label=label.there if label else None,
                 start=start.there if start else None,
-                exploration=found.get('exploration'),
-                explored_as=found.get('explored_as'),
-                potential=found.get('potential'),
-                t_cp_ps=found.get('t_cp_ps'),
-                temperature_cp_k=found.get('temperature_cp_k'),
-                bound=found.get('bound'),
-                t_next_ps=found.get('t_next_ps'),
-                snapshot_index=found.get('snapshot_index'),
                 file=files.get(pk),
+                **found,
             )
         )
     return rows

@@ -73,7 +73,7 @@ class RunRow(Row):
     systems: Annotated[tuple[str, ...], Column('Systems')]
     n_generations: Annotated[int, Column('Gene-\nrations')]
     aimd_ps: Annotated[float | None, Column('AIMD\n(ps)', 3)]
-    stable_md_ps: Annotated[float | None, Column('Stable\nMD (ps)', 1)]
+    md_ps: Annotated[float | None, Column('MD\n(ps)', 1)]
     acceleration_ratio: Annotated[float | None, Column('AR', 1)]
     potential: Annotated[NodeRef | None, Column('Potential')]
 
@@ -140,15 +140,15 @@ class OriginRow(Row):
     route: Annotated[str | None, Column('Route')]
     label: Annotated[NodeRef | None, Column('Label\nwork-\nchain')]
     start: Annotated[NodeRef | None, Column('Struc-\nture')]
-    exploration: Annotated[NodeRef | None, Column('MD')]
-    explored_as: Annotated[str | None, Column('MD as')]
-    potential: Annotated[NodeRef | None, Column('MD with\npotential')]
-    t_cp_ps: Annotated[float | None, Column('t_cp\n(ps)', 3)]
-    temperature_cp_k: Annotated[float | None, Column('T at\nt_cp (K)', 0)]
-    bound: Annotated[str | None, Column('Bound')]
-    t_next_ps: Annotated[float | None, Column('t_next\n(ps)', 3)]
-    snapshot_index: Annotated[int | None, Column('Snap-\nshot', table=False)]
-    file: Annotated[str | None, Column('File', table=False)]
+    exploration: Annotated[NodeRef | None, Column('MD')] = None
+    explored_as: Annotated[str | None, Column('MD as')] = None
+    potential: Annotated[NodeRef | None, Column('MD with\npotential')] = None
+    t_cp_ps: Annotated[float | None, Column('t_cp\n(ps)', 3)] = None
+    temperature_cp_k: Annotated[float | None, Column('T at\nt_cp (K)', 0)] = None
+    bound: Annotated[str | None, Column('Bound')] = None
+    t_next_ps: Annotated[float | None, Column('t_next\n(ps)', 3)] = None
+    snapshot_index: Annotated[int | None, Column('Snap-\nshot', table=False)] = None
+    file: Annotated[str | None, Column('File', table=False)] = None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def runs(selected: Collection[int] | None = None) -> list[RunRow]:
                 systems=tuple(sorted(systems.get(pk, []))),
                 n_generations=len(generations.get(pk, ())),
                 aimd_ps=aimd_ps,
-                stable_md_ps=md_ps,
+                md_ps=md_ps,
                 acceleration_ratio=ratio,
                 potential=potentials[pk].there if pk in potentials else None,
             )

@@ -20,7 +20,7 @@ def test_runs(example_run: orm.WorkChainNode) -> None:
     assert (row.state, row.exit_status, row.outcome) == ('finished', 0, 'stable')
     assert row.systems == ('ion_pair',)
     assert row.n_generations == len(summary['generations'])
-    assert (row.aimd_ps, row.stable_md_ps) == (summary['aimd_ps'], summary['md_ps'])
+    assert (row.aimd_ps, row.md_ps) == (summary['aimd_ps'], summary['md_ps'])
     assert row.acceleration_ratio == summary['acceleration_ratio']
     assert row.potential is not None
     assert row.potential.uuid == example_run.outputs.potential.uuid
