@@ -15,8 +15,6 @@ from aiida_sis.run.record import called, output_of
 
 __all__ = ('Parity', 'read_parity')
 
-_DATASET = 'datasets__'
-
 
 @dataclass(frozen=True)
 class Parity:
@@ -48,11 +46,8 @@ def read_parity(training: orm.ProcessNode, generation: int) -> Parity | None:
     job = next((child for child, _ in reversed(called(training)) if isinstance(child, orm.CalcJobNode)), None)
     if job is None:
         return None
-    datasets = {
-        link.link_label.removeprefix(_DATASET): link.node
-        for link in job.base.links.get_incoming().all()
-        if link.link_label.startswith(_DATASET) and isinstance(link.node, DatasetData)
-    }
+    given: Mapping[str, orm.Node] = job.inputs.datasets if 'datasets' in job.inputs else {}
+    datasets = {key: node for key, node in given.items() if isinstance(node, DatasetData)}
     predicted = _stored(training, datasets)
     return _join(datasets, predicted, generation) if predicted else None
 

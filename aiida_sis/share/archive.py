@@ -15,7 +15,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from aiida.tools.archive import create_archive
 from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
 from aiida.tools.archive.implementations.sqlite_zip.writer import ArchiveWriterSqlZip
 from aiida.tools.graph.graph_traversers import get_nodes_export
+
+from aiida_sis.run import graph
 
 __all__ = ('LEFT_OUT', 'ExportPlan', 'plan_export', 'write_export')
 
@@ -94,12 +96,13 @@ def plan_export(node: orm.Node, without_trajectories: bool = False, without_remo
     kept: set[str] = set()
     removed: set[str] = set()
     n_stripped = 0
-    for node_type, content in _contents(nodes - dropped):
+    for node_type, content in graph.table(orm.Node, graph.pks(nodes - dropped), ('node_type', 'repository_metadata')):
         left, gone = _strip(node_type, content) if without_trajectories else (content, [])
         n_stripped += bool(gone)
         kept |= _keys(left)
         removed |= _keys(content)
     sizes, compressed = _measure(kept)
+    unsealed = {**graph.pks(nodes), 'attributes': {'!has_key': 'sealed'}}
     return ExportPlan(
         start=node,
         n_nodes=len(nodes) - len(dropped),
@@ -111,7 +114,7 @@ def plan_export(node: orm.Node, without_trajectories: bool = False, without_remo
         n_stripped=n_stripped,
         dropped=dropped,
         without_trajectories=without_trajectories,
-        unsealed=_unsealed(nodes),
+        unsealed=tuple(sorted(pk for (pk,) in graph.table(orm.ProcessNode, unsealed, ('id',)))),
     )
 
 
@@ -204,40 +207,11 @@ def _keys(content: Mapping[str, Any] | None) -> set[str]:
     return {key for key in Repository.flatten(dict(content or {})).values() if key is not None}
 
 
-def _contents(nodes: set[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Type and files of each node."""
-    for part in _chunks(nodes):
-        builder = orm.QueryBuilder().append(
-            orm.Node, filters={'id': {'in': part}}, project=['node_type', 'repository_metadata']
-        )
-        yield from ((node_type, content) for node_type, content in builder.all())
-
-
 def _unused_remotes(nodes: set[int], links: set[Any]) -> frozenset[int]:
     """The remote folders that are no input of anything."""
-    remotes: set[int] = set()
-    for part in _chunks(nodes):
-        remotes |= set(
-            orm.QueryBuilder().append(orm.RemoteData, filters={'id': {'in': part}}, project='id').all(flat=True)
-        )
     inputs = (LinkType.INPUT_CALC.value, LinkType.INPUT_WORK.value)
-    return frozenset(remotes - {link.source_id for link in links if link.link_type in inputs})
-
-
-def _unsealed(nodes: set[int]) -> tuple[int, ...]:
-    found: list[int] = []
-    for part in _chunks(nodes):
-        builder = orm.QueryBuilder().append(
-            orm.ProcessNode, filters={'id': {'in': part}, 'attributes': {'!has_key': 'sealed'}}, project='id'
-        )
-        found += builder.all(flat=True)
-    return tuple(sorted(found))
-
-
-def _chunks(nodes: set[int], size: int = 5000) -> Iterator[list[int]]:
-    ordered = sorted(nodes)
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+    used = {link.source_id for link in links if link.link_type in inputs}
+    return frozenset(pk for (pk,) in graph.table(orm.RemoteData, graph.pks(nodes), ('id',)) if pk not in used)
 
 
 def _measure(keys: set[str], sample: bool = True) -> tuple[int, int]:

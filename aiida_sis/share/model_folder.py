@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import numpy as np
 from aiida import orm
-from aiida.common.links import LinkType
 from ase.formula import Formula
 
 from aiida_deepmd.calculations.train import STARTS, DeepmdTrainCalculation, settings_of
@@ -33,7 +32,6 @@ CARD = 'model_card.md'
 SCRIPT = 'in.lammps'
 #: Length of the MD of the LAMMPS input, in ps, unless the MD it is taken from was shorter.
 _LENGTH_PS = 10.0
-_DATA_KEY = 'datasets__'
 
 
 def write_model(potential: PotentialData, folder: Path, length_ps: float = _LENGTH_PS, seed: int = 1) -> list[Path]:
@@ -78,9 +76,7 @@ def _explorations(potential: PotentialData) -> list[tuple[str, orm.ProcessNode]]
 
 
 def _datasets(job: orm.CalcJobNode) -> dict[str, DatasetData]:
-    links = job.base.links.get_incoming(link_type=LinkType.INPUT_CALC).all()
-    found: dict[str, Any] = {link.link_label: link.node for link in links if link.link_label.startswith(_DATA_KEY)}
-    return {key.removeprefix(_DATA_KEY): found[key] for key in sorted(found)}
+    return dict(sorted(job.inputs.datasets.items()))
 
 
 def _run_of(job: orm.CalcJobNode) -> orm.ProcessNode | None:
