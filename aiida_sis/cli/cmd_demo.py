@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from aiida_sis.cli.cmd_setup import prepare
-from aiida_sis.cli.options import PROFILE_DIR
+from aiida_sis.cli.options import NO_WAIT, PROFILE_DIR, SEED
 from aiida_sis.command_lines import again
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ __all__ = ('demo', 'export')
 
 
 @click.command()
-@click.option(
-    '--seed', type=click.IntRange(min=0), default=1, show_default=True, help='Every random choice follows from it.'
-)
+@SEED
 @click.option(
     '--protocol',
     type=click.Choice(['demo', 'dimer']),
@@ -32,7 +31,7 @@ __all__ = ('demo', 'export')
     help='demo: a LiFSI ion pair with GFN1-xTB labels. dimer: (LiF)2 with DFT labels, slower.',
 )
 @PROFILE_DIR
-@click.option('--no-wait', is_flag=True, help='Submit the run and return.')
+@NO_WAIT
 def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
     """Run the loop on a small system.
 
@@ -43,19 +42,32 @@ def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
     """
     click.echo('Setting up')
     codes = prepare(profile_dir)
+    watch_submitted(submit_demo(codes, protocol, seed), no_wait, _show)
+
+
+def watch_submitted(node: orm.ProcessNode, no_wait: bool, show: Callable[[orm.ProcessNode, Console], None]) -> None:
+    """Name a run that was submitted, follow it to its end, show what it gave, and exit as `aiida-sis watch` does.
+
+    :param node: the node of the run.
+    :param no_wait: only name it.
+    :param show: what shows it.
+    """
+    click.echo(f'Submitted run {node.pk}; `{again(f"watch {node.pk}")}` comes back to it.')
+    if no_wait:
+        return
     from rich.console import Console
 
     from aiida_sis.show.progress import watch_run
 
-    node = submit_demo(codes, protocol, seed)
-    click.echo(f'Submitted run {node.pk}; `{again(f"watch {node.pk}")}` comes back to it.')
-    if no_wait:
-        return
     console = Console()
     exit_code = watch_run(node, console)
     if node.is_terminated:
-        print_paths(export(node, Path(f'sis-demo-{node.pk}')), console)
+        show(node, console)
     sys.exit(exit_code)
+
+
+def _show(node: orm.ProcessNode, console: Console) -> None:
+    print_paths(export(node, Path(f'sis-demo-{node.pk}')), console)
 
 
 def submit_demo(codes: dict[str, orm.InstalledCode], protocol: str, seed: int) -> orm.ProcessNode:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_sis.cli.cmd_demo import export, print_paths, watch_submitted
 from aiida_sis.cli.cmd_setup import prepare
-from aiida_sis.cli.options import PROFILE_DIR
-from aiida_sis.command_lines import again
+from aiida_sis.cli.options import NO_WAIT, PROFILE_DIR, SEED
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -24,14 +23,12 @@ CHOICES = ('every', 'stride', 'farthest_point', 'entropy')
 
 
 @click.command()
-@click.option(
-    '--seed', type=click.IntRange(min=0), default=1, show_default=True, help='Every random choice follows from it.'
-)
+@SEED
 @click.option('--strategy', type=click.Choice(STRATEGIES), help='How frames are found; default: the protocol.')
 @click.option('--choice', type=click.Choice(CHOICES), help='Which frames of an AIMD are kept; default: the protocol.')
 @click.option('--max-frames', type=click.IntRange(min=3), help='How many frames of an AIMD are kept at most.')
 @PROFILE_DIR
-@click.option('--no-wait', is_flag=True, help='Submit the run and return.')
+@NO_WAIT
 def rehearse(
     seed: int, strategy: str | None, choice: str | None, max_frames: int | None, profile_dir: Path, no_wait: bool
 ) -> None:
@@ -47,22 +44,11 @@ def rehearse(
         raise click.UsageError(f'--choice {choice} stops at a number of frames: give --max-frames, 50 say.')
     click.echo('Setting up')
     codes = prepare(profile_dir)
-    from rich.console import Console
-
-    from aiida_sis.show.progress import watch_run
-
     sis: dict[str, Any] = {} if strategy is None else {'sampling': {'strategy': strategy}}
     wanted = {'choice': choice, 'max_frames': max_frames}
     dataset = {key: value for key, value in wanted.items() if value is not None}
     node = submit_rehearsal(codes, {'sis': sis, 'label': {'dataset': dataset} if dataset else {}}, seed)
-    click.echo(f'Submitted run {node.pk}; `{again(f"watch {node.pk}")}` comes back to it.')
-    if no_wait:
-        return
-    console = Console()
-    exit_code = watch_run(node, console)
-    if node.is_terminated:
-        show_verification(node, console)
-    sys.exit(exit_code)
+    watch_submitted(node, no_wait, show_verification)
 
 
 def submit_rehearsal(codes: dict[str, orm.InstalledCode], overrides: dict[str, Any], seed: int) -> orm.ProcessNode:
@@ -94,7 +80,6 @@ def show_verification(node: orm.ProcessNode, console: Console) -> None:
     :param node: the node of the rehearsal.
     :param console: where to print.
     """
-    from aiida_sis.cli.cmd_demo import export, print_paths
     from aiida_sis.run.record import loop_of, output_of
     from aiida_sis.show.figures.style import save
     from aiida_sis.show.figures.verification import plot_verification

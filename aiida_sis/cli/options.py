@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ('ARCHIVE', 'PROFILE', 'PROFILE_DIR', 'RUN', 'TYPES', 'in_words_of_types', 'symbols', 'writing')
+__all__ = (
+    'ARCHIVE', 'NO_WAIT', 'PROFILE', 'PROFILE_DIR', 'RUN', 'SEED', 'TYPES', 'in_words_of_types', 'symbols', 'writing',
+)  # fmt: skip
 
 PROFILE_DIR = click.option(
     '--profile-dir',
@@ -33,6 +35,12 @@ ARCHIVE = click.option(
     type=click.Path(path_type=Path),
     help='Read an archive where it lies instead, without a profile and without an import.',
 )
+
+
+SEED = click.option(
+    '--seed', type=click.IntRange(min=0), default=1, show_default=True, help='Every random choice follows from it.'
+)
+NO_WAIT = click.option('--no-wait', is_flag=True, help='Submit the run and return.')
 
 
 def symbols(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
