@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.resources import files
@@ -155,8 +154,6 @@ def _asset(name: str) -> str:
 
 def _library() -> str:
     """Return the viewer's library, without the line that names its source map."""
-    return '\n'.join(_without_source_map(_asset('3Dmol-min.js').splitlines())).replace('</script', '<\\/script')
-
-
-def _without_source_map(lines: Iterable[str]) -> Iterable[str]:
-    return (line for line in lines if not line.startswith('//# sourceMappingURL'))
+    lines = _asset('3Dmol-min.js').splitlines()
+    code = '\n'.join(line for line in lines if not line.startswith('//# sourceMappingURL'))
+    return code.replace('</script', '<\\/script')
