@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from aiida import orm
 
     from aiida_deepmd.data.dataset import DatasetData
+
+# TensorFlow then looks for the old Keras, which is not here, and goes on without the new one, which DeePMD-kit does not
+# use and which loads Matplotlib: a second at each of some fifty starts of `dp`.
+os.environ['TF_USE_LEGACY_KERAS'] = '1'
 
 HERE = Path(__file__).parent
 #: What is tested here knows nothing of AiiDA, and pytest does not load it there.
