@@ -85,6 +85,27 @@ def real_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
     return codes
 
 
+@pytest.fixture
+def dp_that_only_trains(
+    real_codes: dict[str, orm.InstalledCode], aiida_code_installed: Any, tmp_path: Path
+) -> orm.InstalledCode:
+    """The real `dp train` for a test that needs the learning curve alone; the other commands do nothing.
+
+    Each start of `dp` takes seconds. The training job finds no model (exit code 304), and its curve is attached.
+    """
+    real = real_codes['dp']
+    script = tmp_path / 'dp'
+    script.write_text(f'#!/bin/sh\n[ "$1" != train ] || exec {real.filepath_executable} "$@"\n')
+    script.chmod(0o755)
+    code: orm.InstalledCode = aiida_code_installed(
+        label='dp-that-only-trains',
+        default_calc_job_plugin='deepmd.train',
+        filepath_executable=str(script),
+        prepend_text=real.prepend_text,
+    )
+    return code
+
+
 @pytest.fixture(scope='session')
 def example_archive() -> Path:
     """The archive of the demonstration in `examples/`: two generations, two catastrophes, then stable."""
