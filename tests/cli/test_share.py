@@ -27,12 +27,22 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments, '-p', str(get_config().default_profile_name)])
 
 
-def in_profile(folder: Path, *arguments: str) -> str:
-    """Type a command in a process of its own, on an isolated profile."""
-    program = str(Path(sys.executable).parent / 'aiida-sis')
+#: Type the commands of the standard input one after the other, and print what each has printed.
+TYPE = """
+import json, sys
+from click.testing import CliRunner
+from aiida_sis.cli import main
+results = [CliRunner().invoke(main, words) for words in json.load(sys.stdin)]
+json.dump([(result.exit_code, result.stdout, result.stderr) for result in results], sys.stdout)
+"""
+
+
+def in_profile(folder: Path, *commands: tuple[str, ...]) -> list[str]:
+    """Type commands on an isolated profile, all in one process that has no other."""
     environment = {key: value for key, value in os.environ.items() if key != 'AIIDA_PATH'}
     answer = subprocess.run(
-        [program, *arguments, '--profile-dir', str(folder)],
+        [sys.executable, '-c', TYPE],
+        input=json.dumps([[*words, '--profile-dir', str(folder)] for words in commands]),
         capture_output=True,
         text=True,
         check=False,
@@ -40,7 +50,10 @@ def in_profile(folder: Path, *arguments: str) -> str:
         env={**environment, 'HOME': str(folder.parent), 'COLUMNS': '200'},
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    return answer.stdout
+    results = json.loads(answer.stdout)
+    for words, (code, printed, errors) in zip(commands, results, strict=True):
+        assert code == 0, f'{words}\n{printed}{errors}'
+    return [printed for _, printed, _ in results]
 
 
 def without_pks(value: Any) -> Any:
@@ -54,24 +67,29 @@ def without_pks(value: Any) -> Any:
 def test_two_profiles_answer_alike(tmp_path: Path, example_archive: Path) -> None:
     """Import, export, import elsewhere: every verb that reads says the same to the letter, PKs aside."""
     first, second = tmp_path / 'first', tmp_path / 'second'
-    assert 'Run' in in_profile(first, 'import', str(example_archive))
-    said = in_profile(first, 'export', RUN, str(tmp_path / 'run.aiida'))
-    assert said.startswith('200 nodes, 492 links, 268 files')
-    assert '200 new nodes' in in_profile(second, 'import', str(tmp_path / 'run.aiida'))
+    imported, exported = in_profile(
+        first, ('import', str(example_archive)), ('export', RUN, str(tmp_path / 'run.aiida'))
+    )
+    assert 'Run' in imported
+    assert exported.startswith('200 nodes, 492 links, 268 files')
+    (imported,) = in_profile(second, ('import', str(tmp_path / 'run.aiida')))
+    assert '200 new nodes' in imported
     assert not (tmp_path / '.aiida').exists()
     questions = (
         ('runs',), ('catastrophes',), ('models',), ('cost',), ('cost', '-g'), ('frames', RUN), ('origin', RUN)
     )  # fmt: skip
-    for question in questions:
-        answers = [json.loads(in_profile(folder, 'query', *question, '-f', 'json')) for folder in (first, second)]
-        assert without_pks(answers[0]) == without_pks(answers[1]), question
-        assert len(answers[0]) > 0
-    status = [in_profile(folder, 'status', RUN) for folder in (first, second)]
-    assert re.sub(r'SIS run \d+', '', status[0]) == re.sub(r'SIS run \d+', '', status[1])
-    assert 'Acceleration ratio (MD / AIMD): 62.5' in status[0]
+    asked = [('query', *question, '-f', 'json') for question in questions]
+    answers, status = [], []
     for folder in (first, second):
-        in_profile(folder, 'model', RUN, '-o', str(folder / 'model'))
-        in_profile(folder, 'plot', RUN, '-o', str(folder / 'figure.png'))
+        made = [('model', RUN, '-o', str(folder / 'model')), ('plot', RUN, '-o', str(folder / 'figure.png'))]
+        *printed, said, _, _ = in_profile(folder, *asked, ('status', RUN), *made)
+        answers.append([json.loads(answer) for answer in printed])
+        status.append(re.sub(r'SIS run \d+', '', said))
+    for question, one, other in zip(questions, *answers, strict=True):
+        assert without_pks(one) == without_pks(other), question
+        assert len(one) > 0
+    assert status[0] == status[1]
+    assert 'Acceleration ratio (MD / AIMD): 62.5' in status[0]
     trees = [
         {path.relative_to(folder): path.read_bytes() for path in (folder / 'model').rglob('*') if path.is_file()}
         for folder in (first, second)
