@@ -16,9 +16,9 @@ pytestmark = pytest.mark.real
 
 # So few frames that the potential must fail: what is tested is what the loop makes of that.
 STARVED = {
-    'sis': {'initial_length_fs': 40.0, 'max_generations': 1, 'learning': {'fine_tune_steps': 600}},
+    'sis': {'initial_length_fs': 40.0, 'max_generations': 1, 'learning': {'fine_tune_steps': 200}},
     'label': {'length_fs': 20.0},
-    'dp': {'training': {'numb_steps': 1500}, 'learning_rate': {'decay_steps': 15}},
+    'dp': {'training': {'numb_steps': 500}, 'learning_rate': {'decay_steps': 5}},
     'train': {'force_rmse_max': None},
 }
 
