@@ -183,10 +183,11 @@ def test_classical_salt(cp2k):
     assert np.abs(outputs['dataset'].get_array('forces')[-1]).max() > 0.01
 
 
-def test_hot_aimd_is_stopped(cp2k):
+def test_hot_aimd_is_stopped(cp2k, monkeypatch: pytest.MonkeyPatch):
     """CP2K is told to stop while it runs: no step is paid for whose frame would be thrown away, and nothing is lost."""
     salt = bulk('NaCl', 'rocksalt', a=5.64, cubic=True) * (2, 2, 2)
     n_steps = 200_000
+    monkeypatch.setattr('aiida_sis.workflows.label.INTERVAL_S', 1)  # CP2K itself looks every 20 s
     outputs, node = label(
         cp2k,
         orm.StructureData(ase=salt),
