@@ -22,7 +22,7 @@ _KNOWN = (*_LABELS, *_CONDITIONS, 'real_atom_types', 'atom_pref')
 
 
 @dataclass(frozen=True)
-class _Store:
+class Store:
     """One system as it is stored.
 
     :param name: of the system within the path.
@@ -56,7 +56,7 @@ def read_folders(path: Path, hints: Hints, fmt: str | None = None) -> list[Syste
     folders = sorted(mark.parent for mark in path.rglob(MARK))
     if not folders:
         raise ReadError(f"'{path}' has no {MARK} in or below it: it is no folder of DeePMD-kit's data.")
-    stores = [_open_folder(folder, str(folder.relative_to(path)), fmt == 'deepmd/raw') for folder in folders]
+    stores = [open_folder(folder, str(folder.relative_to(path)), fmt == 'deepmd/raw') for folder in folders]
     return _read(stores, hints)
 
 
@@ -86,8 +86,15 @@ def read_hdf5(path: Path, hints: Hints) -> list[System]:
     return _read(stores, hints)
 
 
-def _open_folder(folder: Path, name: str, text: bool) -> _Store:
-    """What one folder holds."""
+def open_folder(folder: Path, name: str = '', text: bool = False, mapped: bool = False) -> Store:
+    """Open one folder.
+
+    :param folder: it has a file ``type.raw``.
+    :param name: of the system in it.
+    :param text: whether its text files are read, although there may be arrays.
+    :param mapped: leave arrays where they are until they are used, for frames that need not fit into memory.
+    :raises ReadError: if a file can't be read.
+    """
     sets = [] if text else sorted(one for one in folder.glob('set.*') if one.is_dir())
     files = [folder / MARK, *(file for file in (folder / 'type_map.raw', folder / 'nopbc') if file.exists())]
     parts: list[list[Path]] = [sorted(one.glob('*.npy')) for one in sets]
@@ -95,14 +102,11 @@ def _open_folder(folder: Path, name: str, text: bool) -> _Store:
         parts = [sorted(set(folder.glob('*.raw')) - {folder / MARK, folder / 'type_map.raw'})]
     try:
         types = np.loadtxt(folder / MARK, dtype=np.int64, ndmin=1)
-        arrays = [
-            {file.stem: np.load(file) if sets else np.loadtxt(file, ndmin=2) for file in part if file.stem in _KNOWN}
-            for part in parts
-        ]
+        arrays = [{file.stem: _load(file, mapped) for file in part if file.stem in _KNOWN} for part in parts]
     except (OSError, ValueError, EOFError) as error:
         raise ReadError(f"'{folder}' can't be read as data of DeePMD-kit: {error}") from error
     names = folder / 'type_map.raw'
-    return _Store(
+    return Store(
         name='' if name == '.' else name,
         where=str(folder),
         types=types.ravel(),
@@ -114,7 +118,14 @@ def _open_folder(folder: Path, name: str, text: bool) -> _Store:
     )
 
 
-def _open_group(file: Any, name: str, path: Path) -> _Store:
+def _load(file: Path, mapped: bool) -> NDArray[Any]:
+    if file.suffix == '.raw':
+        return np.loadtxt(file, ndmin=2)
+    array: NDArray[Any] = np.load(file, mmap_mode='r' if mapped else None)
+    return array
+
+
+def _open_group(file: Any, name: str, path: Path) -> Store:
     """What one group of an HDF5 file holds."""
     group = file[name] if name else file
     sets = [group[key] for key in sorted(group) if key.startswith('set.')]
@@ -122,7 +133,7 @@ def _open_group(file: Any, name: str, path: Path) -> _Store:
     if 'type_map.raw' in group:
         words = np.atleast_1d(group['type_map.raw'][()])
         names = [word.decode() if isinstance(word, bytes) else str(word) for word in words]
-    return _Store(
+    return Store(
         name=name,
         where=f'{path}#/{name}',
         types=np.asarray(group[MARK][()], dtype=np.int64).ravel(),
@@ -137,7 +148,7 @@ def _open_group(file: Any, name: str, path: Path) -> _Store:
     )
 
 
-def _read(stores: Sequence[_Store], hints: Hints) -> list[System]:
+def _read(stores: Sequence[Store], hints: Hints) -> list[System]:
     """The systems of all stores, after a look at what their energies may depend on."""
     constant = _check_conditions(stores)
     systems: list[System] = []
@@ -165,7 +176,7 @@ def _read(stores: Sequence[_Store], hints: Hints) -> list[System]:
     return systems
 
 
-def _check_conditions(stores: Sequence[_Store]) -> list[str]:
+def _check_conditions(stores: Sequence[Store]) -> list[str]:
     """Which of fparam, aparam and spin are there, all constant: they say nothing then.
 
     :raises ReadError: if one changes: the energies depend on it, and a potential that is not told would average.
@@ -189,7 +200,7 @@ def _check_conditions(stores: Sequence[_Store]) -> list[str]:
     return found
 
 
-def _type_numbers(store: _Store) -> list[int]:
+def _type_numbers(store: Store) -> list[int]:
     """Numbers of the types that atoms have; -1 marks an atom that only fills an array up."""
     real = [one['real_atom_types'] for one in store.sets if 'real_atom_types' in one]
     if real and len(real) < len(store.sets):
@@ -198,7 +209,7 @@ def _type_numbers(store: _Store) -> list[int]:
     return [int(number) for number in numbers if number >= 0 or not real]
 
 
-def _type_names(store: _Store, numbers: Sequence[int], hints: Hints) -> dict[int, str]:
+def _type_names(store: Store, numbers: Sequence[int], hints: Hints) -> dict[int, str]:
     """Name of each type number: those beside the frames, else those of the user, as DeePMD-kit has it."""
     unnamed = {number: f'Type_{number}' for number in numbers}
     if store.names is None and not {name for name, _ in hints.elements}.isdisjoint(unnamed.values()):
@@ -214,7 +225,7 @@ def _type_names(store: _Store, numbers: Sequence[int], hints: Hints) -> dict[int
     return {number: names[number] for number in numbers}
 
 
-def _labels(store: _Store, arrays: dict[str, NDArray[Any]]) -> tuple[Frames, list[str]]:
+def _labels(store: Store, arrays: dict[str, NDArray[Any]]) -> tuple[Frames, list[str]]:
     """One set as frames, as many as it has coordinates, and why each can't be used, empty where it can.
 
     The other arrays may end before: a killed program leaves them so. NaN stands for what is not there.
@@ -243,7 +254,7 @@ def _labels(store: _Store, arrays: dict[str, NDArray[Any]]) -> tuple[Frames, lis
 
 
 def _one_composition(
-    store: _Store, parts: list[tuple[Frames, list[str]]], symbols: list[str], notes: list[str]
+    store: Store, parts: list[tuple[Frames, list[str]]], symbols: list[str], notes: list[str]
 ) -> System:
     """A system whose frames all have the same atoms."""
     frames = Frames(
@@ -257,7 +268,7 @@ def _one_composition(
     return System(store.name, frames, symbols, store.files, flaws, (*notes, *told), weights)
 
 
-def _weights(store: _Store) -> tuple[FloatArray | None, list[str]]:
+def _weights(store: Store) -> tuple[FloatArray | None, list[str]]:
     """Weights of the atoms in the loss, where they are 1 or 0 and the same in all frames."""
     given = [np.atleast_2d(one['atom_pref']) for one in store.sets if 'atom_pref' in one]
     if not given:
@@ -270,7 +281,7 @@ def _weights(store: _Store) -> tuple[FloatArray | None, list[str]]:
     return None, ['atom_pref is not read: only weights of 0 and 1, the same in all frames, can be kept.']
 
 
-def _samples(store: _Store, parts: list[tuple[Frames, list[str]]], symbols: dict[int, str]) -> Iterator[Sample]:
+def _samples(store: Store, parts: list[tuple[Frames, list[str]]], symbols: dict[int, str]) -> Iterator[Sample]:
     """The frames of a mixed system, each with its own atoms."""
     sets = [one for one in store.sets if len(one.get('coord', ()))]
     for (frames, flaws), arrays in zip(parts, sets, strict=True):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from aiida_deepmd.frames.plausibility import time_step
 from aiida_deepmd.read_frames import ReadError
+from aiida_deepmd.read_frames.deepmd import MARK, Store, open_folder
 from aiida_sis.core.analysis.neighbours import Frame
 from aiida_sis.core.lammps.dump_types import check_elements, is_dump, read_options
 
@@ -86,7 +87,7 @@ def open_trajectory(path: Path, timestep_fs: float | None = None, type_map: Sequ
 
 def _deepmd(path: Path, timestep_fs: float | None, type_map: Sequence[str] | None) -> Trajectory:
     """A folder of deepmd/npy, its arrays mapped and not loaded."""
-    folders = sorted(mark.parent for mark in path.rglob('type.raw'))
+    folders = sorted(mark.parent for mark in path.rglob(MARK))
     if len(folders) != 1:
         found = ', '.join(str(folder.relative_to(path)) for folder in folders[:4])
         more = (
@@ -94,37 +95,36 @@ def _deepmd(path: Path, timestep_fs: float | None, type_map: Sequence[str] | Non
         )
         raise ReadError(f"'{path}' has {more}.")
     folder = folders[0]
-    if (folder / 'nopbc').exists():
+    store = open_folder(folder, mapped=True)
+    if not store.periodic:
         raise ReadError(f"'{folder}' is not periodic: the analysis needs a cell.")
-    sets = sorted(folder.glob('set.*'))
-    symbols = _elements(folder, sets, type_map)
-    coords = [np.load(one / 'coord.npy', mmap_mode='r') for one in sets]
-    cells = [np.load(one / 'box.npy', mmap_mode='r').reshape(-1, 3, 3) for one in sets]
-    if not coords or sum(len(part) for part in coords) == 0:
+    symbols = _elements(store, type_map)
+    sets = [one for one in store.sets if len(one.get('coord', ()))]
+    if not sets:
         raise ReadError(f"'{folder}' has no frames: there is no set.*/coord.npy with any.")
-    coords = [part.reshape(len(part), len(symbols), 3) for part in coords]
+    if any('box' not in one for one in sets):
+        raise ReadError(f"'{folder}' has no box.npy in each set: the analysis needs a cell.")
+    cells = [one['box'].reshape(-1, 3, 3) for one in sets]
+    coords = [one['coord'].reshape(-1, len(symbols), 3) for one in sets]
 
     def read() -> Iterator[Frame]:
         for part, part_cells in zip(coords, cells, strict=True):
             for positions, cell in zip(part, part_cells, strict=True):
                 yield np.array(positions, dtype=np.float64), np.array(cell, dtype=np.float64)
 
-    forces = sets[0] / 'force.npy'
-    if timestep_fs is None and forces.exists():
-        sample = np.load(forces, mmap_mode='r')[:_SAMPLE].reshape(-1, len(symbols), 3)
+    if timestep_fs is None and 'force' in sets[0]:
+        sample = sets[0]['force'][:_SAMPLE].reshape(-1, len(symbols), 3)
         few = list(islice(read(), len(sample)))
         timestep_fs = _found_time(few, np.array(sample, dtype=np.float64), symbols)
     n_frames = sum(len(part) for part in coords)
     return Trajectory(_short(folder), tuple(symbols), _times(n_frames, timestep_fs, path), read)
 
 
-def _elements(folder: Path, sets: list[Path], type_map: Sequence[str] | None) -> list[str]:
+def _elements(store: Store, type_map: Sequence[str] | None) -> list[str]:
     """Elements of a folder of deepmd/npy, whose types may have no names, or others than elements."""
-    try:
-        types = [int(number) for number in (folder / 'type.raw').read_text().split()]
-        mixed = [np.load(one / 'real_atom_types.npy') for one in sets if (one / 'real_atom_types.npy').exists()]
-    except (OSError, ValueError) as error:
-        raise ReadError(f"The types of '{folder}' cannot be read ({error}): it needs a whole type.raw.") from error
+    folder, names = store.where, store.names or []
+    types = [int(number) for number in store.types]
+    mixed = [one['real_atom_types'] for one in store.sets if 'real_atom_types' in one]
     if mixed:
         frames = np.concatenate(mixed)
         if (frames != frames[0]).any() or (frames[0] < 0).any():
@@ -134,8 +134,6 @@ def _elements(folder: Path, sets: list[Path], type_map: Sequence[str] | None) ->
                 "apart, to('deepmd/npy', OUT) of it writes one folder for each composition."
             )
         types = [int(number) for number in frames[0]]
-    named = folder / 'type_map.raw'
-    names = named.read_text().split() if named.exists() else []
     known = all(atomic_numbers.get(name, 0) > 0 for name in names) and len(names) > max(types, default=-1)
     if not known:
         said = f'names its types {", ".join(names)}' if names else 'has no type_map.raw'
