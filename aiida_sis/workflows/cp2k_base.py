@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -102,17 +101,7 @@ class LabellingWorkChain(WorkChain):
         problem = check_start(set(symbols), len(symbols), type_map, velocities, self.settings.fixed_atoms)
         if problem:
             return self.exit_with('ERROR_START', problem)
-        parameters = cp2k.parameters.get_dict()
-        with_potential = {
-            re.sub(r'\d+$', '', name) for name in (*cp2k.get('pseudos', {}), *cp2k.get('pseudos_upf', {}))
-        }
-        problem = check_level_of_theory(parameters) or check_elements(
-            parameters,
-            set(symbols),
-            with_basis={re.sub(r'\d+$', '', name) for name in cp2k.get('basissets', {})},
-            with_potential=with_potential,
-        )
-        problem = problem or check_electrons(parameters, symbols, with_potential)
+        problem = check_level(cp2k.parameters.get_dict(), symbols, cp2k)
         return self.exit_with('ERROR_LEVEL_OF_THEORY', problem) if problem else None
 
     def exit_with(self, name: str, problem: str) -> ExitCode:
@@ -232,6 +221,25 @@ class LabellingWorkChain(WorkChain):
 def call(function: Any, label: str, *args: orm.Data, **kwargs: orm.Data) -> Any:
     """Call a calcfunction under a link label, so that the graph tells the steps of a label apart."""
     return function(*args, **kwargs, metadata={'call_link_label': label})
+
+
+def check_level(level: Mapping[str, Any], symbols: Collection[str], cp2k: Mapping[str, Any]) -> str | None:
+    """Find what CP2K would refuse of a level of theory for some atoms only once it runs.
+
+    :param level: CP2K input tree.
+    :param symbols: element of each atom.
+    :param cp2k: the inputs of the job, for the basis sets and potentials that come as nodes.
+    :returns: one sentence, or None.
+    """
+    with_basis, with_potential = (
+        {name.rstrip('0123456789') for key in keys for name in cp2k.get(key, {})}
+        for keys in (('basissets',), ('pseudos', 'pseudos_upf'))
+    )
+    return (
+        check_level_of_theory(level)
+        or check_elements(level, sorted(set(symbols)), with_basis=with_basis, with_potential=with_potential)
+        or check_electrons(level, symbols, with_potential)
+    )
 
 
 def version_of(code: orm.AbstractCode) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,12 @@ from aiida_deepmd.files.input import check_maskable, check_parameters
 from aiida_deepmd.frames.plausibility import MIN_DISTANCE
 from aiida_sis.calculations import md
 from aiida_sis.calculations.structure import check_structure, positions_of, symbols_of
-from aiida_sis.core.cp2k.electrons import check_electrons
-from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
 from aiida_sis.core.loop.schedule import training_parameters
 from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.label import check_label_parameters, read_label_settings
 from aiida_sis.core.settings.sis import LearningSchedule, SisSettings, check_systems, plan_replicas, read_settings
 from aiida_sis.core.start_structure import LEAST_OPTIMISED, check_distances, check_names
+from aiida_sis.workflows.cp2k_base import check_level
 from aiida_sis.workflows.sampling import deviation_parameters
 
 # Where each code is among the inputs, and the default plugins it may have; a LAMMPS that is registered for
@@ -192,12 +191,9 @@ def _check_elements(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     type_map = inputs['type_map'].get_list()
     cp2k = inputs.get('label', {}).get('cp2k', {}).get('cp2k', {})
     parameters = cp2k.get('parameters')
-    with_basis = _without_tags(cp2k.get('basissets', {}))
-    with_potential = _without_tags([*cp2k.get('pseudos', {}), *cp2k.get('pseudos_upf', {})])
     for name, structure in {**inputs['systems'], **(inputs.get('supporting') or {})}.items():
         symbols = symbols_of(structure)
-        elements = sorted(set(symbols))
-        unknown = [element for element in elements if element not in type_map]
+        unknown = [element for element in sorted(set(symbols)) if element not in type_map]
         if unknown:
             return (
                 f"The system '{name}' has {', '.join(unknown)}, which the type_map {type_map} lacks: add it to "
@@ -206,9 +202,7 @@ def _check_elements(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
         if parameters is None:
             continue
         level = merge(parameters.get_dict(), settings.system(name).cp2k)
-        problem = check_level_of_theory(level)
-        problem = problem or check_elements(level, elements, with_basis=with_basis, with_potential=with_potential)
-        problem = problem or check_electrons(level, symbols, with_potential)
+        problem = check_level(level, symbols, cp2k)
         if problem:
             return f"The system '{name}' cannot be labelled: {problem}"
     return None
@@ -278,7 +272,3 @@ def _check_dynamics(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
             if problem:
                 return f"Stage '{stage.name}', system '{name}': {problem}"
     return None
-
-
-def _without_tags(names: Iterable[str]) -> set[str]:
-    return {name.rstrip('0123456789') for name in names}
