@@ -23,8 +23,6 @@ PROGRAM, MARK, REPLACES = 'CP2K', 'PROJECT-pos-1.xyz', ('cp2k/aimd_output',)
 _BESIDE = ('.inp', '.out', '.log', '.restart', '.ener', '.cell')
 _TRAJECTORY = re.compile(r'(?P<project>.+)-(?P<kind>pos|frc)-(?P<number>\d+)\.xyz')
 _COMMENT = re.compile(r'\s*i =\s*\d+.*E =')
-#: Two energies of one SCF, in hartree: CP2K writes ten digits after the point into its trajectories.
-_SAME_ENERGY = 1.0e-9
 #: Å by which two cells of one step may differ: the last digit that CP2K writes.
 _SAME_CELL = 1.0e-6
 #: Texts longer than this are no input and their beginning says whether they are an output.
@@ -144,7 +142,7 @@ def _read(run: _Run, name: str, hints: Hints) -> System:
     flaws = {
         'incomplete': np.isnan(forces).all(axis=(1, 2)),
         'no_cell': np.isnan(cells).all(axis=(1, 2)),
-        'unconverged': _close(coordinates.energies, energies[~converged]),
+        'unconverged': cp2k_output.close_to_any(coordinates.energies, energies[~converged]),
         'duplicate': _computed_again(coordinates.steps),
     }
     return System(
@@ -220,7 +218,7 @@ def _forces(
         return forces, [file], []
     energies, printed = _printed_forces(text, n_atoms)
     for number, energy in enumerate(coordinates.energies):
-        near = np.flatnonzero(np.abs(energies - energy) < _SAME_ENERGY)
+        near = np.flatnonzero(np.abs(energies - energy) < cp2k_output.SAME_ENERGY)
         if len(near):
             forces[number] = printed[near[-1]]
     found = f'{run.project}-frc-{run.number}.xyz is not there'
@@ -295,15 +293,9 @@ def _computed_again(steps: NDArray[np.int64]) -> NDArray[np.bool_]:
     return again
 
 
-def _close(energies: FloatArray, others: FloatArray) -> NDArray[np.bool_]:
-    """Which energies are among others."""
-    near: NDArray[np.bool_] = np.abs(energies[:, None] - np.asarray(others)[None, :]) < _SAME_ENERGY
-    return np.asarray(near.any(axis=1), dtype=np.bool_)
-
-
 def _coverage(energies: FloatArray, computed: FloatArray) -> list[str]:
     """Say for how many frames no output tells whether their SCF converged."""
-    n_unknown = int((~_close(energies, computed)).sum())
+    n_unknown = int((~cp2k_output.close_to_any(energies, computed)).sum())
     if not n_unknown:
         return []
     return [

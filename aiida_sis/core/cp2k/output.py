@@ -266,10 +266,12 @@ def find_scf(
     :param converged: whether their SCF converged (n_evaluations,).
     :returns: whether the SCF is known to have converged, and whether the output tells of it, each (n_frames,).
     """
-    known = _close_to_any(energies, computed)
-    return known & ~_close_to_any(energies, computed[~converged]), known
+    known = close_to_any(energies, computed)
+    return known & ~close_to_any(energies, computed[~converged]), known
 
 
+#: Two energies of one SCF, in hartree: CP2K writes ten digits after the point into its trajectories.
+SAME_ENERGY = 1.0e-9
 #: Largest difference of a coordinate in Å between a frame that was handed to CP2K and the same frame as it printed it.
 SAME_FRAME = 1.0e-4
 
@@ -291,9 +293,14 @@ def match_frames(computed: AimdFrames, positions: Floats) -> NDArray[np.int64]:
     return np.where(known & (shift < SAME_FRAME), numbers, -1).astype(np.int64)
 
 
-def _close_to_any(energies: Floats, others: Floats) -> NDArray[np.bool_]:
-    """Which energies (n_frames,) are those of `others`, to the ten digits that the trajectory has after the point."""
-    near: NDArray[np.bool_] = np.abs(energies[:, None] - others[None, :]) < 1e-9
+def close_to_any(energies: Floats, others: Floats) -> NDArray[np.bool_]:
+    """Tell which energies are among others, to the ten digits that a trajectory has after the point.
+
+    :param energies: hartree (n_frames,).
+    :param others: hartree (n_evaluations,).
+    :returns: (n_frames,).
+    """
+    near: NDArray[np.bool_] = np.abs(energies[:, None] - others[None, :]) < SAME_ENERGY
     return np.asarray(near.any(axis=1), dtype=np.bool_)
 
 
