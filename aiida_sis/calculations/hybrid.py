@@ -37,8 +37,7 @@ def end_of_aimd(trajectory: orm.TrajectoryData, retrieved: orm.FolderData) -> di
         and state.positions.shape == positions.shape
         and np.abs(state.positions - positions).max() < _SAME_PLACE
     ):
-        velocities = orm.ArrayData()
-        velocities.set_array('velocities', state.velocities)
+        velocities = orm.ArrayData({'velocities': state.velocities})
         velocities.base.attributes.set('units', 'angstrom/ps')
         outputs['velocities'] = velocities
     return outputs

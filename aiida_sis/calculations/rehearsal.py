@@ -34,9 +34,8 @@ def compare_forces(trajectory: orm.TrajectoryData, labels: orm.TrajectoryData) -
             raise ValueError('A labelled frame is not among the frames of the MD: label the frames of this trajectory.')
         matched.append(near[0])
     squares = ((forces[matched] - teacher.forces) ** 2).mean(axis=(1, 2))
-    errors = orm.ArrayData()
-    errors.set_array('time_ps', values_of(trajectory, 'times')[matched])
-    errors.set_array('force_rmse', np.sqrt(squares))
+    times = values_of(trajectory, 'times')[matched]
+    errors = orm.ArrayData({'time_ps': times, 'force_rmse': np.sqrt(squares)})
     facts = {
         'force_rmse_ev_per_angstrom': float(np.sqrt(squares.mean())),
         'largest_force_rmse_ev_per_angstrom': float(np.sqrt(squares.max())),

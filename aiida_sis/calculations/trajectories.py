@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
+from numpy.typing import NDArray
 
 from aiida_deepmd import frames as fr
 from aiida_sis.calculations.trajectory_data import make_trajectory, structure_at, take_frames, units_of, values_of
@@ -86,11 +87,7 @@ def join_series(**parts: orm.ArrayData) -> orm.ArrayData:
     starts = [int(part.get_array('step')[0]) for part in ordered[1:]]
     keeps = [part.get_array('step') < start for part, start in zip(ordered, starts, strict=False)]
     keeps.append(np.ones(ordered[-1].get_shape('step'), dtype=bool))
-    joined = orm.ArrayData()
-    for name in ordered[-1].get_arraynames():
-        values = [part.get_array(name)[keep] for part, keep in zip(ordered, keeps, strict=True)]
-        joined.set_array(name, np.concatenate(values))
-    return joined
+    return orm.ArrayData(_stacked(ordered, keeps))
 
 
 @calcfunction
@@ -150,8 +147,12 @@ def _join(ordered: Sequence[orm.TrajectoryData]) -> orm.TrajectoryData:
     starts = [int(part.get_stepids()[0]) for part in ordered[1:]]
     keeps = [part.get_stepids() < start for part, start in zip(ordered, starts, strict=False)]
     keeps.append(np.ones(ordered[-1].numsteps, dtype=bool))
-    stacks = {
-        name: np.concatenate([part.get_array(name)[keep] for part, keep in zip(ordered, keeps, strict=True)])
-        for name in ordered[-1].get_arraynames()
+    return make_trajectory(ordered[-1].symbols, _stacked(ordered, keeps), units_of(ordered[-1]))
+
+
+def _stacked(parts: Sequence[orm.ArrayData], keeps: Sequence[NDArray[np.bool_]]) -> dict[str, NDArray[Any]]:
+    """The entries of each array that are kept, one part after the other."""
+    return {
+        name: np.concatenate([part.get_array(name)[keep] for part, keep in zip(parts, keeps, strict=True)])
+        for name in parts[-1].get_arraynames()
     }
-    return make_trajectory(ordered[-1].symbols, stacks, units_of(ordered[-1]))

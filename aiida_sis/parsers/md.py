@@ -190,12 +190,13 @@ class LammpsMdParser(Parser):
         series = deviation.parse_deviation(text, self.settings.first_step)
         if not series.steps.size:
             return None
-        node = orm.ArrayData()
-        node.set_array('step', series.steps)
-        node.set_array('time_ps', series.steps * (self.settings.timestep_fs * 1e-3))
-        node.set_array('max_force_deviation', series.largest)
-        node.set_array('mean_force_deviation', series.mean)
-        self.out('deviation', node)
+        arrays = {
+            'step': series.steps,
+            'time_ps': series.steps * (self.settings.timestep_fs * 1e-3),
+            'max_force_deviation': series.largest,
+            'mean_force_deviation': series.mean,
+        }
+        self.out('deviation', orm.ArrayData(arrays))
         verdict = deviation.judge_deviation(series.steps, series.largest, self.settings.deviation)
         frames = self._candidates(verdict.chosen)
         if frames:

@@ -7,7 +7,7 @@ trusted; in between it is worth a label.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,12 +60,7 @@ class DeviationVerdict:
 
         :return: ``n_accurate``, ``n_candidate``, ``n_failed`` and ``max``.
         """
-        return {
-            'n_accurate': self.n_accurate,
-            'n_candidate': self.n_candidate,
-            'n_failed': self.n_failed,
-            'max': self.max,
-        }
+        return {name: value for name, value in asdict(self).items() if name != 'chosen'}
 
 
 def parse_deviation(text: str, first_step: int = 0) -> ModelDeviation:
