@@ -1,11 +1,10 @@
 """Labelled frames: arrays that belong together, the examination of each frame, and the split into subsets."""
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_deepmd.frames.examination import Examination, Limits, examine
 from aiida_deepmd.frames.labelled import (
-    FloatArray,
     Frames,
     FramesError,
-    IntArray,
     check_shapes,
     find_cells,
     find_finite,

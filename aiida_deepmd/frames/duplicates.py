@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import BoolArray, FloatArray
 from aiida_deepmd.frames.geometry import nearest_image
-
-FloatArray = NDArray[np.float64]
 
 #: Coordinates closer than this (Å) are the same frame. Single precision moves one by 10⁻⁶ Å, the five digits of a VASP
 #: file by half of this; an atom of lead at 10 K moves twenty times as far in 1 fs.
 TOLERANCE = 1.0e-5
 
 
-def find_duplicates(coords: FloatArray, cells: FloatArray, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_duplicates(coords: FloatArray, cells: FloatArray, candidates: BoolArray) -> BoolArray:
     """Mark every frame that repeats an earlier one: no number of the cell, and no coordinate in it, is farther apart.
 
     :param coords: (n_frames, n_atoms, 3), Å; an atom moved by a lattice vector is where it was.

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from aiida_deepmd.arrays import BoolArray, FloatArray, IntArray
 from aiida_deepmd.frames import plausibility
 from aiida_deepmd.frames.duplicates import find_duplicates
-from aiida_deepmd.frames.labelled import FloatArray, Frames, IntArray, check_shapes, find_cells, find_finite
+from aiida_deepmd.frames.labelled import Frames, check_shapes, find_cells, find_finite
 from aiida_deepmd.settings import Flag, Number, StrictModel
 
 #: Makes the median absolute deviation an estimate of the standard deviation (normal law).
@@ -113,7 +113,7 @@ def examine(
     outlier = flag_energy_outliers(whole.energies / n_atoms, sound, limits.energy_outlier_sigmas)
     nothing = np.zeros(n_complete, dtype=bool)
     repeated = find_duplicates(whole.coords, whole.cells, sound & ~told['duplicate'])
-    verdicts: dict[str, NDArray[np.bool_]] = {
+    verdicts: dict[str, BoolArray] = {
         'incomplete': told['incomplete'],
         'no_cell': told['no_cell'] | (finite & there & ~sound),
         'unconverged': told['unconverged'],
@@ -137,19 +137,19 @@ def examine(
 
 
 def _find_unphysical(
-    frames: Frames, finite: NDArray[np.bool_], limits: Limits, symbols: Sequence[str] | None
-) -> dict[str, NDArray[np.bool_]]:
+    frames: Frames, finite: BoolArray, limits: Limits, symbols: Sequence[str] | None
+) -> dict[str, BoolArray]:
     """The frames that no real matter shows, by reason; a frame that is not finite is not asked."""
     numbers = np.flatnonzero(finite)
     sound = frames.take(numbers)
     n_atoms = sound.coords.shape[1]
 
-    def mark(bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def mark(bad: BoolArray) -> BoolArray:
         marked = np.zeros(len(finite), dtype=bool)
         marked[numbers[bad]] = True
         return marked
 
-    close: NDArray[np.bool_] = np.zeros(len(numbers), dtype=bool)
+    close: BoolArray = np.zeros(len(numbers), dtype=bool)
     jump = too_much = close
     if symbols is not None and len(numbers):
         close = plausibility.closest_approach(sound.coords, sound.cells, symbols) < limits.min_distance
@@ -169,7 +169,7 @@ def _find_unphysical(
     }
 
 
-def flag_energy_outliers(per_atom: FloatArray, candidates: NDArray[np.bool_], sigmas: float) -> NDArray[np.bool_]:
+def flag_energy_outliers(per_atom: FloatArray, candidates: BoolArray, sigmas: float) -> BoolArray:
     """Mark energies far from the median, by the median absolute deviation, which the outliers themselves can't widen.
 
     :param per_atom: (n_frames,) energies, eV per atom.

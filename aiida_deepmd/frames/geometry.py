@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from aiida_deepmd.arrays import FloatArray
 
 
 def nearest_image(vectors: FloatArray, cell: FloatArray) -> FloatArray:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from aiida_deepmd.arrays import BoolArray, FloatArray, IntArray
 
 #: A cell with less volume (Å³) is none: no atom fits into it.
 LEAST_VOLUME = 1.0
@@ -65,12 +63,12 @@ def check_shapes(frames: Frames) -> None:
             )
 
 
-def find_finite(frames: Frames) -> NDArray[np.bool_]:
+def find_finite(frames: Frames) -> BoolArray:
     """Mark the frames without a NaN or an infinity in any array.
 
     :param frames: frames of equal number in all arrays.
     """
-    finite: NDArray[np.bool_] = (
+    finite: BoolArray = (
         np.isfinite(frames.coords).all(axis=(1, 2))
         & np.isfinite(frames.cells).all(axis=(1, 2))
         & np.isfinite(frames.energies)
@@ -79,7 +77,7 @@ def find_finite(frames: Frames) -> NDArray[np.bool_]:
     return finite
 
 
-def find_cells(cells: FloatArray) -> NDArray[np.bool_]:
+def find_cells(cells: FloatArray) -> BoolArray:
     """Mark the cells that have a volume, of either handedness; one that is not finite has none.
 
     :param cells: (n_frames, 3, 3), Å.

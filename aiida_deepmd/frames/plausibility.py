@@ -9,13 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, covalent_radii
-from numpy.typing import NDArray
 
 from aiida_deepmd import units
+from aiida_deepmd.arrays import BoolArray, FloatArray
 from aiida_deepmd.frames.geometry import displacements, nearest_image
 from aiida_deepmd.units import AMU_A2_FS2_TO_EV
-
-FloatArray = NDArray[np.float64]
 
 #: Energy of the strongest chemical bond, C≡O, in eV (dissociation energy 1077 kJ/mol).
 STRONGEST_BOND = 11.1
@@ -195,7 +193,7 @@ def zero_force_directions(forces: FloatArray) -> dict[int, str]:
     return {int(site): ''.join(axis for axis, one in zip('xyz', held[site], strict=True) if one) for site in sites}
 
 
-def _zero_components(forces: FloatArray) -> NDArray[np.bool_]:
+def _zero_components(forces: FloatArray) -> BoolArray:
     """Which components (n_atoms, 3) are exactly zero in every frame of two or more."""
     if len(forces) < 2:
         return np.zeros(forces.shape[1:], dtype=np.bool_)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aiida_deepmd.frames.labelled import FramesError, IntArray
+from aiida_deepmd.arrays import IntArray
+from aiida_deepmd.frames.labelled import FramesError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SUBSETS: dict[str, int] = {'train': TRAIN, 'validation': VALIDATION, 'test': TEST}

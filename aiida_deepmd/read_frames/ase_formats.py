@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.frames.labelled import LEAST_VOLUME
-from aiida_deepmd.read_frames.system import FloatArray, Hints, ReadError, Sample, System, as_elements, gather
+from aiida_deepmd.read_frames.system import Hints, ReadError, Sample, System, as_elements, gather
 
 #: What ASE's reader of these formats calls an energy is a zero that it made up.
 _WITHOUT_ENERGIES = ('lammps-dump-text', 'lammps-dump-binary')

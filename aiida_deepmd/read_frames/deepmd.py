@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_deepmd.frames import Frames
-from aiida_deepmd.read_frames.system import FloatArray, Hints, ReadError, Sample, System, as_elements, gather
+from aiida_deepmd.read_frames.system import Hints, ReadError, Sample, System, as_elements, gather
 
 #: File that marks a folder, or a group of an HDF5 file, as one system.
 MARK = 'type.raw'
@@ -37,7 +38,7 @@ class Store:
 
     name: str
     where: str
-    types: NDArray[np.int64]
+    types: IntArray
     names: list[str] | None
     periodic: bool
     sets: list[dict[str, NDArray[Any]]]

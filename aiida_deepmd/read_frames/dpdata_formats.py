@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import BoolArray
 from aiida_deepmd.frames import Frames
 from aiida_deepmd.read_frames.system import Hints, ReadError, System, as_elements
 
@@ -49,7 +49,7 @@ def read_dpdata(path: Path, fmt: str, hints: Hints) -> System:
     return System('', frames, [elements[name] for name in names], files, flaws, (*told, *dict.fromkeys(notes)))
 
 
-def _load(path: Path, fmt: str) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+def _load(path: Path, fmt: str) -> tuple[dict[str, Any], BoolArray]:
     """Data of dpdata and which of its frames did not converge."""
     from dpdata.system import load_format
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from ase.data import chemical_symbols
 from ase.formula import Formula
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_deepmd.frames import Frames
 
-FloatArray = NDArray[np.float64]
 _ELEMENTS = frozenset(chemical_symbols[1:])
 
 
@@ -60,7 +59,7 @@ class System:
     notes: tuple[str, ...] = ()
     weights: FloatArray | None = None
 
-    def usable(self) -> NDArray[np.int64]:
+    def usable(self) -> IntArray:
         """Numbers of the frames without a flaw, ascending."""
         flawed = {number for numbers in self.flaws.values() for number in numbers}
         return np.array([number for number in range(len(self.frames)) if number not in flawed], dtype=np.int64)

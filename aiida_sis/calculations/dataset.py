@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
-from numpy.typing import NDArray
 
 from aiida_deepmd import frames as fr
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.data.dataset import DatasetData, atom_types
 from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.frame_selection import choose_frames
@@ -80,7 +80,7 @@ def _choose(
     return thinned[choose_frames(frames.take(thinned), symbols, options.choice, options.max_frames, seed)]
 
 
-def _weights(n_atoms: int, fixed_atoms: Sequence[int]) -> NDArray[np.float64] | None:
+def _weights(n_atoms: int, fixed_atoms: Sequence[int]) -> FloatArray | None:
     """Weight of each atom's force in a loss: 0 for a fixed one, whose force CP2K prints as zero."""
     if not fixed_atoms:
         return None

@@ -10,8 +10,8 @@ from aiida import orm
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.calculations.structure import check_structure, positions_of, symbols_of
 from aiida_sis.core.indicator import degrees_of_freedom, kinetic_temperature, validate_window
@@ -203,7 +203,7 @@ class LammpsMdCalculation(CalcJob):
 
 
 def temperature_of(
-    structure: orm.StructureData, velocities: NDArray[np.float64] | None, fixed_atoms: Sequence[int] = ()
+    structure: orm.StructureData, velocities: FloatArray | None, fixed_atoms: Sequence[int] = ()
 ) -> float | None:
     """Return the kinetic temperature of given velocities.
 

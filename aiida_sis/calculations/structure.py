@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from aiida import orm
 from ase.data import atomic_numbers
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.core.start_structure import check_masses
 
@@ -23,7 +23,7 @@ def symbols_of(structure: orm.StructureData) -> list[str]:
     return [kinds[site.kind_name] for site in structure.sites]
 
 
-def positions_of(structure: orm.StructureData) -> NDArray[np.float64]:
+def positions_of(structure: orm.StructureData) -> FloatArray:
     """Return the positions.
 
     :param structure: The structure.

@@ -11,6 +11,7 @@ from aiida.engine import calcfunction
 from numpy.typing import NDArray
 
 from aiida_deepmd import frames as fr
+from aiida_deepmd.arrays import BoolArray
 from aiida_sis.calculations.trajectory_data import make_trajectory, structure_at, take_frames, units_of, values_of
 from aiida_sis.core.frame_selection import choose_frames
 from aiida_sis.core.indicator import (
@@ -150,7 +151,7 @@ def _join(ordered: Sequence[orm.TrajectoryData]) -> orm.TrajectoryData:
     return make_trajectory(ordered[-1].symbols, _stacked(ordered, keeps), units_of(ordered[-1]))
 
 
-def _stacked(parts: Sequence[orm.ArrayData], keeps: Sequence[NDArray[np.bool_]]) -> dict[str, NDArray[Any]]:
+def _stacked(parts: Sequence[orm.ArrayData], keeps: Sequence[BoolArray]) -> dict[str, NDArray[Any]]:
     """The entries of each array that are kept, one part after the other."""
     return {
         name: np.concatenate([part.get_array(name)[keep] for part, keep in zip(parts, keeps, strict=True)])

@@ -12,6 +12,7 @@ import numpy as np
 from aiida import orm
 from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_deepmd.units import BOHR_TO_ANGSTROM, HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
 
 _MOTION = {'positions': 'angstrom', 'cells': 'angstrom', 'times': 'ps', 'velocities': 'angstrom/ps'}
@@ -74,7 +75,7 @@ def units_of(trajectory: orm.TrajectoryData) -> dict[str, str]:
     return {name: unit for name, unit in units.items() if unit is not None}
 
 
-def values_of(trajectory: orm.TrajectoryData, name: str) -> NDArray[np.float64]:
+def values_of(trajectory: orm.TrajectoryData, name: str) -> FloatArray:
     """Read an array in Å, ps, Å/ps, eV or eV/Å.
 
     :param trajectory: any trajectory.
@@ -91,7 +92,7 @@ def values_of(trajectory: orm.TrajectoryData, name: str) -> NDArray[np.float64]:
 
 
 def take_frames(
-    trajectory: orm.TrajectoryData, numbers: NDArray[np.int64] | Sequence[int] | slice, *, renumber: bool = False
+    trajectory: orm.TrajectoryData, numbers: IntArray | Sequence[int] | slice, *, renumber: bool = False
 ) -> orm.TrajectoryData:
     """Copy some frames into a new node.
 

@@ -13,14 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.spatial.distance import cdist
 
 from aiida_deepmd import frames as fr
-
-Floats = NDArray[np.float64]
-IntArray = fr.IntArray
+from aiida_deepmd.arrays import FloatArray, IntArray
 
 EVERY, EVEN, STRIDE, FARTHEST_POINT, ENTROPY = 'every', 'even', 'stride', 'farthest_point', 'entropy'
 #: How the frames of a dataset may be chosen.
@@ -68,7 +65,7 @@ def choose_frames(frames: fr.Frames, symbols: Sequence[str], method: str, n: int
     return np.sort(order[picked]).astype(np.int64)
 
 
-def describe(coords: Floats, cells: Floats, symbols: Sequence[str], cutoff: float = CUTOFF) -> Floats:
+def describe(coords: FloatArray, cells: FloatArray, symbols: Sequence[str], cutoff: float = CUTOFF) -> FloatArray:
     """Describe each frame by its sorted distances, see the top of this module.
 
     :param coords: (n_frames, n_atoms, 3), Å.
@@ -83,7 +80,7 @@ def describe(coords: Floats, cells: Floats, symbols: Sequence[str], cutoff: floa
     elements, kinds = np.unique(np.asarray(symbols), return_inverse=True)
     first, second = np.triu_indices(len(symbols), 1)
     pairs = np.minimum(kinds[first], kinds[second]) * len(elements) + np.maximum(kinds[first], kinds[second])
-    lists: list[dict[int, Floats]] = []
+    lists: list[dict[int, FloatArray]] = []
     for positions, cell, inverse in zip(coords, cells, inverses, strict=True):
         scaled = positions @ inverse
         between = scaled[second] - scaled[first]
@@ -100,7 +97,7 @@ def describe(coords: Floats, cells: Floats, symbols: Sequence[str], cutoff: floa
     return np.hstack(blocks)
 
 
-def farthest_points(points: Floats, n: int) -> IntArray:
+def farthest_points(points: FloatArray, n: int) -> IntArray:
     """Choose points that cover the whole set: each is the one farthest from all that were chosen before.
 
     The first is the one farthest from the mean, so that the ends of a path are always among the chosen.
@@ -118,7 +115,7 @@ def farthest_points(points: Floats, n: int) -> IntArray:
     return np.array(picked, dtype=np.int64)
 
 
-def most_informative(points: Floats, n: int) -> IntArray:
+def most_informative(points: FloatArray, n: int) -> IntArray:
     """Choose points by maximum entropy sampling (Shewry and Wynn, J. Appl. Stat. 14, 165 (1987)).
 
     What is unknown is taken as a Gaussian process with covariance K = exp(−d/l), d the distance of two points and l the

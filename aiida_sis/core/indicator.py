@@ -18,14 +18,14 @@ from typing import Literal
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import chdtr, chdtrc, chdtri, gammaincinv
 
+from aiida_deepmd.arrays import BoolArray, FloatArray
 from aiida_deepmd.settings import StrictModel
 from aiida_deepmd.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
 from aiida_sis.core.settings.base import NotNegative, Positive
 
-FloatArray = NDArray[np.float64]
 Bound = Literal['low', 'high', 'crash', 'lost_atoms', 'non_finite']
 
 SIGMAS = 3.0
@@ -73,7 +73,7 @@ class TemperatureSeries:
         return cls(np.asarray(time_ps, dtype=np.float64), np.asarray(temperature, dtype=np.float64))
 
     @property
-    def finite(self) -> NDArray[np.bool_]:
+    def finite(self) -> BoolArray:
         """Which samples are numbers, shape ``(n_samples,)``."""
         flags = np.isfinite(self.temperature)
         return flags if self.energy is None else flags & np.isfinite(self.energy)

@@ -10,11 +10,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers, covalent_radii
 from ase.neighborlist import neighbor_list
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.frames.plausibility import MIN_DISTANCE
-
-FloatArray = NDArray[np.float64]
 
 #: Shortest distance, in units of the sum of the covalent radii, of a start that is optimised before its AIMD. Half of
 #: what a labelled frame may have: an optimiser pushes apart what a packing left too near (two K at 2 Å: 0.49), and

@@ -9,8 +9,8 @@ import numpy as np
 from aiida import orm
 from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_deepmd.data.dataset import DatasetData
-from aiida_sis.core.indicator import FloatArray
 from aiida_sis.run.record import called, output_of
 
 __all__ = ('Parity', 'read_parity')
@@ -52,7 +52,7 @@ def read_parity(training: orm.ProcessNode, generation: int) -> Parity | None:
     return _join(datasets, predicted, generation) if predicted else None
 
 
-_Predicted = dict[str, tuple[NDArray[np.int64], FloatArray, FloatArray]]
+_Predicted = dict[str, tuple[IntArray, FloatArray, FloatArray]]
 
 
 def _stored(training: orm.ProcessNode, datasets: Mapping[str, DatasetData]) -> _Predicted:

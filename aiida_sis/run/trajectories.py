@@ -15,10 +15,10 @@ import numpy as np
 from aiida import orm
 from ase import Atoms
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.analysis.bonds import BondHistory, bond_history
-from aiida_sis.core.indicator import FloatArray
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
 from aiida_sis.core.loop.record import Md, MdResults, Run
 from aiida_sis.core.loop.summary import forgetting

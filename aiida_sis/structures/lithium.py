@@ -6,8 +6,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import bcc100, bulk
 from ase.neighborlist import neighbor_list
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.settings import at_least
 from aiida_sis.structures.molecules import lifsi
 from aiida_sis.structures.packing import pack
@@ -130,7 +130,7 @@ def rattled(atoms: Atoms, rattle: float, seed: int) -> Atoms:
     return atoms
 
 
-def _random_rotation(generator: np.random.Generator) -> NDArray[np.float64]:
+def _random_rotation(generator: np.random.Generator) -> FloatArray:
     """Draw a rotation, all orientations alike: the QR decomposition of a Gaussian matrix, made a proper rotation."""
     q, r = np.linalg.qr(generator.normal(size=(3, 3)))
     q *= np.sign(np.diag(r))

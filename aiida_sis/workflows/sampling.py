@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from aiida import orm
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_sis.calculations.structure import symbols_of
 from aiida_sis.calculations.trajectories import select_replay_frames, select_snapshot
 from aiida_sis.calculations.trajectory_data import values_of
@@ -193,7 +192,7 @@ def label_tasks(failed: FailedMd, settings: SamplingSettings) -> list[LabelTask]
     return STRATEGIES[settings.strategy](failed, settings)
 
 
-def times_of(frames: orm.TrajectoryData) -> NDArray[np.float64]:
+def times_of(frames: orm.TrajectoryData) -> FloatArray:
     """Give the times of the frames of an MD.
 
     :param frames: what an MD left.

@@ -11,6 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_deepmd.settings import StrictModel
 from aiida_sis.core.analysis.bonds import PERSISTENCE_FS, BondHistory, BondTracker
 from aiida_sis.core.analysis.neighbours import NeighbourSearch, shortest_height
@@ -28,8 +29,6 @@ from aiida_sis.core.analysis.transport import (
     unwrap,
 )
 from aiida_sis.core.settings.base import Integer, NotNegative, Number, Positive
-
-FloatArray = NDArray[np.float64]
 
 #: Longest distance of the radial distribution functions in Å, where the cell is large enough.
 _R_MAX = 6.0
@@ -174,7 +173,7 @@ class _Pass:
     """What is collected while the frames go by."""
 
     def __init__(
-        self, trajectory: Trajectory, settings: AnalysisSettings, kinds: tuple[str, ...], followed: NDArray[np.int64]
+        self, trajectory: Trajectory, settings: AnalysisSettings, kinds: tuple[str, ...], followed: IntArray
     ) -> None:
         _, cell = trajectory.first()
         width = settings.bin_width
@@ -228,7 +227,7 @@ def _followed(kinds: tuple[str, ...], settings: AnalysisSettings) -> list[str]:
     return wanted
 
 
-def frames_on_grid(times_fs: FloatArray) -> NDArray[np.int64]:
+def frames_on_grid(times_fs: FloatArray) -> IntArray:
     """Find the frames that are equally far in time, whatever lies between them.
 
     An MD that was halted, that went on after its time limit, or whose length is no multiple of its spacing has a last

@@ -11,15 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import BoolArray, FloatArray, IntArray
 from aiida_sis.core.analysis.neighbours import Frames, NeighbourSearch
 from aiida_sis.core.analysis.rules import BondRules, pair_name
 from aiida_sis.core.analysis.topology import Topology, topology_of
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 #: A change must last this long in fs to count.
 PERSISTENCE_FS = 20.0

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 from vesin import NeighborList
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from aiida_deepmd.arrays import FloatArray, IntArray
+
 #: One frame: positions (n_atoms, 3) and cell vectors as rows (3, 3), both in Å.
 Frame = tuple[FloatArray, FloatArray]
 #: Frames that are read once, in their order; a list, or a generator over a file.

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_sis.core.analysis.neighbours import Frames, NeighbourSearch, check_radius
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Pair = tuple[str, str]
 
 

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from ase.formula import Formula
-from numpy.typing import NDArray
+
+from aiida_deepmd.arrays import BoolArray, FloatArray
 
 #: Largest lengths of bonds in Å, tried on DFT frames of LiFSI in DOL on lithium.
 COVALENT_CUTOFFS: Mapping[str, float] = {
@@ -102,7 +103,7 @@ class BondRules:
             if len(parts) != 2 or not all(part in atomic_numbers for part in parts):
                 raise ValueError(f"'{name}' is no pair of elements: write it like S–F.")
 
-    def cutoffs(self, elements: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def cutoffs(self, elements: Sequence[str]) -> tuple[FloatArray, BoolArray]:
         """Tabulate the cutoffs of some elements.
 
         :param elements: symbols, (n_elements,).

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_sis.core.analysis.bonds import BondEvent, BondHistory
 from aiida_sis.core.analysis.rules import METALS, SALTS, common_name, hill, pair_name
 from aiida_sis.core.analysis.topology import fragments
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Bonds = set[tuple[int, int]]
 #: Name and Hill formula.
 Species = tuple[str, str]

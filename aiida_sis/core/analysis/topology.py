@@ -9,14 +9,12 @@ from functools import cached_property
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from aiida_deepmd.arrays import IntArray
 from aiida_sis.core.analysis.neighbours import NeighbourSearch
 from aiida_sis.core.analysis.rules import BondRules, common_name, hill
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

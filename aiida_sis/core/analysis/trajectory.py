@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.frames.plausibility import time_step
 from aiida_deepmd.read_frames import ReadError
 from aiida_deepmd.read_frames.deepmd import MARK, Store, open_folder
 from aiida_sis.core.analysis.neighbours import Frame
 from aiida_sis.core.lammps.dump_types import check_elements, is_dump, read_options
 
-FloatArray = NDArray[np.float64]
 #: Frames from which the time between them is read off.
 _SAMPLE = 60
 

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_sis.core.analysis.neighbours import Frames
 
-FloatArray = NDArray[np.float64]
 #: 1 Å²/ps in cm²/s.
 ANGSTROM2_PER_PS_TO_CM2_PER_S = 1.0e-4
 #: Å² that an atom must have gone before it is said to diffuse: the vibrations of a liquid reach some tenths.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import BoolArray, FloatArray, IntArray
 from aiida_deepmd.frames import Frames
-from aiida_deepmd.read_frames.system import FloatArray, Hints, ReadError, System, as_elements
+from aiida_deepmd.read_frames.system import Hints, ReadError, System, as_elements
 from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM, HARTREE_TO_EV
 from aiida_sis.core.cp2k import output as cp2k_output
 from aiida_sis.core.cp2k.input_facts import InputFacts, read_input
@@ -243,9 +243,7 @@ def _printed_forces(text: str, n_atoms: int) -> tuple[FloatArray, FloatArray]:
     return np.array(energies), np.array(forces).reshape(len(energies), n_atoms, 3)
 
 
-def _cells(
-    run: _Run, steps: NDArray[np.int64], facts: dict[Path, InputFacts], text: str
-) -> tuple[FloatArray, list[Path]]:
+def _cells(run: _Run, steps: IntArray, facts: dict[Path, InputFacts], text: str) -> tuple[FloatArray, list[Path]]:
     """The cell of each frame: of the file of cells, else the one of the restart file or the input, if it is fixed."""
     file = run.file('cell')
     if file is not None:
@@ -279,7 +277,7 @@ def _cells(
     return np.tile(cell, (len(steps), 1, 1)), list(facts)
 
 
-def _computed_again(steps: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _computed_again(steps: IntArray) -> BoolArray:
     """Mark the steps that a restart computed again; a run that begins anew behind another has steps of its own."""
     again = np.zeros(len(steps), dtype=bool)
     first = 0

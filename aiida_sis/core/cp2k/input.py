@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS, HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 from aiida_sis.core.overlay import merge
 
-Floats = NDArray[np.float64]
 Tree = dict[str, Any]
 
 # GFN1-xTB is parametrised up to radon, with one set for all lanthanides (CP2K's data file xTB_parameters).
@@ -40,7 +39,7 @@ def aimd_input(
     temperature_k: float,
     time_constant_fs: float,
     seed: int,
-    velocities: Floats | None = None,
+    velocities: FloatArray | None = None,
     walltime_s: float | None = None,
     fixed_atoms: Sequence[int] = (),
 ) -> Tree:
@@ -230,7 +229,7 @@ def _quiet(level_of_theory: Mapping[str, Any]) -> Tree:
     return tree
 
 
-def velocity_lines(velocities: Floats) -> list[str]:
+def velocity_lines(velocities: FloatArray) -> list[str]:
     """Write velocities as the lines of CP2K's `VELOCITY` section.
 
     :param velocities: (n_atoms, 3) in Å/ps.

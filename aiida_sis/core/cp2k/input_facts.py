@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase.geometry import cellpar_to_cell
 
-from aiida_deepmd.read_frames.system import FloatArray, ReadError
+from aiida_deepmd.arrays import FloatArray
+from aiida_deepmd.read_frames.system import ReadError
 from aiida_deepmd.units import BOHR_TO_ANGSTROM
 
 _CELL = ('FORCE_EVAL', 'SUBSYS', 'CELL')

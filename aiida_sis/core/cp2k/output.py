@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from aiida_deepmd.arrays import BoolArray, FloatArray, IntArray
 
 OUTPUT_FILE = 'aiida.out'
 ENERGY_FILE = 'aiida-1.ener'
@@ -32,13 +31,13 @@ class EnergySeries:
     :param seconds: wall time of the step in s; the initial frame has 0.
     """
 
-    steps: NDArray[np.int64]
-    times_fs: Floats
-    kinetic: Floats
-    temperatures: Floats
-    potential: Floats
-    conserved: Floats
-    seconds: Floats
+    steps: IntArray
+    times_fs: FloatArray
+    kinetic: FloatArray
+    temperatures: FloatArray
+    potential: FloatArray
+    conserved: FloatArray
+    seconds: FloatArray
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -84,10 +83,10 @@ class XyzFrames:
     :param values: (n_frames, n_atoms, 3).
     """
 
-    steps: NDArray[np.int64]
-    energies: Floats
+    steps: IntArray
+    energies: FloatArray
     symbols: tuple[str, ...]
-    values: Floats
+    values: FloatArray
 
 
 def read_xyz(text: str) -> XyzFrames:
@@ -119,7 +118,7 @@ def read_xyz(text: str) -> XyzFrames:
     )
 
 
-def read_cells(text: str) -> tuple[NDArray[np.int64], Floats]:
+def read_cells(text: str) -> tuple[IntArray, FloatArray]:
     """Read CP2K's `.cell` file as far as its lines are whole.
 
     :param text: content of `PROJECT-1.cell`.
@@ -140,7 +139,7 @@ _EVALUATION = re.compile(
 )
 
 
-def read_evaluations(text: str) -> tuple[Floats, NDArray[np.bool_]]:
+def read_evaluations(text: str) -> tuple[FloatArray, BoolArray]:
     """Find every energy that CP2K computed and whether its SCF converged.
 
     CP2K only warns of one that did not: up to 2023.2 always, from 2024.1 on where `IGNORE_CONVERGENCE_FAILURE` is set
@@ -211,16 +210,16 @@ class AimdFrames:
     :param known: whether the output tells of the SCF (n_frames,); after a kill it ends before the other files.
     """
 
-    steps: NDArray[np.int64]
+    steps: IntArray
     symbols: tuple[str, ...]
-    positions: Floats
-    cells: Floats
-    energies: Floats
-    forces: Floats
-    converged: NDArray[np.bool_]
-    known: NDArray[np.bool_]
+    positions: FloatArray
+    cells: FloatArray
+    energies: FloatArray
+    forces: FloatArray
+    converged: BoolArray
+    known: BoolArray
 
-    def take(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> AimdFrames:
+    def take(self, mask: BoolArray | IntArray) -> AimdFrames:
         """Keep the frames that `mask` (n_frames,) is true for, or those with the numbers in it, in that order."""
         kept = {name: values[mask] for name, values in vars(self).items() if name != 'symbols'}
         return replace(self, **kept)
@@ -239,7 +238,7 @@ def read_frames(positions: str, forces: str, cells: str, output: str) -> AimdFra
     cell_steps, cell_values = read_cells(cells)
     common = np.intersect1d(np.intersect1d(coordinates.steps, gradients.steps), cell_steps)
 
-    def rows(steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(steps: IntArray) -> IntArray:
         return np.array([int(np.flatnonzero(steps == step)[-1]) for step in common], dtype=np.int64)
 
     here = rows(coordinates.steps)
@@ -256,9 +255,7 @@ def read_frames(positions: str, forces: str, cells: str, output: str) -> AimdFra
     )
 
 
-def find_scf(
-    energies: Floats, computed: Floats, converged: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def find_scf(energies: FloatArray, computed: FloatArray, converged: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Find the SCF of each frame by its energy, since the output does not number them.
 
     :param energies: of the frames, hartree (n_frames,).
@@ -276,7 +273,7 @@ SAME_ENERGY = 1.0e-9
 SAME_FRAME = 1.0e-4
 
 
-def match_frames(computed: AimdFrames, positions: Floats) -> NDArray[np.int64]:
+def match_frames(computed: AimdFrames, positions: FloatArray) -> IntArray:
     """Find out which of the frames handed to CP2K each computed one is: a label must never get to another frame.
 
     CP2K numbers the frames of a replay from 1; depending on its version it also prints the frame that it starts from.
@@ -293,18 +290,18 @@ def match_frames(computed: AimdFrames, positions: Floats) -> NDArray[np.int64]:
     return np.where(known & (shift < SAME_FRAME), numbers, -1).astype(np.int64)
 
 
-def close_to_any(energies: Floats, others: Floats) -> NDArray[np.bool_]:
+def close_to_any(energies: FloatArray, others: FloatArray) -> BoolArray:
     """Tell which energies are among others, to the ten digits that a trajectory has after the point.
 
     :param energies: hartree (n_frames,).
     :param others: hartree (n_evaluations,).
     :returns: (n_frames,).
     """
-    near: NDArray[np.bool_] = np.abs(energies[:, None] - others[None, :]) < SAME_ENERGY
+    near: BoolArray = np.abs(energies[:, None] - others[None, :]) < SAME_ENERGY
     return np.asarray(near.any(axis=1), dtype=np.bool_)
 
 
-def _superseded(parts: list[NDArray[np.int64]]) -> list[NDArray[np.bool_]]:
+def _superseded(parts: list[IntArray]) -> list[BoolArray]:
     """Mark in each part the steps that no later part computed again: a restart repeats the last steps before it."""
     keep = []
     for number, steps in enumerate(parts):
@@ -334,7 +331,7 @@ def concatenate(parts: list[AimdFrames]) -> AimdFrames:
     return replace(parts[0], **joined)
 
 
-def join_replay(parts: list[AimdFrames], positions: Floats) -> AimdFrames:
+def join_replay(parts: list[AimdFrames], positions: FloatArray) -> AimdFrames:
     """Join the frames of one replay that took several jobs.
 
     A frame that the output does not mention counts as not computed: it is where a job that was killed is taken up.

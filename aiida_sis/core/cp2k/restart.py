@@ -6,11 +6,9 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.units import ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,8 @@ class RestartState:
     :param velocities: Å/ps (n_atoms, 3).
     """
 
-    positions: Floats
-    velocities: Floats
+    positions: FloatArray
+    velocities: FloatArray
 
 
 def read_restart(text: str) -> RestartState | None:

@@ -10,13 +10,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_sis.core.series import evenly
 from aiida_sis.core.settings.md import DeviationSettings
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 DEVIATION_FILENAME = 'model_devi.out'
 CANDIDATES_FILENAME = 'candidates.lammpstrj'

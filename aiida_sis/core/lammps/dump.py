@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from aiida_deepmd.arrays import FloatArray, IntArray
 
 _VECTORS = ('xu', 'yu', 'zu', 'vx', 'vy', 'vz', 'fx', 'fy', 'fz')
 
@@ -26,7 +25,7 @@ class DumpFrame:
     """
 
     step: int
-    types: NDArray[np.int64]
+    types: IntArray
     cell: FloatArray
     positions: FloatArray
     velocities: FloatArray

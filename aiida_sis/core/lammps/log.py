@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_sis.core.indicator import Bound, Catastrophe, TemperatureSeries, find_catastrophe, last_finite
 from aiida_sis.core.lammps.script import BAD_START_MARK, BEGIN_MARK, FINAL_KEYWORDS, FINAL_MARK
-
-FloatArray = NDArray[np.float64]
 
 COLUMNS = {
     'step': 'Step',

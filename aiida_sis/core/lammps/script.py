@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray
 from aiida_sis.core.lammps.deviation import CANDIDATES_FILENAME, DEVIATION_FILENAME
 from aiida_sis.core.settings.md import MdSettings
-
-FloatArray = NDArray[np.float64]
 
 INPUT_FILENAME = 'input.lmp'
 DATA_FILENAME = 'structure.data'

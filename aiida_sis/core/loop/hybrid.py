@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_sis.core.loop.call_labels import EXPLORE, Call
 from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.loop.summary import cost_of, forgetting, generations_of, trainings_of
 from aiida_sis.core.settings.hybrid import HybridSettings
 
-Floats = NDArray[np.float64]
 TIME_TOLERANCE_PS = 1e-7
 
 
@@ -33,11 +32,11 @@ class Piece:
     :param duration_ps: how much of it belongs to the trajectory; the next piece starts there.
     """
 
-    times_ps: Floats
+    times_ps: FloatArray
     duration_ps: float
 
 
-def place_pieces(pieces: Sequence[Piece], interval_ps: float) -> list[tuple[NDArray[np.int64], Floats]]:
+def place_pieces(pieces: Sequence[Piece], interval_ps: float) -> list[tuple[IntArray, FloatArray]]:
     """Lay the pieces one behind the other, and thin their frames to one spacing.
 
     The first frame of a piece is the last one of the piece before it, so only the first piece keeps its own.

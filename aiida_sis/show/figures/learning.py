@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
-from aiida_sis.core.indicator import FloatArray
+from aiida_deepmd.arrays import FloatArray
 from aiida_sis.run.parity import Parity
 from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures.style import (

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from aiida_sis.core.indicator import FloatArray
+from aiida_deepmd.arrays import FloatArray
 from aiida_sis.core.loop.record import Generation, Md, Run
 from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures.style import (

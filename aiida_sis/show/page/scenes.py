@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_deepmd.frames.geometry import nearest_image
 from aiida_sis.core.analysis.topology import find_molecules
 from aiida_sis.run.inputs import formula_of
@@ -30,7 +30,7 @@ def make_scenes(details: Details) -> list[Scene]:
     return [_scene(title, note, atoms) for title, note, atoms in _structures(details)]
 
 
-def whole_molecules(atoms: Atoms, bonds: NDArray[np.int64]) -> NDArray[np.float64]:
+def whole_molecules(atoms: Atoms, bonds: IntArray) -> FloatArray:
     """Put the atoms of each molecule side by side, its centre in the cell, where the cell cuts it.
 
     :param atoms: the structure, with its cell.
