@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aiida_deepmd.arrays import FloatArray, IntArray
 from aiida_deepmd.frames import Frames
-from aiida_deepmd.read_frames.system import Hints, ReadError, Sample, System, as_elements, gather
+from aiida_deepmd.read_frames.system import Hints, ReadError, Sample, System, as_elements, by_reason, gather
 
 #: File that marks a folder, or a group of an HDF5 file, as one system.
 MARK = 'type.raw'
@@ -261,10 +261,7 @@ def _one_composition(
     frames = Frames(
         *(np.concatenate([getattr(f, name) for f, _ in parts]) for name in ('coords', 'cells', 'energies', 'forces'))
     )
-    found = [flaw for _, flaws in parts for flaw in flaws]
-    flaws = {
-        reason: tuple(i for i, flaw in enumerate(found) if flaw == reason) for reason in dict.fromkeys(found) if reason
-    }
+    flaws = by_reason([flaw for _, part in parts for flaw in part])
     weights, told = _weights(store)
     return System(store.name, frames, symbols, store.files, flaws, (*notes, *told), weights)
 

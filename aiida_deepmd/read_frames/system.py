@@ -109,10 +109,6 @@ def gather(samples: Iterable[Sample], name: str, files: tuple[Path, ...], notes:
             told.append('The atoms come in different orders from frame to frame: they were sorted by element.')
             orders = [np.array(sorted(range(len(symbols)), key=m.symbols.__getitem__), dtype=np.int64) for m in members]
             symbols = composition
-        flaws: dict[str, list[int]] = {}
-        for number, member in enumerate(members):
-            if member.flaw:
-                flaws.setdefault(member.flaw, []).append(number)
         frames = Frames(
             coords=np.array([m.coords[order] for m, order in zip(members, orders, strict=True)]),
             cells=np.array([m.cell for m in members]),
@@ -126,11 +122,20 @@ def gather(samples: Iterable[Sample], name: str, files: tuple[Path, ...], notes:
                 frames,
                 list(symbols),
                 files,
-                {reason: tuple(numbers) for reason, numbers in flaws.items()},
+                by_reason([member.flaw for member in members]),
                 tuple(told),
             )
         )
     return systems
+
+
+def by_reason(flaws: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Sort the numbers of frames by why they cannot be used.
+
+    :param flaws: of each frame, empty where it can.
+    """
+    reasons = dict.fromkeys(flaw for flaw in flaws if flaw)
+    return {reason: tuple(number for number, flaw in enumerate(flaws) if flaw == reason) for reason in reasons}
 
 
 def as_elements(names: Sequence[str], hints: Hints, where: str) -> tuple[dict[str, str], list[str]]:
