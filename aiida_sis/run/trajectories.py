@@ -27,7 +27,7 @@ from aiida_sis.run.clock import cores_of, job_interval
 from aiida_sis.run.inputs import Facts, read_facts
 from aiida_sis.run.loops import systems_of
 from aiida_sis.run.parity import Parity, read_parity
-from aiida_sis.run.record import collect, input_of, output_of, parts_of, results_of
+from aiida_sis.run.record import collect, dictionary, input_of, output_of, parts_of, results_of
 
 __all__ = ('Details', 'JobCost', 'Motion', 'Observation', 'Snapshots', 'read_details')
 
@@ -62,10 +62,9 @@ class Motion:
     """A trajectory, evenly thinned; times (n_frames,) in fs."""
 
     title: str
-    pk: int
     frames: list[Atoms] = field(repr=False)
     times_fs: FloatArray = field(repr=False)
-    is_md: bool = True
+    is_md: bool
 
     @property
     def symbols(self) -> list[str]:
@@ -187,12 +186,8 @@ def _motions(parts: list[_Part]) -> Iterator[Motion]:
         trajectory = output_of(node, 'trajectory')
         if _has_frames(trajectory):
             times = _times_ps(trajectory)
-            chosen = _finite(trajectory)
             fs = 1000.0 * (np.arange(trajectory.numsteps, dtype=float) if times is None else times)
-            if chosen:
-                frames = [_frame(trajectory, index) for index in chosen]
-                title = f'generation {call.generation}, replica {call.number}'
-                yield Motion(title, int(node.pk or 0), frames, fs[chosen])
+            yield from _motion(f'generation {call.generation}, replica {call.number}', trajectory, fs, is_md=True)
 
 
 def _labelled(parts: list[_Part]) -> Iterator[Motion]:
@@ -207,23 +202,25 @@ def _labelled(parts: list[_Part]) -> Iterator[Motion]:
         frames = [Atoms(symbols, coords[index], cell=cells[index], pbc=True) for index in chosen]
         if frames:
             title = f'AIMD {call.number} of generation {call.generation}'
-            yield Motion(title, int(node.pk or 0), frames, np.array(chosen, dtype=float), is_md=False)
+            yield Motion(title, frames, np.array(chosen, dtype=float), is_md=False)
 
 
 def _aimds(parts: list[_Part]) -> Iterator[Motion]:
     """Give the trajectory of every AIMD, spoilt frames included, in its own time."""
     for node, call in parts:
         trajectory = output_of(node, 'trajectory') if call.kind == LABEL else None
-        parameters = input_of(node, 'parameters')
-        step = parameters.get_dict().get('timestep_fs') if isinstance(parameters, orm.Dict) else None
-        if not _has_frames(trajectory) or trajectory.get_cells() is None or not step:
-            continue
-        chosen = _finite(trajectory)
-        if chosen:
-            times = float(step) * np.arange(trajectory.numsteps, dtype=float)[chosen]
-            frames = [_frame(trajectory, index) for index in chosen]
-            title = f'AIMD {call.number} of generation {call.generation}'
-            yield Motion(title, int(node.pk or 0), frames, times, is_md=False)
+        step = dictionary(input_of(node, 'parameters')).get('timestep_fs')
+        if _has_frames(trajectory) and trajectory.get_cells() is not None and step:
+            fs = float(step) * np.arange(trajectory.numsteps, dtype=float)
+            yield from _motion(f'AIMD {call.number} of generation {call.generation}', trajectory, fs, is_md=False)
+
+
+def _motion(title: str, trajectory: orm.TrajectoryData, times_fs: FloatArray, is_md: bool) -> Iterator[Motion]:
+    """Give the finite frames of a trajectory, thinned, where there are any."""
+    whole = np.flatnonzero(np.isfinite(values_of(trajectory, 'positions')).all(axis=(1, 2)))
+    chosen = [int(whole[index]) for index in evenly(whole.size, MOST_FRAMES)]
+    if chosen:
+        yield Motion(title, [_frame(trajectory, index) for index in chosen], times_fs[chosen], is_md)
 
 
 def _has_frames(node: Any) -> TypeGuard[orm.TrajectoryData]:
@@ -233,11 +230,6 @@ def _has_frames(node: Any) -> TypeGuard[orm.TrajectoryData]:
 
 def _times_ps(trajectory: orm.TrajectoryData) -> FloatArray | None:
     return values_of(trajectory, 'times') if 'times' in trajectory.get_arraynames() else None
-
-
-def _finite(trajectory: orm.TrajectoryData) -> list[int]:
-    whole = np.flatnonzero(np.isfinite(values_of(trajectory, 'positions')).all(axis=(1, 2)))
-    return [int(whole[index]) for index in evenly(whole.size, MOST_FRAMES)]
 
 
 def _frame(trajectory: orm.TrajectoryData, index: int) -> Atoms:
