@@ -15,7 +15,7 @@ from aiida_sis.core.loop.record import Run
 from aiida_sis.run.graph import REHEARSAL, SUBMITTED
 from aiida_sis.run.record import collect, loop_of
 from aiida_sis.run.running_jobs import LiveReader
-from aiida_sis.run.status import run_status
+from aiida_sis.run.status import current_status, run_status
 from aiida_sis.show.tables import format_seconds
 from aiida_sis.show.terminal import EndView, RunView
 
@@ -101,13 +101,8 @@ def show_frame(node: orm.ProcessNode, console: Console) -> None:
     :param node: the node of a SIS run, or of a run that contains one.
     :param console: where to print it.
     """
-    loop = loop_of(node)
-    record = collect(loop)
-    if not record.is_running:
-        console.print(EndView(record))
-        return
-    with LiveReader(loop) as reader:
-        console.print(RunView(run_status(loop, record, reader.read())))
+    status = current_status(node)
+    console.print(RunView(status) if status.is_running else EndView(status))
 
 
 def _follow_live(node: orm.ProcessNode, reader: LiveReader, console: Console, interval: float) -> None:
