@@ -6,7 +6,6 @@ import atexit
 import shutil
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 import click
@@ -39,17 +38,15 @@ def open_archive(path: Path) -> None:
     """
     if not path.is_file():
         raise click.BadParameter(f'there is no file {path}: give an archive, as `aiida-sis export` writes it.')
-    if not zipfile.is_zipfile(path):
-        raise click.BadParameter(f'{path} is no AiiDA archive: it is not even a zip file. Copy it again, whole.')
     folder = Path(tempfile.mkdtemp(prefix='aiida-sis-'))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if 'aiida' not in sys.modules:  # else it has its folder
         point_to(folder)
-    from aiida.common.exceptions import CorruptStorage, IncompatibleStorageSchema, StorageMigrationError
+    from aiida.common.exceptions import IncompatibleStorageSchema
     from aiida.manage import get_manager
     from aiida.storage.sqlite_zip.backend import SqliteZipBackend
 
-    from aiida_sis.share.importing import migrated
+    from aiida_sis.share.importing import migrated, readable
 
     def load(file: Path) -> None:
         profile = SqliteZipBackend.create_profile(file, {ARCHIVE_OPTION: str(path)})
@@ -57,11 +54,10 @@ def open_archive(path: Path) -> None:
         get_manager().get_profile_storage()
 
     try:
-        try:
-            load(path.resolve())
-        except IncompatibleStorageSchema:
-            load(migrated(path, folder / path.name))
-    except (CorruptStorage, IncompatibleStorageSchema, StorageMigrationError) as error:
-        raise click.BadParameter(f'{path} is no AiiDA archive that this version can read: {error}') from error
-    except zipfile.BadZipFile as error:
-        raise click.BadParameter(f'{path} is damaged ({error}): copy it again, whole.') from error
+        with readable(path):
+            try:
+                load(path.resolve())
+            except IncompatibleStorageSchema:
+                load(migrated(path, folder / path.name))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error

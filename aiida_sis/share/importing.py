@@ -18,7 +18,7 @@ from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSql
 from aiida_sis.run.graph import RUNS
 from aiida_sis.run.rows import NodeRef
 
-__all__ = ('ImportedArchive', 'import_run', 'migrated', 'quiet_archives')
+__all__ = ('ImportedArchive', 'import_run', 'migrated', 'quiet_archives', 'readable')
 
 
 @dataclass(frozen=True)
@@ -44,28 +44,38 @@ def import_run(path: Path) -> ImportedArchive:
     :returns: what came in.
     :raises ValueError: in one sentence, if it is no archive or can't be read.
     """
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f'{path} is no AiiDA archive: it is not even a zip file. Copy it again, whole.')
     before = orm.QueryBuilder().append(orm.Node).count()
-    with tempfile.TemporaryDirectory() as folder, quiet_archives():
+    with tempfile.TemporaryDirectory() as folder, quiet_archives(), readable(path):
         try:
-            try:
-                import_archive(path, create_group=False)
-            except IncompatibleStorageSchema:
-                path = migrated(path, Path(folder) / 'migrated.aiida')
-                import_archive(path, create_group=False)
-            with ArchiveFormatSqlZip().open(path, 'r') as reader:
-                n_nodes = reader.querybuilder().append(orm.Node).count()
-                of_runs = {'process_type': {'in': list(RUNS)}}
-                uuids = reader.querybuilder().append(orm.WorkChainNode, filters=of_runs, project='uuid').all(flat=True)
-        except (CorruptStorage, IncompatibleStorageSchema, StorageMigrationError) as error:
-            raise ValueError(f'{path} is no AiiDA archive that this version can read: {error}') from error
-        except zipfile.BadZipFile as error:
-            raise ValueError(f'{path} is damaged ({error}): copy it again, whole.') from error
+            import_archive(path, create_group=False)
+        except IncompatibleStorageSchema:
+            path = migrated(path, Path(folder) / 'migrated.aiida')
+            import_archive(path, create_group=False)
+        with ArchiveFormatSqlZip().open(path, 'r') as reader:
+            n_nodes = reader.querybuilder().append(orm.Node).count()
+            of_runs = {'process_type': {'in': list(RUNS)}}
+            uuids = reader.querybuilder().append(orm.WorkChainNode, filters=of_runs, project='uuid').all(flat=True)
     builder = orm.QueryBuilder().append(orm.WorkChainNode, filters={'uuid': {'in': uuids}}, project=['id', 'uuid'])
     builder.order_by({orm.WorkChainNode: 'ctime'})
     runs = tuple(NodeRef(pk, uuid) for pk, uuid in builder.all()) if uuids else ()
     return ImportedArchive(n_nodes, orm.QueryBuilder().append(orm.Node).count() - before, runs)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say in one sentence why an archive can't be read.
+
+    :param path: the archive.
+    :raises ValueError: if it is none, or what is done with it finds it damaged or of another version.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f'{path} is no AiiDA archive: it is not even a zip file. Copy it again, whole.')
+    try:
+        yield
+    except (CorruptStorage, IncompatibleStorageSchema, StorageMigrationError) as error:
+        raise ValueError(f'{path} is no AiiDA archive that this version can read: {error}') from error
+    except zipfile.BadZipFile as error:
+        raise ValueError(f'{path} is damaged ({error}): copy it again, whole.') from error
 
 
 def migrated(path: Path, target: Path) -> Path:
