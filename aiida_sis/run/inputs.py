@@ -11,7 +11,7 @@ from ase import Atoms
 
 from aiida_sis.core.loop.call_labels import read_call
 from aiida_sis.run.loops import system_of
-from aiida_sis.run.record import INPUT_LINKS, called, input_of, output_of
+from aiida_sis.run.record import INPUT_LINKS, called, input_of, results_of
 
 __all__ = ('Facts', 'InputNode', 'formula_of', 'read_facts')
 
@@ -96,8 +96,7 @@ def _versions(node: orm.ProcessNode, links: list[Any]) -> Iterator[tuple[str, st
             yield f'code {link.node.full_label}', link.node.description or str(link.node.default_calc_job_plugin)
     seen: set[str] = set()
     for child, label in called(node):
-        results = output_of(child, 'results') if read_call(label) is not None else None
-        values = results.get_dict() if isinstance(results, orm.Dict) else {}
+        values = results_of(child) if read_call(label) is not None else {}
         for name, key in (('DeePMD-kit', 'deepmd_version'), ('LAMMPS', 'lammps_version')):
             if name not in seen and values.get(key):
                 seen.add(name)
