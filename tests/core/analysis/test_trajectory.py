@@ -10,6 +10,7 @@ import pytest
 from ase import Atoms
 
 from aiida_deepmd.read_frames import ReadError
+from aiida_deepmd.read_frames.deepmd import open_folder
 from aiida_sis.core.analysis.trajectory import open_trajectory
 
 CELL = np.diag([6.0, 6.0, 7.0])
@@ -96,6 +97,19 @@ def test_mixed_types(tmp_path: Path) -> None:
     apart.to('deepmd/npy', str(tmp_path / 'apart'))
     found = {open_trajectory(path.parent, 1.0).symbols for path in (tmp_path / 'apart').rglob('type.raw')}
     assert {frozenset(symbols) for symbols in found} == {frozenset(('Na', 'Cl')), frozenset(('K', 'Cl'))}
+
+
+def test_arrays_text_and_no_cell(tmp_path: Path) -> None:
+    """Arrays are mapped and not loaded, text files are read too, and a folder without cells is refused."""
+    system('NaCl', 3).to('deepmd/npy', str(tmp_path / 'arrays'))
+    system('NaCl', 3).to('deepmd/raw', str(tmp_path / 'text'))
+    assert isinstance(open_folder(tmp_path / 'arrays', mapped=True).sets[0]['coord'], np.memmap)
+    arrays, text = (open_trajectory(tmp_path / name, 1.0) for name in ('arrays', 'text'))
+    assert len(arrays) == len(text) == 3
+    np.testing.assert_allclose(text.first()[0], arrays.first()[0], atol=1e-6)
+    (tmp_path / 'arrays' / 'set.000' / 'box.npy').unlink()
+    with pytest.raises(ReadError, match=r'no box.npy in each set'):
+        open_trajectory(tmp_path / 'arrays', 1.0)
 
 
 def test_atoms_without_an_element(tmp_path: Path) -> None:
