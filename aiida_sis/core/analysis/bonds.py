@@ -80,23 +80,6 @@ class BondHistory:
                 (bonds.add if event.change == 'formed' else bonds.discard)((event.i, event.j))
         return np.array(sorted(bonds), dtype=np.int64).reshape(-1, 2)
 
-    def states(self, pairs: Sequence[tuple[int, int]] | IntArray | None = None) -> BoolArray:
-        """Tell for each frame whether pairs were bonded.
-
-        :param pairs: the atoms, (n_pairs, 2); None: the bonds of the first frame, in their order.
-        :returns: (n_frames, n_pairs).
-        """
-        wanted = self.initial_bonds if pairs is None else np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-        start = {(int(i), int(j)) for bonds in (self.initial_bonds, self.initial_contacts) for i, j in bonds}
-        column = {(int(min(pair)), int(max(pair))): number for number, pair in enumerate(wanted)}
-        found = np.empty((len(self.times_fs), len(wanted)), dtype=bool)
-        for pair, number in column.items():
-            found[:, number] = pair in start
-        for event in (*self.events, *self.contact_events):
-            if (event.i, event.j) in column:
-                found[event.frame :, column[event.i, event.j]] = event.change == 'formed'
-        return found
-
     def first_broken(self) -> dict[str, dict[str, float]]:
         """Tell for each molecule of the start when its first bond of each pair broke.
 

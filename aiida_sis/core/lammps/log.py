@@ -85,11 +85,6 @@ class LammpsLog:
         return int(self.series['step'].size)
 
     @property
-    def lost_atoms(self) -> bool:
-        """Whether atoms were lost."""
-        return self.error_bound == 'lost_atoms'
-
-    @property
     def truncated(self) -> bool:
         """Whether the log stops in the middle, as it does when the process was killed."""
         return not self.complete and not self.error

@@ -71,7 +71,7 @@ def test_nan_is_placed_at_the_last_finite_sample() -> None:
 
 def test_lost_atoms() -> None:
     log = log_of('lost')
-    assert log.lost_atoms
+    assert log.error_bound == 'lost_atoms'
     assert log.error == 'Lost atoms: original 10 current 9'
     assert not log.complete
     assert not log.truncated
