@@ -91,15 +91,21 @@ def plot(
 
 def _write(name: str, details: Details, path: Path, as_csv: bool) -> None:
     """Write one figure or its numbers and name the file."""
-    from aiida_sis.show.figures.export import write_figure, write_numbers
-    from aiida_sis.show.figures.style import NothingToShowError
+    from aiida_sis.show.figures.catalogue import FIGURES
+    from aiida_sis.show.figures.style import WIDE, NothingToShowError, save
+    from aiida_sis.show.tabular import csv_text
 
     try:
         with _picture(path):
-            written = write_numbers(name, details, path) if as_csv else write_figure(name, details, path)
+            if as_csv:
+                text = csv_text(FIGURES[name].table(details))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding='utf-8')
+            else:
+                save(FIGURES[name].figure(details, WIDE), path)
     except NothingToShowError as missing:
         raise click.ClickException(str(missing)) from missing
-    click.echo(str(written))
+    click.echo(str(path))
 
 
 def _check_name(output: Path, as_csv: bool) -> None:
