@@ -45,7 +45,7 @@ PAGES = sorted(
 #: Pages whose answers are those of the example archive.
 ASKED = ('docs/query.md', 'docs/share.md')
 #: Pages whose scripts have a test of their own.
-TESTED = ('README.md', 'docs/own_system.md', 'docs/cluster.md')
+TESTED = ('README.md', 'docs/own_system.md', 'docs/cluster.md', 'docs/gpu.md')
 _PYTHON = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r'^(?:<!-- (?P<mark>.+?) -->\n)?```console\n(?P<body>.*?)^```$', re.MULTILINE | re.DOTALL)
 
