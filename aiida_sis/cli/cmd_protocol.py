@@ -89,7 +89,7 @@ def _check_training(parameters: Mapping[str, Any]) -> None:
     part: Any
     for part in descriptors(trial['model']):
         if part.get('sel') in (None, 'auto'):
-            part['sel'] = [1] * len(trial['model']['type_map'])
+            part['sel'] = [1]
     problem = check_parameters(trial)
     if problem:
         raise click.ClickException(f'The training cannot be run: {problem}')

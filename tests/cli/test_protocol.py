@@ -52,6 +52,7 @@ def test_overrides(tmp_path: Path, suffix: str) -> None:
         ('dp: {learning_rate: {decay_step: null}}', ['demo'], "did you mean 'decay_steps'"),
         ('dp: {optimizer: {type: LKF}}', ['demo'], "'LKF', which DeePMD-kit's TensorFlow backend does not have"),
         ('dp: {learning_rate: {start_lr: 1e-2}}', ['demo'], "start_lr` is '1e-2'"),
+        ('dp: {model: {type_map: 3}}', ['demo'], 'type_map` is 3; list each element once'),
         ('dp: [', ['demo'], 'cannot be read'),
         ('- 3', ['demo'], 'give a dictionary with the layout of the protocol'),
         ('', ['demi'], "did you mean 'demo'"),

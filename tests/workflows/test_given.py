@@ -210,6 +210,7 @@ def test_systems(systems: Callable[[], Any], sentence: str, stand_in_codes: Code
         ({'overrides': {'dp': {'model': {'type_map': 'F Li N O S'}}}}, "give a list of symbols such as ['Li', 'F']"),
         ({'overrides': {'dp': {'model': {'type_map': ['f', 'li', 'n', 'o', 's']}}}}, 'give a list of symbols'),
         ({'overrides': {'dp': {'model': {'descriptor': {'rcut': '6 Å'}}}}}, 'give a number above 0, in Å'),
+        ({'overrides': {'sis': {'systems': {'pair': {'cp2k': 'x'}}}}}, 'give a dictionary of settings'),
         (
             {'overrides': {'md': {'ring_sise': 3}}},
             "In the section 'md': The key 'ring_sise' of the MD parameters is unknown",

@@ -57,7 +57,7 @@ def load_protocol(name: str, overrides: Mapping[str, Any] | None = None) -> dict
     check_overrides(changes, values)
     merged = merge(values, changes)
     for name, own in (changes.get('sis', {}).get('systems') or {}).items():
-        if own and own.get('cp2k'):
+        if own and isinstance(own.get('cp2k'), Mapping):
             # It is laid over the run's level of theory later, and None takes a key out there too.
             before = values['sis'].get('systems', {}).get(name, {}).get('cp2k', {})
             merged['sis']['systems'][name]['cp2k'] = merge(before, own['cp2k'], keep_nulls=True)
