@@ -268,7 +268,7 @@ def check_maskable(loss: Mapping[str, Any]) -> str | None:
     return None
 
 
-def suggest_sel(structures: Sequence[Atoms], type_map: Sequence[str], rcut: float, margin: float = 1.5) -> list[int]:
+def suggest_sel(structures: Sequence[Atoms], type_map: Sequence[str], rcut: float, margin: float = 1.2) -> list[int]:
     """Suggest the `sel` of a smooth-edition descriptor, one number for each element.
 
     It must stay the same in every further training, since the weights are laid out by it, so it has room to spare for
