@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiida import orm
+from aiida.engine.daemon.client import DaemonClient, get_daemon_client
 from aiida.manage import get_manager
 from aiida.tools.pytest_fixtures import (
     aiida_code,
@@ -18,7 +19,6 @@ from aiida.tools.pytest_fixtures import (
     aiida_config_factory,
     aiida_profile_clean,
     aiida_profile_factory,
-    daemon_client,
     run_aiida_broker_service_for_profile,
     started_daemon_client,
     submit_and_await,
@@ -34,7 +34,6 @@ __all__ = (
     'aiida_config_factory',
     'aiida_profile_clean',
     'aiida_profile_factory',
-    'daemon_client',
     'run_aiida_broker_service_for_profile',
     'started_daemon_client',
     'submit_and_await',
@@ -74,6 +73,18 @@ def aiida_profile(
         aiida_config.store()
         with run_aiida_broker_service_for_profile(profile):
             yield profile
+
+
+@pytest.fixture(scope='session')
+def daemon_client(aiida_profile: Any) -> Iterator[DaemonClient]:
+    """Give what starts and stops the daemon.
+
+    Emptying the profile stops it too; AiiDA's own fixture then waits for the answer of a daemon that is gone.
+    """
+    client = get_daemon_client(aiida_profile.name)
+    yield client
+    if client.is_daemon_running:
+        client.stop_daemon(wait=True)
 
 
 @pytest.fixture
