@@ -37,13 +37,14 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side, what takes long goes first, so that no worker is left alone with it; one worker has the daemon."""
+    """Side by side, what takes long goes first, so that no worker is left alone with it: first what needs a daemon.
+
+    Each worker has a profile, and so a daemon, of its own.
+    """
 
     def needs_daemon(item: pytest.Item) -> bool:
         return 'submit_and_await' in getattr(item, 'fixturenames', ())
 
-    for item in filter(needs_daemon, items):
-        item.add_marker(pytest.mark.xdist_group('daemon'))
     if hasattr(config, 'workerinput'):
         for mark in ('slow', 'real'):
             items.sort(key=lambda item, mark=mark: item.get_closest_marker(mark) is None)
