@@ -27,7 +27,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from aiida_sis.show.figures.catalogue import FIGURES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('browser')]
+pytestmark = pytest.mark.slow
 
 Browse = Callable[..., webdriver.Chrome]
 
@@ -69,7 +69,7 @@ def started(profile: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture(scope='module')
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Start one browser for all tests."""
+    """Start one browser for all tests of a worker."""
     with started(tmp_path_factory.mktemp('browser'), *_SOFTWARE_GL) as chrome:
         yield chrome
 
