@@ -77,7 +77,7 @@ def test_a_masked_training_does_not_see_the_forces_of_fixed_atoms(
     Unmasked, the zeros are learnt, and the curve is another one.
     """
     parameters = copy.deepcopy(deepmd_parameters)
-    parameters['training'].update(numb_steps=150, disp_freq=50)
+    parameters['training'].update(numb_steps=200, disp_freq=50)
     parameters['learning_rate'].update(start_lr=1e-2, stop_lr=1e-4)
     runs = {}
     for force, masked in ((0.0, True), (1000.0, True), (0.0, False)):
