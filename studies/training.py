@@ -2,7 +2,7 @@
 
 Each try is one training of DeePMD-kit (TensorFlow) on one core, in a process of its own that ends with the errors on
 frames that it has not seen. CPU seconds are those of the training loop, without the start, the graph and the
-statistics. Use:
+statistics (of a fine-tuning: with those of its parent). Use:
 
     python studies/training.py data PAPER DATA        # the cases; PAPER holds the frames of the method's authors
     python studies/training.py run DATA -o training.json [--cases interface …] [--seeds 1 2 3]
@@ -78,6 +78,8 @@ def variants(case: str) -> dict[str, dict[str, Any]]:
     """
     large = {
         'before, 5000 steps': {**OLD, 'steps': 5000},
+        'new, 550': {'steps': 550},
+        'beta2 0.98, 550': {'beta2': 0.98, 'steps': 550},
         'new, 700': {'steps': 700},
         'new, 1000': {},
         'R_cut 6': {'rcut': 6.0},
@@ -111,7 +113,18 @@ def variants(case: str) -> dict[str, dict[str, Any]]:
         steps, batch = (1500, 4) if case.startswith('demonstration') else (700, 1)
         return {f'start {rate:g}': {'start': rate, 'steps': steps, 'batch': batch} for rate in (1e-2, 5e-3, 2e-3, 1e-3)}
     if case == 'electrolyte':
-        kept = ('before, 5000 steps', 'new, 700', 'new, 1000', 'start 2e-2', 'beta2 0.999', 'new, 3000', 'R_cut 6')
+        kept = (
+            'before, 5000 steps',
+            'new, 550',
+            'beta2 0.98, 550',
+            'beta2 0.98',
+            'new, 700',
+            'new, 1000',
+            'start 2e-2',
+            'beta2 0.999',
+            'new, 3000',
+            'R_cut 6',
+        )
         kept = (*kept, 'start 2e-2, beta2 0.98', 'start 2e-2, beta2 0.98, 500')
         return {name: large[name] for name in kept}
     if case == 'mixture':

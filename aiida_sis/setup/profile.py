@@ -198,9 +198,32 @@ def ensure_daemon() -> str:
             return 'running'
         client.stop_daemon(wait=True, timeout=60)
         client.start_daemon(number_workers=1, timeout=60)
+        await_broker()
         return 'restarted'
     client.start_daemon(number_workers=1, timeout=60)
+    await_broker()
     return 'started'
+
+
+def await_broker(attempts: int = 12) -> None:
+    """Wait until the broker of a daemon that was just started answers: AiiDA gives a busy machine 10 s for that.
+
+    :param attempts: how often it is asked.
+    :raises click.ClickException: if it never answers.
+    """
+    from aiida.manage import get_manager
+
+    for attempt in range(1, attempts + 1):
+        try:
+            get_manager().get_communicator()
+        except ConnectionError as error:
+            if attempt == attempts:
+                raise click.ClickException(
+                    f'The daemon was started, but its broker does not answer ({error}): wait until the machine is '
+                    'less busy, then give the same command again.'
+                ) from error
+        else:
+            return
 
 
 def open_profile(folder: Path, name: str | None) -> None:
