@@ -24,6 +24,7 @@ import resource
 import shutil
 import statistics
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -174,7 +175,7 @@ def training_input(case: str, given: Mapping[str, Any], seed: int, data: Path) -
         'optimizer': {'type': 'Adam', 'adam_beta2': values['beta2']},
         'loss': {'type': 'ener', **LOSS, 'start_pref_v': 0.0, 'limit_pref_v': 0.0},
         'training': {
-            'numb_steps': values['steps'], 'disp_freq': max(values['steps'] // 20, 1), 'save_freq': values['steps'],
+            'numb_steps': values['steps'], 'disp_freq': max(values['steps'] // 10, 1), 'save_freq': values['steps'],
             'seed': seed,
             'training_data': {
                 'systems': [str(data / name) for name in shares], 'batch_size': values['batch'],
@@ -296,11 +297,15 @@ def in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         child = os.fork()
         if child == 0:
             os.chdir(folder)
-            with open('out', 'w') as out:
+            with open('out', 'w', buffering=1) as out:
                 os.dup2(out.fileno(), 1)
                 os.dup2(out.fileno(), 2)
-                Path('result.json').write_text(json.dumps(work()))
-            os._exit(0)
+                try:
+                    Path('result.json').write_text(json.dumps(work()))
+                except BaseException:  # noqa: BLE001  # the fork must never go on as its parent
+                    traceback.print_exc()
+                    os._exit(1)
+                os._exit(0)
         _, status = os.waitpid(child, 0)
         result = Path(folder, 'result.json')
         if status or not result.is_file():
