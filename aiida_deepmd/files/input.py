@@ -181,6 +181,8 @@ def complete_input(
         training.pop('validation_data', None)
     if masked:
         complete['loss'] = mask_loss(complete['loss'])
+    if 'start_lr' in (rate := complete.get('learning_rate', {})):
+        rate['start_lr'] = float(rate['start_lr'])  # AiiDA keeps 1e14 and more as a whole number, which numpy refuses
     training['seed'] = seed
     training['disp_file'] = LEARNING_CURVE_FILENAME
     training['save_ckpt'] = CHECKPOINT_PREFIX

@@ -31,6 +31,13 @@ def test_complete_input_adds_and_does_not_change(deepmd_parameters: dict[str, An
     assert 'auto_prob' not in complete['training']['training_data']
 
 
+def test_a_rate_is_a_float(deepmd_parameters: dict[str, Any]) -> None:
+    """A huge one comes out of the database as a whole number, at which DeePMD-kit would stop with a TypeError."""
+    deepmd_parameters['learning_rate']['start_lr'] = 10**38
+    rate = deepmd.complete_input(deepmd_parameters, SYSTEMS, [], seed=1)['learning_rate']['start_lr']
+    assert (type(rate), rate) == (float, 1e38)
+
+
 def test_complete_input_without_validation(deepmd_parameters: dict[str, Any]) -> None:
     assert 'validation_data' not in deepmd.complete_input(deepmd_parameters, SYSTEMS, [], seed=1)['training']
 
