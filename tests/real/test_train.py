@@ -14,6 +14,7 @@ from aiida.engine import run_get_node
 from aiida_deepmd.calculations.import_potential import import_potential
 from aiida_deepmd.calculations.train import DeepmdTrainCalculation
 from aiida_deepmd.data.dataset import DatasetData
+from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 
 pytestmark = pytest.mark.real
 
@@ -56,6 +57,66 @@ def test_three_trainings(
     assert child['potential'].compressed
     start = child['learning_curve'].get_array('rmse_f_trn')[0]
     assert start < 0.9 * first['learning_curve'].get_array('rmse_f_trn')[0], 'the weights of the parent are lost'
+
+
+def test_a_budget(
+    real_codes: dict[str, orm.InstalledCode], deepmd_datasets: dict[str, DatasetData], deepmd_parameters: dict[str, Any]
+) -> None:
+    """The job measures a step and plans what fits; its last step is shown and frozen, and a restart keeps the plan."""
+    parameters = copy.deepcopy(deepmd_parameters)
+    parameters['learning_rate'] = {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 1e-5, 'warmup_steps': 50}
+    inputs = {
+        'code': real_codes['dp'],
+        'seed': orm.Int(1),
+        'datasets': deepmd_datasets,
+        'parameters': orm.Dict(parameters),
+        'settings': orm.Dict({'budget': {'core_minutes': 0.1}}),
+    }
+    outputs, node = run_get_node(DeepmdTrainCalculation, **inputs)
+    assert node.is_finished_ok, node.exit_message
+    results = outputs['results'].get_dict()
+    steps, per_step = results['planned_steps'], results['probe_seconds_per_step']
+    assert steps == results['n_steps']
+    assert steps == pytest.approx(max(100, 6.0 / per_step - 100), rel=0.1)
+    assert outputs['learning_curve'].get_array('step')[-1] == steps
+    assert outputs['learning_curve'].get_array('lr')[-1] == pytest.approx(1e-5, rel=0.1)
+    checkpoints = [name for name in outputs['remote_folder'].listdir() if name.startswith('model.ckpt-')]
+    assert f'model.ckpt-{steps}.index' in checkpoints
+    again, node = run_get_node(DeepmdTrainCalculation, restart_folder=outputs['remote_folder'], **inputs)
+    assert node.is_finished_ok, node.exit_message
+    assert again['results']['planned_steps'] == steps
+    assert 'probe_seconds_per_step' not in again['results'].get_dict()
+
+
+def test_a_rate_that_is_too_high(example_run: orm.WorkChainNode, real_codes: dict[str, orm.InstalledCode]) -> None:
+    """A NaN ends with its own exit code and with what was seen until then; half the rate gives a potential.
+
+    These networks stay finite at any rate that is itself finite in single precision, however bad they become. So the
+    rate is one that overflows there and whose half does not, and the loss is too small to move the weights by that.
+    """
+    train = example_run.inputs.train.train
+    parameters = train.parameters.get_dict()
+    parameters['learning_rate'] = {'type': 'cosine', 'start_lr': 5e38, 'stop_lr': 1e-5, 'warmup_steps': 1}
+    parameters['loss'].update({f'{end}_pref_{of}': 1e-300 for end in ('start', 'limit') for of in 'ef'})
+    parameters['training'].update(numb_steps=20, disp_freq=10)
+    inputs = {
+        'code': real_codes['dp'],
+        'seed': orm.Int(1),
+        'datasets': dict(example_run.outputs.datasets),
+        'parameters': orm.Dict(parameters),
+        'parent': example_run.outputs.potential,
+    }
+    outputs, node = run_get_node(DeepmdBaseWorkChain, train=inputs)
+    assert node.is_finished_ok, node.exit_message
+    first, second = sorted(node.called, key=lambda job: job.pk)
+    assert first.exit_status == DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE.status
+    assert first.outputs.learning_curve.get_array('step').tolist() == [0]
+    assert first.outputs.results['train_force_rmse_ev_per_angstrom'] < 1.0
+    assert second.inputs.parameters['learning_rate']['start_lr'] == 2.5e38
+    assert second.inputs.parent.uuid == example_run.outputs.potential.uuid
+    assert outputs['potential'].uuid == second.outputs.potential.uuid
+    results = outputs['results']
+    assert results['force_rmse_ev_per_angstrom'] < 0.5 * results['test_force_rms_ev_per_angstrom']
 
 
 def fix(dataset: DatasetData, sites: list[int], force: float) -> DatasetData:
