@@ -13,21 +13,20 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob, CalcJobProcessSpec
 
 from aiida_deepmd.data.dataset import DatasetData
-from aiida_deepmd.data.potential import FROZEN_FILENAME, PotentialData
+from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files import budget
 from aiida_deepmd.files import input as deepmd
-from aiida_deepmd.files.backend import descriptors
+from aiida_deepmd.files.backend import BACKENDS, TENSORFLOW, Backend, cutoff_of, descriptors, neighbours_of
 from aiida_deepmd.files.budget import TrainBudget
 from aiida_deepmd.files.model_file import read_model
 from aiida_deepmd.settings import Flag, Number, StrictModel
-
-#: How a training starts from its parent, and the option of `dp train` that does it.
-STARTS = {'continue': '--init-frz-model', 'finetune': '--finetune'}
 
 
 class TrainSettings(StrictModel):
     """How a potential is trained, beside what DeePMD-kit's own input says."""
 
+    backend: Literal['tensorflow', 'pytorch'] = 'tensorflow'
+    """Backend of DeePMD-kit that trains, freezes, compresses and tests. A potential stays with the one that made it."""
     budget: TrainBudget | None = None
     """What the training may cost, in place of a number of steps. Beside `restart_folder` it goes on as planned there.
     None: the steps of the input."""
@@ -39,7 +38,23 @@ class TrainSettings(StrictModel):
     """Leave the forces of atoms that were held in place out of the loss and of the errors."""
     start: Literal['continue', 'finetune'] = 'continue'
     """``continue`` goes on with the weights and statistics of `parent`. ``finetune`` shifts its energy of each element
-    to the new data first, for one pretrained at another level of theory (attention descriptors)."""
+    to the new data first, for one pretrained at another level of theory (with TensorFlow attention descriptors
+    only)."""
+    model_branch: str | None = None
+    """Branch of a `parent` of several tasks that is fine-tuned (PyTorch); ``RANDOM`` keeps its descriptor only."""
+
+    @property
+    def backend_facts(self) -> Backend:
+        """What its backend is to a training."""
+        return BACKENDS[self.backend]
+
+    def start_arguments(self, parent: PotentialData) -> list[str]:
+        """Arguments of ``dp train`` that have it start from a potential.
+
+        :param parent: the potential; that it can be started from was checked.
+        """
+        arguments = list(self.backend_facts.start(self.start, parent.training_filename) or ())
+        return arguments + (['--model-branch', self.model_branch] if self.model_branch else [])
 
     def masks(self, datasets: Mapping[str, DatasetData]) -> bool:
         """Tell whether a training leaves the forces of fixed atoms out: only where a dataset has such atoms.
@@ -66,8 +81,6 @@ class DeepmdTrainCalculation(CalcJob):
     """
 
     DATA_FOLDER = 'data'
-    PARENT_FILENAME = 'parent.pb'
-    COMPRESSED_FILENAME = 'compressed.pb'
     TEST_LIST_FILENAME = 'test_systems.txt'
     DETAIL_PREFIX = 'detail'
     TRAIN_OUTPUT = 'train.out'
@@ -113,7 +126,8 @@ class DeepmdTrainCalculation(CalcJob):
             valid_type=orm.Dict,
             required=False,
             serializer=orm.to_aiida_type,
-            help='The fields of `TrainSettings`: `budget`, `compress`, `mask_fixed_atoms`, `start`, `weights`.',
+            help='The fields of `TrainSettings`: `backend`, `budget`, `compress`, `mask_fixed_atoms`, `model_branch`, '
+            '`start`, `weights`.',
         )
         inputs: Any = spec.inputs
         options = inputs['metadata']['options']
@@ -210,7 +224,7 @@ class DeepmdTrainCalculation(CalcJob):
         calcinfo.provenance_exclude_list = written
         if 'parent' in self.inputs:
             parent = self.inputs.parent
-            calcinfo.local_copy_list = [(parent.uuid, parent.training_filename, self.PARENT_FILENAME)]
+            calcinfo.local_copy_list = [(parent.uuid, parent.training_filename, settings.start_arguments(parent)[1])]
         if 'restart_folder' in self.inputs:
             remote = self.inputs.restart_folder
             path = Path(remote.get_remote_path())
@@ -219,7 +233,9 @@ class DeepmdTrainCalculation(CalcJob):
         outputs = [str(command.stdout_name) for command in commands]
         calcinfo.retrieve_list = [deepmd.LEARNING_CURVE_FILENAME, *planned, *outputs]
         details = [f'{self.DETAIL_PREFIX}.{quantity}.out' for quantity in ('e', 'f')]
-        calcinfo.retrieve_temporary_list = [FROZEN_FILENAME, self.COMPRESSED_FILENAME, *details]
+        backend = settings.backend_facts
+        models = [backend.frozen, backend.compressed, *([backend.checkpoint] if backend.checkpoint else [])]
+        calcinfo.retrieve_temporary_list = [*models, *details]
         return calcinfo
 
     def presubmit(self, folder: Folder) -> CalcInfo:
@@ -253,25 +269,26 @@ class DeepmdTrainCalculation(CalcJob):
 
     def _commands(self, settings: TrainSettings) -> list[CodeInfo]:
         """The commands in order; the model that MD will run is the one that is tested."""
-        start = [STARTS[settings.start], self.PARENT_FILENAME] if 'parent' in self.inputs else []
+        backend = settings.backend_facts
+        start = settings.start_arguments(self.inputs.parent) if 'parent' in self.inputs else []
         if 'restart_folder' in self.inputs:
             start = ['--restart', deepmd.CHECKPOINT_PREFIX]
-        model = self.COMPRESSED_FILENAME if settings.compress else FROZEN_FILENAME
+        model = backend.compressed if settings.compress else backend.frozen
         commands = [
             (['train', deepmd.INPUT_FILENAME, *start], self.TRAIN_OUTPUT),
-            (['freeze', '-o', FROZEN_FILENAME], self.FREEZE_OUTPUT),
+            (['freeze', '-o', backend.frozen], self.FREEZE_OUTPUT),
         ]
         if self._is_planned():
             commands.insert(0, (list(budget.PROBE_COMMAND), budget.PROBE_OUTPUT))
         if settings.compress:
-            commands.append((['compress', '-i', FROZEN_FILENAME, '-o', model], self.COMPRESS_OUTPUT))
+            commands.append((['compress', '-i', backend.frozen, '-o', model], self.COMPRESS_OUTPUT))
         test = ['test', '-m', model, '-f', self.TEST_LIST_FILENAME, '-n', '0', '-d', self.DETAIL_PREFIX]
         commands.append((test, self.TEST_OUTPUT))
         infos = []
         for parameters, output in commands:
             info = CodeInfo()
             info.code_uuid = self.inputs.code.uuid
-            info.cmdline_params = parameters
+            info.cmdline_params = [*backend.options, *parameters]
             info.stdout_name = output
             info.join_files = True
             infos.append(info)
@@ -291,9 +308,10 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         settings = settings_of(inputs)
     except ValueError as error:
         return str(error)
-    message = deepmd.check_parameters(parameters) or _validate_parent(inputs, parameters, settings)
+    backend = settings.backend_facts
+    message = deepmd.check_parameters(parameters, backend) or _validate_parent(inputs, parameters, settings)
     if message is None and settings.compress:
-        message = deepmd.check_compressible(parameters)
+        message = deepmd.check_compressible(parameters, backend)
     if message or 'datasets' not in inputs:
         return message  # a workchain that exposes the inputs may fill in the datasets later
     datasets: Mapping[str, DatasetData] = inputs['datasets']
@@ -315,22 +333,60 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
     if settings.start == 'finetune' and 'parent' not in inputs:
         return "`settings.start` is 'finetune' but no `parent` is given: give the pretrained potential."
     message = _validate_weights(settings, datasets)
-    return message or (deepmd.check_maskable(parameters['loss']) if settings.masks(datasets) else None)
+    if message or not settings.masks(datasets):
+        return message
+    return deepmd.check_maskable(parameters['loss'], parameters.get('optimizer'))
 
 
 def _validate_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any], settings: TrainSettings) -> str | None:
-    """A parent must be the same network."""
-    parent = inputs.get('parent')
+    """A parent must be the same network, of the same backend."""
+    parent, backend = inputs.get('parent'), settings.backend_facts
     if parent is None:
-        return None
+        return '`settings.model_branch` is given but no `parent`: leave it out.' if settings.model_branch else None
     if 'restart_folder' in inputs:
         return '`parent` and `restart_folder` are both given; a training starts from one of them: leave the other out.'
-    type_map = list(parameters['model']['type_map'])
-    if parent.type_map != type_map:
-        return f'`parent` has the type_map {parent.type_map}, but `parameters.model.type_map` is {type_map}.'
-    return _validate_network(parent, parameters) or (
-        _validate_finetuning(parent) if settings.start == 'finetune' else None
+    if parent.deepmd_backend != backend.name:
+        return (
+            f'`parent` is a potential of the {parent.backend_facts.label} backend, but `settings.backend` is '
+            f"'{backend.name}', and a conversion makes another potential of it: set '{parent.deepmd_backend}', or "
+            'train anew on its frames.'
+        )
+    return (
+        _validate_branch(parent, settings)
+        or _validate_elements(parent, list(parameters['model']['type_map']), settings)
+        or _validate_network(parent, parameters)
+        or (_validate_finetuning(parent, backend) if settings.start == 'finetune' else None)
     )
+
+
+def _validate_branch(parent: PotentialData, settings: TrainSettings) -> str | None:
+    """Of a model of several tasks one is fine-tuned, by its name."""
+    names, branch = list(parent.branches), settings.model_branch
+    if names and settings.start != 'finetune':
+        return f"`parent` has the branches {names}, of which one can be fine-tuned: set `settings.start` to 'finetune'."
+    if names and branch not in (*names, 'RANDOM'):
+        return (
+            f'`settings.model_branch` is {branch!r}, but `parent` has the branches {names}: name one, or RANDOM for a '
+            'new fitting net.'
+        )
+    if branch and not names and settings.backend_facts is TENSORFLOW:
+        return f"`settings.model_branch` is '{branch}', but only models of PyTorch have branches: leave it out."
+    if branch and not names and not (branch == 'RANDOM' and settings.start == 'finetune'):
+        return f"`settings.model_branch` is '{branch}', but `parent` is a model of one task: leave it out."
+    return None
+
+
+def _validate_elements(parent: PotentialData, type_map: list[str], settings: TrainSettings) -> str | None:
+    """The same elements in the same order; fine-tuning can choose among them where they are an embedding."""
+    known = parent.branches.get(settings.model_branch or '', parent.type_map)
+    if known == type_map:
+        return None
+    if settings.start == 'finetune' and parent.descriptor in settings.backend_facts.retyped:
+        missing = sorted(set(type_map) - set(known))
+        if not missing:
+            return None
+        return f'`parent` was not trained on {", ".join(missing)}: leave these out of `parameters.model.type_map`.'
+    return f'`parent` has the type_map {known}, but `parameters.model.type_map` is {type_map}.'
 
 
 def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> str | None:
@@ -345,9 +401,8 @@ def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> s
     if whole == 'hybrid':
         return None
     descriptor = next(descriptors(parameters['model']), {})
-    sel, rcut = descriptor.get('sel'), descriptor.get('rcut')
-    wanted = sel if isinstance(sel, list) else [sel]
-    if parent.sel and sel is not None and parent.sel != wanted:
+    wanted, rcut = neighbours_of(descriptor), cutoff_of(descriptor)
+    if parent.sel and wanted and parent.sel != wanted:
         return f'`parent` was trained with sel {parent.sel}; `parameters.model.descriptor.sel` is {wanted}: keep it.'
     if parent.rcut and rcut is not None and abs(parent.rcut - rcut) > 1e-9:
         return (
@@ -356,13 +411,20 @@ def _validate_network(parent: PotentialData, parameters: Mapping[str, Any]) -> s
     return None
 
 
-def _validate_finetuning(parent: PotentialData) -> str | None:
-    """What DeePMD-kit's TensorFlow backend can fine-tune."""
-    if parent.descriptor not in deepmd.FINETUNED:
+def _validate_finetuning(parent: PotentialData, backend: Backend) -> str | None:
+    """What the backend can fine-tune."""
+    if backend.finetuned and parent.descriptor not in backend.finetuned:
         return (
-            f"`settings.start` is 'finetune', which DeePMD-kit (TensorFlow) does for the descriptors "
-            f"{list(deepmd.FINETUNED)} only; `parent` has '{parent.descriptor}': use 'continue'."
+            f"`settings.start` is 'finetune', which DeePMD-kit ({backend.label}) does for the descriptors "
+            f"{list(backend.finetuned)} only; `parent` has '{parent.descriptor}': use 'continue'."
         )
+    if backend.start('finetune', parent.training_filename) is None:
+        return (
+            "`settings.start` is 'finetune', which needs a checkpoint (*.pt); `parent` is a frozen model alone: import "
+            "the checkpoint it was frozen from, or use 'continue'."
+        )
+    if backend is not TENSORFLOW:
+        return None
     with parent.base.repository.open(parent.training_filename, 'rb') as handle:
         if not read_model(handle.read()).model:
             return (

@@ -10,18 +10,16 @@ from typing import Any, BinaryIO, cast
 
 from aiida import orm
 
-#: Model file of each backend of DeePMD-kit: what LAMMPS reads.
-MODEL_FILENAMES = {'tensorflow': 'model.pb', 'pytorch': 'model.pth'}
-#: The uncompressed model, kept beside a compressed one because only it can be trained further.
-FROZEN_FILENAME = 'frozen.pb'
+from aiida_deepmd.files.backend import BACKENDS, Backend
 
 
 class PotentialData(orm.Data):
     """A Deep Potential: the file that LAMMPS runs, and what a further training starts from.
 
-    The frozen model alone is enough for both. It holds every weight and statistic in double precision, at a quarter of
-    the bytes of a TensorFlow checkpoint (which adds the optimiser's moments and the graph), and ``--init-frz-model``
-    starts at the same error as ``--init-model``.
+    With TensorFlow the frozen model alone is enough for both. It holds every weight and statistic in double precision,
+    at a quarter of the bytes of a checkpoint (which adds the optimiser's moments and the graph), and
+    ``--init-frz-model`` starts at the same error as ``--init-model``. With PyTorch the last checkpoint is beside it.
+    A model that was pretrained on several tasks is a checkpoint alone, which can be fine-tuned, but not run.
     """
 
     def __init__(
@@ -34,11 +32,13 @@ class PotentialData(orm.Data):
         deepmd_backend: str = 'tensorflow',
         deepmd_version: str = '',
         compressed: bool = False,
+        branches: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> None:
         """Store the files with their digest and what a user of the potential must know.
 
-        :param files: name in the node -> path or content; must hold the model file of the backend (``model.pb``).
+        :param files: name in the node -> path or content; must hold the model file of the backend (``model.pb``,
+            ``model.pth``) or its checkpoint (``checkpoint.pt``).
         :param type_map: element of each type.
         :param descriptor: type of the descriptor, e.g. ``se_e2_a``.
         :param rcut: cutoff radius, Å.
@@ -46,16 +46,20 @@ class PotentialData(orm.Data):
         :param deepmd_backend: ``tensorflow`` or ``pytorch`` (``backend`` is AiiDA's storage).
         :param deepmd_version: version of DeePMD-kit that trained it.
         :param compressed: whether the model file is a compressed (tabulated) one.
+        :param branches: branches of a model of several tasks, name -> element of each type.
         :raises ValueError: for an unknown backend, an empty type map or a missing model file.
         """
         super().__init__(**kwargs)
         if files is None:
             return
-        if deepmd_backend not in MODEL_FILENAMES:
-            raise ValueError(f"deepmd_backend '{deepmd_backend}' is unknown; use one of {sorted(MODEL_FILENAMES)}.")
+        if deepmd_backend not in BACKENDS:
+            raise ValueError(f"deepmd_backend '{deepmd_backend}' is unknown; use one of {sorted(BACKENDS)}.")
         if not type_map:
             raise ValueError('type_map is empty: a potential must name its elements in order.')
-        filename = MODEL_FILENAMES[deepmd_backend]
+        backend = BACKENDS[deepmd_backend]
+        filename = backend.model_file
+        if filename not in files and backend.checkpoint and backend.training_file in files:
+            filename = backend.training_file
         if filename not in files:
             raise ValueError(f"files {sorted(files)} lack the model '{filename}' of the {deepmd_backend} backend.")
         contents = {name: data if isinstance(data, bytes) else Path(data).read_bytes() for name, data in files.items()}
@@ -70,20 +74,37 @@ class PotentialData(orm.Data):
             'deepmd_backend': deepmd_backend,
             'deepmd_version': deepmd_version,
             'compressed': bool(compressed),
+            'branches': {name: list(elements) for name, elements in (branches or {}).items()},
             'sha256': hashlib.sha256(contents[filename]).hexdigest(),
             'n_bytes': sum(len(content) for content in contents.values()),
         }
         self.base.attributes.set_many(attributes)
 
     @property
+    def backend_facts(self) -> Backend:
+        """What its backend is to a training."""
+        return BACKENDS[self.deepmd_backend]
+
+    @property
     def model_filename(self) -> str:
-        """Name of the file LAMMPS reads."""
+        """Name of the file LAMMPS reads; of a checkpoint alone its own, which LAMMPS does not read."""
         return str(self.base.attributes.get('model_filename'))
 
     @property
+    def runs(self) -> bool:
+        """Whether LAMMPS can run it: not a checkpoint alone."""
+        return self.model_filename == self.backend_facts.model_file
+
+    @property
     def training_filename(self) -> str:
-        """Name of the file a further training starts from: the uncompressed frozen model."""
-        return FROZEN_FILENAME if FROZEN_FILENAME in self.base.repository.list_object_names() else self.model_filename
+        """Name of the file a further training starts from: the uncompressed model, or the checkpoint."""
+        own = self.backend_facts.training_file
+        return own if own in self.base.repository.list_object_names() else self.model_filename
+
+    @property
+    def branches(self) -> dict[str, list[str]]:
+        """Branches of a model of several tasks, with the element of each type; empty for others."""
+        return dict(self.base.attributes.get('branches', {}))
 
     @property
     def type_map(self) -> list[str]:

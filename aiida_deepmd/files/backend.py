@@ -1,21 +1,116 @@
-"""What DeePMD-kit's own check of a training input passes, and a training here would refuse or pass over in silence.
+"""The backends of DeePMD-kit, and what its own check of a training input passes, but a training here would not.
 
 That check is one for all backends, for frames of any kind and for files that lie beside the input. Trained here is by
-the TensorFlow backend, on energies and forces, in a folder that holds the frames and nothing else.
+one of them, on energies and forces, in a folder that holds the frames and nothing else.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, TypeGuard
 
-#: The backend that trains, as DeePMD-kit's documentation of an argument names it.
-BACKEND = 'TensorFlow'
-#: Names of its descriptor of three bodies.
+#: Names of the descriptor of three bodies.
 _THREE_BODY = ('se_e3', 'se_at', 'se_t', 'se_a_3be')
-#: Descriptors with attention, which take batches of frames with different atoms too.
+#: Descriptors with attention of both backends.
 ATTENTION = ('se_atten', 'dpa1', 'se_atten_v2')
+_IN_BOTH = (*('se_e2_a', 'se_a', 'se_e2_r', 'se_r'), *_THREE_BODY, *ATTENTION, 'hybrid')
+#: Descriptors made of parts: the part that sets the cutoff, and the names of its cutoff and its number of neighbours.
+PARTS = {'dpa2': ('repinit', 'rcut', 'nsel'), 'dpa3': ('repflow', 'e_rcut', 'e_sel')}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend as a training job sees it.
+
+    :param name: name in the settings.
+    :param label: name in DeePMD-kit's documentation.
+    :param options: what stands between ``dp`` and the command.
+    :param ending: ending of a frozen model.
+    :param training_file: name in a potential of what a further training starts from, where that is not its model.
+    :param checkpoint: file of the job that becomes ``training_file``; empty where that is the frozen model, which is
+        kept beside a compressed one.
+    :param starts: how a training starts, and the ending of the file that it starts from -> option of ``dp train``.
+    :param trained: descriptors that it trains on energies and forces.
+    :param finetuned: descriptors of the models that it fine-tunes; empty for all that it trains.
+    :param retyped: those whose elements may be fewer and in another order after fine-tuning.
+    :param example: descriptors to name where another was given.
+    """
+
+    name: str
+    label: str
+    options: tuple[str, ...]
+    ending: str
+    training_file: str
+    checkpoint: str
+    starts: Mapping[tuple[str, str], str]
+    trained: tuple[str, ...]
+    finetuned: tuple[str, ...]
+    retyped: tuple[str, ...]
+    example: tuple[str, ...]
+
+    @property
+    def model_file(self) -> str:
+        """Name in a potential of the model that LAMMPS reads."""
+        return f'model{self.ending}'
+
+    @property
+    def frozen(self) -> str:
+        """File of the frozen model in the job."""
+        return f'frozen{self.ending}'
+
+    @property
+    def compressed(self) -> str:
+        """File of the compressed model in the job."""
+        return f'compressed{self.ending}'
+
+    def start(self, how: str, training_file: str) -> tuple[str, str] | None:
+        """How ``dp train`` starts from a file of a potential.
+
+        :param how: ``continue`` or ``finetune``.
+        :param training_file: name of the file in the potential.
+        :return: the option and the name of the file in the job; None if it cannot.
+        """
+        ending = PurePath(training_file).suffix
+        option = self.starts.get((how, ending))
+        return None if option is None else (option, f'parent{ending}')
+
+
+#: The frozen model holds every weight and statistic in double precision, at a quarter of the bytes of a checkpoint.
+TENSORFLOW = Backend(
+    name='tensorflow',
+    label='TensorFlow',
+    options=(),
+    ending='.pb',
+    training_file='frozen.pb',
+    checkpoint='',
+    starts={('continue', '.pb'): '--init-frz-model', ('finetune', '.pb'): '--finetune'},
+    trained=(*_IN_BOTH, 'se_a_tpe_v2', 'se_a_ebd_v2'),
+    finetuned=('se_atten', 'se_atten_v2'),
+    retyped=(),
+    example=('se_e2_a', *ATTENTION),
+)
+#: Fine-tuning reads a checkpoint only, and of a frozen model the weights are taken as far as their names agree.
+PYTORCH = Backend(
+    name='pytorch',
+    label='PyTorch',
+    options=('--pt',),
+    ending='.pth',
+    training_file='checkpoint.pt',
+    checkpoint='model.ckpt.pt',
+    starts={
+        ('continue', '.pt'): '--init-model',
+        ('continue', '.pth'): '--init-frz-model',
+        ('finetune', '.pt'): '--finetune',
+    },
+    trained=(*_IN_BOTH, 'se_e3_tebd', *PARTS),
+    finetuned=(),
+    retyped=(*ATTENTION, 'se_e3_tebd', *PARTS),
+    example=('se_e2_a', *ATTENTION, *PARTS),
+)
+BACKENDS = {backend.name: backend for backend in (TENSORFLOW, PYTORCH)}
 _ACTIVATION = re.compile(r'tanh|gelu(_tf)?|relu6?|softplus|sigmoid|silu|silut(:.+)?|linear|none')
 _SUPPORTED = re.compile(r'\(Supported Backend: ([^)]*)\)')
 #: The kinds that can be trained here, of keys that have several.
@@ -67,10 +162,31 @@ def descriptors(model: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield part
 
 
-def check_trainable(parameters: Mapping[str, Any]) -> str | None:
+def cutoff_of(descriptor: Mapping[str, Any]) -> float | None:
+    """The cutoff radius of a descriptor, Å; None if it does not say.
+
+    :param descriptor: one descriptor, no hybrid.
+    """
+    part, key, _ = PARTS.get(str(descriptor.get('type')), ('', 'rcut', 'sel'))
+    value = lookup(descriptor, (part, key)) if part else descriptor.get(key)
+    return float(value) if _is_number(value) else None
+
+
+def neighbours_of(descriptor: Mapping[str, Any]) -> list[int]:
+    """The largest number of neighbours of a descriptor, of each type or in total; empty if it does not say.
+
+    :param descriptor: one descriptor, no hybrid.
+    """
+    part, _, key = PARTS.get(str(descriptor.get('type')), ('', 'rcut', 'sel'))
+    value = lookup(descriptor, (part, key)) if part else descriptor.get(key)
+    return [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
+
+
+def check_trainable(parameters: Mapping[str, Any], backend: Backend = TENSORFLOW) -> str | None:
     """Find what cannot be trained here whatever DeePMD-kit says of it.
 
     :param parameters: training input without systems and seeds.
+    :param backend: what trains.
     :return: one sentence that names the input, its value and the remedy; None if all is well.
     """
     for path, kind, purpose in _KINDS:
@@ -84,33 +200,35 @@ def check_trainable(parameters: Mapping[str, Any]) -> str | None:
     loss = parameters['loss']
     if loss.get('use_huber') and loss.get('relative_f') is not None:
         return '`parameters.loss` has use_huber and relative_f, which DeePMD-kit cannot have together: leave one out.'
-    attention = all(part.get('type') in ATTENTION for part in descriptors(parameters['model']))
+    mixed = backend is TENSORFLOW and all(part.get('type') in ATTENTION for part in descriptors(parameters['model']))
     for block in ('training_data', 'validation_data'):
-        message = _check_batch_size(block, lookup(parameters, ('training', block, 'batch_size')), attention)
+        message = _check_batch_size(block, lookup(parameters, ('training', block, 'batch_size')), mixed)
         if message:
             return message
     training = parameters['training']
     return (
-        _check_network(parameters['model'])
+        _check_network(parameters['model'], backend)
         or _check_schedule(parameters['learning_rate'], training['numb_steps'])
         or _check_output(training)
+        or (_check_weights(training) if backend is PYTORCH else None)
     )
 
 
-def _check_batch_size(block: str, size: Any, attention: bool) -> str | None:
+def _check_batch_size(block: str, size: Any, mixed: bool) -> str | None:
     """The datasets of a run become more, so their sizes cannot be listed; and each is one composition."""
     if size is None or (isinstance(size, int) and size >= 1):
         return None
-    known = r'auto(:[1-9]\d*)?|(max|mixed):[1-9]\d*' if attention else r'auto(:[1-9]\d*)?|max:[1-9]\d*'
+    known = r'auto(:[1-9]\d*)?|(max|mixed):[1-9]\d*' if mixed else r'auto(:[1-9]\d*)?|max:[1-9]\d*'
     if isinstance(size, str) and re.fullmatch(known, size):
         return None
     return (
         f'`parameters.training.{block}.batch_size` is {size!r}; give a whole number of frames, or one of "auto", '
-        '"auto:N" and "max:N" with a number of atoms N ("mixed:N" with a number of frames for attention descriptors).'
+        '"auto:N" and "max:N" with a number of atoms N ("mixed:N" with a number of frames for attention descriptors '
+        'with TensorFlow).'
     )
 
 
-def _check_network(model: Mapping[str, Any]) -> str | None:
+def _check_network(model: Mapping[str, Any], backend: Backend) -> str | None:
     """Lists that must be as long as something else, and each network by itself."""
     fitting = model.get('fitting_net') or {}
     layers = len(fitting.get('neuron', [120, 120, 120])) + 1
@@ -125,7 +243,7 @@ def _check_network(model: Mapping[str, Any]) -> str | None:
         return f'`parameters.model.data_stat_nbatch` is {batches}; give the batches of the statistics, at least 1.'
     message = _check_activation('fitting_net', fitting)
     for descriptor in descriptors(model):
-        message = message or _check_activation('descriptor', descriptor) or _check_descriptor(descriptor)
+        message = message or _check_activation('descriptor', descriptor) or _check_descriptor(descriptor, backend)
     return message
 
 
@@ -140,7 +258,7 @@ def _check_activation(name: str, network: Mapping[str, Any]) -> str | None:
     )
 
 
-def _check_descriptor(descriptor: Mapping[str, Any]) -> str | None:
+def _check_descriptor(descriptor: Mapping[str, Any], backend: Backend) -> str | None:
     """The numbers of a descriptor against each other, and what it lacks in this backend."""
     smooth, cutoff = descriptor.get('rcut_smth', 0.5), descriptor.get('rcut', 6.0)
     if _is_number(smooth) and _is_number(cutoff) and smooth > cutoff:
@@ -157,10 +275,10 @@ def _check_descriptor(descriptor: Mapping[str, Any]) -> str | None:
             f'`parameters.model.descriptor.axis_neuron` is {axes}, but the last layer of neuron {widths} has '
             f'{widths[-1]}: give at most as many.'
         )
-    if descriptor.get('type') in _THREE_BODY and descriptor.get('exclude_types'):
+    if backend is TENSORFLOW and descriptor.get('type') in _THREE_BODY and descriptor.get('exclude_types'):
         return (
             f'`parameters.model.descriptor.exclude_types` is {descriptor["exclude_types"]!r}, which '
-            f"'{descriptor['type']}' does not have in DeePMD-kit's {BACKEND} backend: leave it out."
+            f"'{descriptor['type']}' does not have in DeePMD-kit's {backend.label} backend: leave it out."
         )
     return None
 
@@ -216,12 +334,23 @@ def _check_output(training: Mapping[str, Any]) -> str | None:
     return None
 
 
-def check_other_backends(complete: Mapping[str, Any]) -> str | None:
+def _check_weights(training: Mapping[str, Any]) -> str | None:
+    """The last weights of the job's own folder are what is frozen."""
+    if training.get('enable_ema'):
+        return (
+            '`parameters.training.enable_ema` is true, but the mean of the weights is saved beside the weights, and '
+            'these are frozen: leave it out, and let the learning rate end low.'
+        )
+    return None
+
+
+def check_other_backends(complete: Mapping[str, Any], backend: Backend = TENSORFLOW) -> str | None:
     """Find a setting that DeePMD-kit documents for other backends only.
 
-    Some of them stop a training with TensorFlow when it begins, the others have no effect and nobody says so.
+    Some of them stop a training when it begins, the others have no effect and nobody says so.
 
     :param complete: training input as DeePMD-kit's own check completes it, with the defaults in place.
+    :param backend: what trains.
     :return: one sentence that names the input, its value and the remedy; None if all is well.
     """
     from dargs import Argument
@@ -231,13 +360,13 @@ def check_other_backends(complete: Mapping[str, Any]) -> str | None:
 
     def note(path: Sequence[str], value: Any, doc: str) -> None:
         match = _SUPPORTED.match(doc)
-        backends = [name.strip() for name in match.group(1).split(',')] if match else [BACKEND]
-        if BACKEND not in backends:
+        backends = [name.strip() for name in match.group(1).split(',')] if match else [backend.label]
+        if backend.label not in backends:
             shown = 'given' if isinstance(value, Mapping) else repr(value)
             found.append(
                 f'`parameters.{".".join(path)}` is {shown}, which DeePMD-kit has for other backends only '
-                f'({", ".join(backends)}); its {BACKEND} backend, which trains here, refuses it or passes over it '
-                'without a word: leave it out.'
+                f'({", ".join(backends)}); its {backend.label} backend, which trains here, refuses it or passes '
+                'over it without a word: leave it out.'
             )
 
     def note_argument(argument: Any, tree: dict[str, Any], path: list[str]) -> None:

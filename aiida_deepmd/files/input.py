@@ -11,7 +11,17 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from aiida_deepmd.files.backend import ATTENTION, check_other_backends, check_trainable, descriptors, lookup
+from aiida_deepmd.files.backend import (
+    ATTENTION,
+    BACKENDS,
+    TENSORFLOW,
+    Backend,
+    check_other_backends,
+    check_trainable,
+    cutoff_of,
+    descriptors,
+    lookup,
+)
 
 INPUT_FILENAME = 'input.json'
 LEARNING_CURVE_FILENAME = 'lcurve.out'
@@ -27,18 +37,14 @@ RESERVED = (
     ('training', 'seed'),
     ('training', 'disp_file'),
     ('training', 'save_ckpt'),
+    ('training', 'save_dir'),
     ('model', 'descriptor', 'seed'),
     ('model', 'fitting_net', 'seed'),
 )
-#: Descriptors that DeePMD-kit's TensorFlow backend trains on energies and forces; the others need another backend.
-TRAINED = (
-    *('se_e2_a', 'se_a', 'se_e2_r', 'se_r', 'se_e3', 'se_at', 'se_t', 'se_a_3be', 'se_a_tpe_v2'),
-    *('se_a_ebd_v2', 'se_atten', 'dpa1', 'se_atten_v2', 'hybrid'),
-)
 #: Activation functions that `dp compress` tabulates.
 _TABULATED = ('tanh', 'gelu', 'gelu_tf', 'relu', 'relu6', 'softplus', 'sigmoid')
-#: Descriptors of the models that the TensorFlow backend fine-tunes (`dp train --finetune`).
-FINETUNED = ('se_atten', 'se_atten_v2')
+#: Keys that hold numbers of neighbours, in a descriptor or in one of its parts.
+_NEIGHBOURS = ('sel', 'nsel', 'e_sel', 'a_sel', 'three_body_sel')
 _REMEDY = {
     'systems': 'give the data through the `datasets` namespace',
     'auto_prob': 'give the shares through `settings.weights`',
@@ -49,10 +55,11 @@ _REMEDY = {
 }
 
 
-def check_parameters(parameters: Mapping[str, Any]) -> str | None:
+def check_parameters(parameters: Mapping[str, Any], backend: Backend = TENSORFLOW) -> str | None:
     """Find what would spoil the training, before a queue is waited for.
 
     :param parameters: training input without systems and seeds.
+    :param backend: what trains.
     :return: one sentence that names the input, its value and the remedy; None if all is well.
     """
     for block in BLOCKS:
@@ -62,7 +69,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> str | None:
         if lookup(parameters, path) is not None:
             remedy = _REMEDY.get(path[-1], 'leave it out: the calculation sets it')
             return f'`parameters.{".".join(path)}` is {lookup(parameters, path)!r}; {remedy}.'
-    message = _check_optimizer(parameters.get('optimizer'))
+    message = _check_optimizer(parameters.get('optimizer'), backend)
     if message:
         return message
     type_map = lookup(parameters, ('model', 'type_map'))
@@ -71,30 +78,39 @@ def check_parameters(parameters: Mapping[str, Any]) -> str | None:
     steps = lookup(parameters, ('training', 'numb_steps'))
     if not isinstance(steps, int) or steps < 1:
         return f'`parameters.training.numb_steps` is {steps!r}; give the number of training steps, at least 1.'
-    message = check_trainable(parameters)
+    message = check_trainable(parameters, backend)
     for part in descriptors(parameters['model']):
-        message = message or _check_type(part) or _check_sel(part, len(type_map))
-    return message or _ask_deepmd(parameters)
+        message = message or _check_type(part, backend) or _check_sel(part, len(type_map))
+    return message or _ask_deepmd(parameters, backend)
 
 
-def _check_type(descriptor: Mapping[str, Any]) -> str | None:
+def _check_type(descriptor: Mapping[str, Any], backend: Backend) -> str | None:
     """DeePMD-kit's own check of the input passes the descriptors of every backend."""
     kind = descriptor.get('type', 'se_e2_a')
-    if kind in TRAINED:
+    if kind in backend.trained:
         return None
+    other = next((one.name for one in BACKENDS.values() if kind in one.trained), None)
     return (
-        f"`parameters.model.descriptor.type` is '{kind}', which DeePMD-kit's TensorFlow backend does not have, and "
-        f'that is the one that trains here; use for example {", ".join(("se_e2_a", *ATTENTION))}.'
+        f"`parameters.model.descriptor.type` is '{kind}', which DeePMD-kit's {backend.label} backend does not have, or "
+        f'not for this, and it is the one that trains here; use for example {", ".join(backend.example)}'
+        + (f", or set `settings.backend` to '{other}'." if other else '.')
     )
 
 
-def check_compressible(parameters: Mapping[str, Any]) -> str | None:
+def check_compressible(parameters: Mapping[str, Any], backend: Backend = TENSORFLOW) -> str | None:
     """Find what keeps a model from being compressed, before it is trained.
 
     :param parameters: training input.
+    :param backend: what trains.
     :return: one sentence that names the input, its value and the remedy; None if all is well.
     """
     for part in descriptors(parameters['model']):
+        kind = part.get('type', 'se_e2_a')
+        if kind not in TENSORFLOW.trained:
+            return (
+                f"`parameters.model.descriptor.type` is '{kind}', which is not compressed here: leave "
+                '`settings.compress` out.'
+            )
         if part.get('resnet_dt'):
             return (
                 '`parameters.model.descriptor.resnet_dt` is true, and DeePMD-kit does not compress that: leave it out, '
@@ -108,13 +124,13 @@ def check_compressible(parameters: Mapping[str, Any]) -> str | None:
             )
         if part.get('type') not in ATTENTION:
             continue
-        if part.get('attn_layer', 2) != 0:
+        if backend is TENSORFLOW and part.get('attn_layer', 2) != 0:
             return (
                 f'`parameters.model.descriptor.attn_layer` is {part.get("attn_layer", 2)}, and DeePMD-kit compresses '
                 'attention descriptors without attention layers only: use 0, or leave `settings.compress` out.'
             )
         stripped = part.get('stripped_type_embedding') or part.get('tebd_input_mode', 'concat') == 'strip'
-        if part.get('type') != 'se_atten_v2' and not stripped:
+        if kind != 'se_atten_v2' and not stripped:
             return (
                 f'`parameters.model.descriptor.tebd_input_mode` is {part.get("tebd_input_mode", "concat")!r}, and '
                 "DeePMD-kit compresses 'strip' only: use that, or leave `settings.compress` out."
@@ -125,18 +141,23 @@ def check_compressible(parameters: Mapping[str, Any]) -> str | None:
 def _check_sel(descriptor: Mapping[str, Any], n_types: int) -> str | None:
     """``auto`` changes with the data, and a model whose ``sel`` changed can't be trained further."""
     sel = descriptor.get('sel')
-    numbers = sel if isinstance(sel, list) else [sel]
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        return (
-            f'`parameters.model.descriptor.sel` is {sel!r}; give fixed numbers: "auto" follows the data, and a '
-            'training on other data could not continue from this one.'
-        )
+    found = {'sel': sel} if cutoff_of({**descriptor, 'type': ''}) or sel is not None else {}
+    for name, part in descriptor.items():
+        if isinstance(part, Mapping):
+            found |= {f'{name}.{key}': value for key, value in part.items() if key in _NEIGHBOURS}
+    for name, value in found.items():
+        numbers = value if isinstance(value, list) else [value]
+        if not all(isinstance(number, int) and number >= 0 for number in numbers):
+            return (
+                f'`parameters.model.descriptor.{name}` is {value!r}; give fixed numbers: "auto" follows the data, and '
+                'a training on other data could not continue from this one.'
+            )
     if isinstance(sel, list) and len(sel) not in (1, n_types):
         return f'`parameters.model.descriptor.sel` has {len(sel)} numbers but type_map has {n_types} elements.'
     return None
 
 
-def _ask_deepmd(parameters: Mapping[str, Any]) -> str | None:
+def _ask_deepmd(parameters: Mapping[str, Any], backend: Backend) -> str | None:
     """DeePMD-kit's own check of the input, and what it documents, where it is installed beside AiiDA."""
     try:
         from dargs.dargs import ArgumentError
@@ -148,7 +169,7 @@ def _ask_deepmd(parameters: Mapping[str, Any]) -> str | None:
         complete = normalize(complete)
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
         return f'DeePMD-kit refuses `parameters`: {error}'
-    return check_other_backends(complete)
+    return check_other_backends(complete, backend)
 
 
 def complete_input(
@@ -193,25 +214,26 @@ def complete_input(
 
 
 #: What each backend of DeePMD-kit 3.2 minimises with, where it does not have all that are documented.
-_OPTIMIZERS = {'TensorFlow': ('Adam',)}
+_OPTIMIZERS = {TENSORFLOW.name: ('Adam',)}
 
 
-def _check_optimizer(optimizer: Any, backend: str = 'TensorFlow') -> str | None:
+def _check_optimizer(optimizer: Any, backend: Backend) -> str | None:
     """The block may be left out; DeePMD-kit's own check passes the optimizers of every backend, and any beta."""
     if optimizer is None:
         return None
     if not isinstance(optimizer, Mapping):
         return f"`parameters.optimizer` is {optimizer!r}; give {{'type': 'Adam', 'adam_beta2': 0.99}}, say."
-    kind, known = optimizer.get('type', 'Adam'), _OPTIMIZERS.get(backend)
+    kind, known = optimizer.get('type', 'Adam'), _OPTIMIZERS.get(backend.name)
     if known is not None and kind not in known:
         return (
-            f"`parameters.optimizer.type` is {kind!r}, which DeePMD-kit's {backend} backend does not have, and that is "
-            f"the one that trains here: use '{known[0]}' (with adam_beta1 and adam_beta2)."
+            f"`parameters.optimizer.type` is {kind!r}, which DeePMD-kit's {backend.label} backend does not have, and "
+            f"that is the one that trains here: use '{known[0]}' (with adam_beta1 and adam_beta2), or set "
+            "`settings.backend` to 'pytorch'."
         )
     if known is not None and optimizer.get('weight_decay'):
         return (
-            f"`parameters.optimizer.weight_decay` is {optimizer['weight_decay']!r}, which DeePMD-kit's {backend} "
-            'backend does not have, and that is the one that trains here: leave it out.'
+            f"`parameters.optimizer.weight_decay` is {optimizer['weight_decay']!r}, which DeePMD-kit's "
+            f'{backend.label} backend does not have, and that is the one that trains here: leave it out.'
         )
     for key in ('adam_beta1', 'adam_beta2'):
         beta = optimizer.get(key, 0.9)
@@ -251,13 +273,16 @@ def mask_loss(loss: Mapping[str, Any]) -> dict[str, Any]:
     return masked
 
 
-def check_maskable(loss: Mapping[str, Any]) -> str | None:
+def check_maskable(loss: Mapping[str, Any], optimizer: Mapping[str, Any] | None = None) -> str | None:
     """Find what keeps fixed atoms from being masked.
 
     :param loss: the block ``loss`` of the training input.
+    :param optimizer: the block ``optimizer``, if there is one.
     :return: one sentence that names the key, its value and the remedy; None if all is well.
     """
     remedy = 'or train on the zero forces of fixed atoms by `settings.mask_fixed_atoms` false'
+    if (optimizer or {}).get('type') == 'LKF':
+        return f"`parameters.optimizer.type` is 'LKF', which learns all forces alike; use another {remedy}."
     kind = loss.get('type', 'ener')
     if kind != 'ener':
         return f"`parameters.loss.type` is '{kind}', which can't leave out fixed atoms; use 'ener' {remedy}."

@@ -1,6 +1,7 @@
 """DeePMD-kit's output read, as plain functions on text.
 
-Written against DeePMD-kit 3 (TensorFlow backend); the lines that are read have not changed since version 2.
+Written against DeePMD-kit 3.2. Its backends share the tests, the errors and most lines of a training; where they
+differ, either is read.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ class TrainLog:
     warnings: list[str] = field(default_factory=list)
 
 
+#: What TensorFlow and PyTorch say at the end of a training.
+_FINISHED = ('finished training', 'Trained model has been saved to')
 _IGNORED_WARNINGS = ('DP_INFER_BATCH_SIZE', 'OMP_NUM_THREADS', 'INTRA_OP_PARALLELISM', 'INTER_OP_PARALLELISM')
 
 
@@ -117,20 +120,22 @@ def parse_train_log(text: str) -> TrainLog:
     :param text: content of the file, possibly cut off anywhere.
     """
     version = re.search(r'DEEPMD INFO\s+Source:\s+v?(\S+)', text)
-    wall = re.search(r'^\S+ \S+ DEEPMD INFO\s+wall time: ([\d.]+) s', text, re.MULTILINE)
+    wall = re.findall(r'DEEPMD INFO\s+wall time: ([\d.]+) s', text)
+    intervals = re.findall(r'DEEPMD INFO\s+Batch\s+\d+: total wall time = ([\d.]+) s', text)  # since the last such line
     per_step = re.search(r'average training time: ([\d.]+) s/batch', text)
     steps = re.findall(r'DEEPMD INFO\s+Batch\s+(\d+):', text)
-    saved = text.rfind('DEEPMD INFO    saved checkpoint')
+    saved = max(text.rfind(f'DEEPMD INFO    {words}') for words in ('saved checkpoint', 'Saved model to'))
     steps_saved = re.findall(r'DEEPMD INFO\s+Batch\s+(\d+):', text[:saved]) if saved >= 0 else []
     nan = re.search(r'NaN detected at batch\s+(\d+)', text)
     found = re.findall(r'DEEPMD WARNING\s+(.+)', text)
     warnings = [w.strip() for w in dict.fromkeys(found) if not any(word in w for word in _IGNORED_WARNINGS)]
+    finished = any(words in text for words in _FINISHED)
     return TrainLog(
-        finished='finished training' in text,
+        finished=finished,
         version=version.group(1) if version else '',
         n_steps=int(steps[-1]) if steps else 0,
         checkpoint_step=int(steps_saved[-1]) if steps_saved else None,
-        wall_seconds=float(wall.group(1)) if wall else None,
+        wall_seconds=sum(map(float, wall or intervals)) if finished else None,
         seconds_per_step=float(per_step.group(1)) if per_step else None,
         error=find_error(text),
         nan_step=int(nan.group(1)) if nan else None,

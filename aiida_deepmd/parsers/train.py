@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from aiida_deepmd.calculations.train import DeepmdTrainCalculation as Train
 from aiida_deepmd.calculations.train import settings_of
 from aiida_deepmd.data.dataset import DatasetData
-from aiida_deepmd.data.potential import FROZEN_FILENAME, PotentialData
+from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files import budget, output
 from aiida_deepmd.files import input as deepmd
-from aiida_deepmd.files.backend import descriptors
+from aiida_deepmd.files.backend import cutoff_of, descriptors, neighbours_of
 
-MODEL_FILENAME = 'model.pb'
 #: Frames of each dataset whose prediction is kept: enough for a figure, whatever the size of the data.
 MOST_PREDICTED = 200
 #: A force error above this share of the forces themselves says that the potential has none.
@@ -148,28 +147,33 @@ class DeepmdTrainParser(Parser):
         return self._errors(errors)
 
     def _potential(self) -> ExitCode | None:
-        """The model as a node: compressed beside frozen if both were made, else frozen."""
-        frozen, compressed = self.temporary / FROZEN_FILENAME, self.temporary / Train.COMPRESSED_FILENAME
+        """The model as a node: compressed if that was made, else frozen; and what a further training starts from."""
+        settings = settings_of(self.node.inputs)
+        backend = settings.backend_facts
+        frozen, compressed = self.temporary / backend.frozen, self.temporary / backend.compressed
         if not frozen.is_file():
             return self._failure('ERROR_NO_MODEL', reason=self._reason(Train.FREEZE_OUTPUT))
-        wants_compression = settings_of(self.node.inputs).compress
-        files: dict[str, Path | bytes] = {MODEL_FILENAME: frozen}
-        if wants_compression and compressed.is_file():
-            files = {MODEL_FILENAME: compressed, FROZEN_FILENAME: frozen}
+        is_compressed = settings.compress and compressed.is_file()
+        files: dict[str, Path | bytes] = {backend.model_file: compressed if is_compressed else frozen}
+        checkpoint = self.temporary / backend.checkpoint
+        if checkpoint.is_file():
+            files[backend.training_file] = checkpoint
+        elif is_compressed and not backend.checkpoint:
+            files[backend.training_file] = frozen
         model = self.node.inputs.parameters.get_dict()['model']
         descriptor = next(descriptors(model), {})
-        sel = descriptor.get('sel', [])
         potential = PotentialData(
             files=files,
             type_map=model['type_map'],
             descriptor=model['descriptor'].get('type', ''),
-            rcut=descriptor.get('rcut', 0.0),
-            sel=sel if isinstance(sel, list) else [sel],
+            rcut=cutoff_of(descriptor) or 0.0,
+            sel=neighbours_of(descriptor),
+            deepmd_backend=backend.name,
             deepmd_version=self.results['deepmd_version'],
-            compressed=len(files) > 1,
+            compressed=is_compressed,
         )
         self.out('potential', potential)
-        if wants_compression and len(files) == 1:
+        if settings.compress and not is_compressed:
             return self._failure('ERROR_NO_COMPRESSED_MODEL', reason=self._reason(Train.COMPRESS_OUTPUT))
         return None
 

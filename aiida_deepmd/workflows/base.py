@@ -94,6 +94,9 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
         self.ctx.extensions += 1
         self.ctx.inputs.pop('restart_folder', None)
         self.ctx.parent = self.ctx.inputs.parent = calculation.outputs.potential
+        if 'settings' in self.ctx.inputs:
+            own = self.ctx.inputs.settings.get_dict()
+            self.ctx.inputs.settings = orm.Dict(own | {'start': 'continue', 'model_branch': None}).store()
         self._halve_the_rate()
         self.report(f'{above}: the training is continued by a whole schedule, from half the start learning rate')
         return ProcessHandlerReport(True)

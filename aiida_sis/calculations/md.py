@@ -327,6 +327,12 @@ def _check_committee(
             f'`committee` has {len(committee)} potential(s), but `parameters.deviation` is missing: give it the trust '
             'levels low_ev_per_angstrom and high_ev_per_angstrom.'
         )
+    for name, member in {'potential': potential, **committee}.items():
+        if not member.runs:
+            return (
+                f'`{name}` holds a checkpoint alone, which LAMMPS does not read: train from it first (`start` '
+                "'finetune'), or freeze it (`dp --pt freeze -c FILE -o model.pth`) and import that."
+            )
     for name, member in committee.items():
         if member.type_map != potential.type_map:
             return (

@@ -15,8 +15,9 @@ __all__ = ('model',)
 
 _MEANING = {
     'model_card.md': 'what it is, its errors, its limits',
-    'model.pb': 'the model, for LAMMPS',
+    **dict.fromkeys(('model.pb', 'model.pth'), 'the model, for LAMMPS'),
     'frozen.pb': 'the uncompressed model, to train further',
+    'checkpoint.pt': 'the checkpoint, to train further',
     'training': 'data (deepmd/npy) and input.json that trained it',
     'lammps': 'an input that runs it: lmp -in in.lammps',
 }

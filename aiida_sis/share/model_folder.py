@@ -11,7 +11,7 @@ import numpy as np
 from aiida import orm
 from ase.formula import Formula
 
-from aiida_deepmd.calculations.train import STARTS, DeepmdTrainCalculation, settings_of
+from aiida_deepmd.calculations.train import DeepmdTrainCalculation, settings_of
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.input import INPUT_FILENAME
@@ -109,7 +109,7 @@ def _write_training(job: orm.CalcJobNode, folder: Path, rows: Sequence[FramesRow
     if 'parent' in job.inputs:
         parent = job.inputs.parent
         content = parent.base.repository.get_object_content(parent.training_filename, 'rb')
-        (folder / DeepmdTrainCalculation.PARENT_FILENAME).write_bytes(content)
+        (folder / settings_of(job.inputs).start_arguments(parent)[1]).write_bytes(content)
     _write_json(folder / 'datasets.json', [_dataset_facts(row, datasets) for row in rows])
     for number, tree in enumerate(_levels(datasets.values())):
         _write_json(folder / f'cp2k_{number}.json', tree)
@@ -218,8 +218,9 @@ def _command(job: orm.CalcJobNode | None) -> str:
     """How the training was started."""
     if job is None:
         return ''
-    start = f' {STARTS[settings_of(job.inputs).start]} {DeepmdTrainCalculation.PARENT_FILENAME}'
-    return f'dp train {INPUT_FILENAME}' + (start if 'parent' in job.inputs else '')
+    settings = settings_of(job.inputs)
+    start = settings.start_arguments(job.inputs.parent) if 'parent' in job.inputs else []
+    return ' '.join(['dp', *settings.backend_facts.options, 'train', INPUT_FILENAME, *start])
 
 
 def _dataset_row(key: str, dataset: DatasetData, training: TrainingResults | None) -> dict[str, Any]:

@@ -111,6 +111,8 @@ class LoopWorkChain(WorkChain):
         given = train.settings.get_dict() if 'settings' in train else {}
         if given.get('budget'):
             given['budget'] = training_budget(given['budget'], base, self.ctx.generation, self.learning)
+        if settings.get('start') != 'finetune':
+            given.pop('model_branch', None)
         train.settings = orm.Dict(given | {'mask_fixed_atoms': self.learning.mask_fixed_atoms} | dict(settings))
         if parent is not None:
             train.parent = parent

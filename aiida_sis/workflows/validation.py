@@ -9,6 +9,7 @@ import numpy as np
 from aiida import orm
 
 from aiida_deepmd.calculations import train
+from aiida_deepmd.files.backend import TENSORFLOW
 from aiida_deepmd.files.input import check_maskable, check_parameters
 from aiida_deepmd.frames.plausibility import MIN_DISTANCE
 from aiida_sis.calculations import md
@@ -117,7 +118,11 @@ def _check_roles(inputs: Mapping[str, Any], settings: SisSettings) -> str | None
         return problem
     if settings.start == 'explore' and potential is None:
         return "`parameters.start` is 'explore', but there is no potential to explore with: give `potential`."
-    if potential is not None and potential.type_map != type_map:
+    if settings.start == 'explore' and potential is not None and not potential.runs:
+        return (
+            '`potential` holds a checkpoint alone, which no MD can run: leave `parameters.start` out, to train first.'
+        )
+    if potential is not None and not potential.branches and potential.type_map != type_map:
         return f'`potential` has the type_map {potential.type_map}, but that of the run is {type_map}: use the same.'
     labelled = any(settings.system(name).initial_labels for name in (*systems, *supporting))
     if settings.start == 'train' and not labelled and not datasets:
@@ -229,12 +234,13 @@ def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
         first |= {'parent': potential, 'settings': orm.Dict({**options, 'start': learning.pretrained})}
     problem = train.validate_inputs(first, None)
     problem = problem or _check_fine_tune_rate(parameters['learning_rate'], learning)
+    backend = train.settings_of(first).backend_facts if problem is None else TENSORFLOW
     for generation in (1, *learning.loss_by_generation):
-        problem = problem or check_parameters(training_parameters(parameters, generation, learning))
+        problem = problem or check_parameters(training_parameters(parameters, generation, learning), backend)
     fixed = [settings.system(name).fixed_atoms for name in (*inputs['systems'], *(inputs.get('supporting') or {}))]
     fixed += [dataset.fixed_atoms for dataset in (inputs.get('datasets') or {}).values()]
     if learning.mask_fixed_atoms and any(fixed):
-        problem = problem or check_maskable(parameters['loss'])
+        problem = problem or check_maskable(parameters['loss'], parameters.get('optimizer'))
     return f'The training cannot be run: {problem}' if problem else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from aiida_deepmd.files.budget import TrainBudget
@@ -10,8 +12,12 @@ from aiida_sis.core.settings.base import Flag, Number, Positive, Whole
 
 
 class TrainJobSettings(StrictModel):
-    """What is done after the training; the run itself sets the other settings of the job."""
+    """What trains and what is done after it; the run itself sets the other settings of the job."""
 
+    backend: Literal['tensorflow', 'pytorch'] = 'tensorflow'
+    """Backend of DeePMD-kit for every training of the run; a `potential` to start from must be one of its own."""
+    model_branch: str | None = None
+    """Branch of a `potential` of several tasks that the first training fine-tunes."""
     compress: Flag = False
     """Compress the model, which makes MD faster."""
 
@@ -29,4 +35,4 @@ class TrainSettings(StrictModel):
     min_improvement: Number | None = Field(default=None, ge=0, lt=1)
     """Share by which a continuation must lower the held-out force RMSE for another one to follow; None: 0.1."""
     settings: TrainJobSettings = Field(default_factory=TrainJobSettings)
-    """What is done after the training."""
+    """What trains and what is done after it."""

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
-from aiida_deepmd.files.backend import descriptors
+from aiida_deepmd.files.backend import PARTS, descriptors
 from aiida_deepmd.files.input import suggest_sel
 from aiida_deepmd.settings import nearest_key
 from aiida_sis.core.loop.clock_marks import END_COMMAND, START_COMMAND
@@ -220,7 +220,8 @@ def _fill_model(
     :param datasets: the frames that were given.
     :param potential: the potential that was given.
     """
-    first = potential or (datasets[0] if datasets else None)
+    whole = potential if potential is not None and not potential.branches else None  # of branches only some elements
+    first = whole or (datasets[0] if datasets else None)
     type_map = model.get('type_map') or (first.type_map if first is not None else _elements(structures))
     if not isinstance(type_map, list) or any(name not in chemical_symbols[1:] for name in type_map):
         raise ValueError(
@@ -229,7 +230,7 @@ def _fill_model(
         )
     model['type_map'] = type_map
     for descriptor in descriptors(model):
-        if descriptor.get('sel') in (None, 'auto'):
+        if descriptor.get('sel') in (None, 'auto') and descriptor.get('type') not in PARTS:
             _fill_sel(descriptor, type_map, structures, datasets, potential)
 
 
