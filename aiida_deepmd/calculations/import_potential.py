@@ -5,25 +5,34 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files import model_trial
-from aiida_deepmd.files.model_file import read_model
+from aiida_deepmd.files.backend import PYTORCH, TENSORFLOW, Backend, cutoff_of, neighbours_of
+from aiida_deepmd.files.model_file import ModelFacts, read_model
 
+#: Backend of a file, and its name in the potential, by its ending.
+_FILES = {
+    '.pb': (TENSORFLOW, TENSORFLOW.model_file),
+    '.pth': (PYTORCH, PYTORCH.model_file),
+    '.pt': (PYTORCH, PYTORCH.training_file),
+}
 #: Endings of the models of DeePMD-kit's other backends.
 _OTHER_BACKENDS = (
-    *('.pth', '.pt', '.pt2', '.pte', '.dp', '.yaml', '.yml', '.hlo', '.jax', '.savedmodel', '.savedmodeltf'),
+    *('.pt2', '.pte', '.dp', '.yaml', '.yml', '.hlo', '.jax', '.savedmodel', '.savedmodeltf'),
     *('.json', '.pd'),
 )
 
 
 def import_potential(path: str | Path, *, type_map: Sequence[str] | None = None, label: str = '') -> PotentialData:
-    """Store a frozen model of DeePMD-kit (TensorFlow) as a potential to start from, with what it says about itself.
+    """Store a model of DeePMD-kit as a potential to start from, with what it says about itself.
 
-    It is loaded and evaluated before (some ten seconds); where DeePMD-kit is not installed beside AiiDA, a warning says
-    that it was not.
+    It is loaded and evaluated before (some ten seconds); where DeePMD-kit is not installed beside AiiDA, or not with
+    the backend of the model, a warning says that it was not.
 
-    :param path: the frozen model, ``*.pb``.
+    :param path: the frozen model of TensorFlow (``*.pb``) or PyTorch (``*.pth``), or a checkpoint of PyTorch
+        (``*.pt``), which can be trained further and fine-tuned, but not run by LAMMPS.
     :param type_map: element of each type; None: as the model has it.
     :param label: name of the potential.
     :return: the stored potential.
@@ -31,47 +40,56 @@ def import_potential(path: str | Path, *, type_map: Sequence[str] | None = None,
         is another one.
     """
     path = Path(path).expanduser().resolve()
-    _check_name(path)
+    backend, filename = _kind(path)
     content = path.read_bytes()
-    facts = read_model(content)
+    facts = read_model(content) if backend is TENSORFLOW else ModelFacts([], {}, compressed=False)
     given = list(type_map or ())
     _check_order(path, given, facts.type_map)
-    trial = _try(path)
+    trial = _try(path, backend)
+    branches: dict[str, Any] = {}
+    if trial is not None and trial.model:
+        branches = trial.model.get('model_dict', {})
+        model = next(iter(branches.values()), trial.model)
+        facts = ModelFacts(list(model.get('type_map', [])), model, trial.compressed)
     known = facts.type_map or (trial.type_map if trial is not None else [])
     _check_order(path, given, known)
     _check_number(path, known or given, trial)
     potential = PotentialData(
-        files={'model.pb': content},
+        files={filename: content},
         type_map=known or given,
         descriptor=str(facts.model.get('descriptor', {}).get('type', '')),
-        rcut=float(facts.descriptor.get('rcut', 0.0)),
-        sel=facts.sel,
+        rcut=cutoff_of(facts.descriptor) or 0.0,
+        sel=neighbours_of(facts.descriptor),
+        deepmd_backend=backend.name,
         compressed=facts.compressed,
+        branches={name: model['type_map'] for name, model in branches.items()},
     )
     potential.label = label or path.name
     return potential.store()
 
 
-def _check_name(path: Path) -> None:
-    """By its name, whether the file can be a frozen model of the TensorFlow backend."""
+def _kind(path: Path) -> tuple[Backend, str]:
+    """By its name, the backend that the file is of, and what it is called in a potential."""
     if path.suffix in _OTHER_BACKENDS:
         raise ValueError(
             f"'{path}' is a model of another backend of DeePMD-kit; here its TensorFlow backend trains, which reads "
-            '*.pb only, and a converted model is another one: train anew on its frames.'
+            '*.pb only, and its PyTorch backend, which reads *.pth and *.pt, and a converted model is another one: '
+            'train anew on its frames.'
         )
-    if path.suffix != '.pb':
+    if path.suffix not in _FILES:
         raise ValueError(
             f"'{path}' is no frozen TensorFlow model (*.pb); of a checkpoint make one by `dp --tf freeze -o model.pb`, "
-            'in the folder of its training.'
+            'in the folder of its training. A checkpoint of PyTorch is named *.pt.'
         )
+    return _FILES[path.suffix]
 
 
-def _try(path: Path) -> model_trial.ModelTrial | None:
+def _try(path: Path, backend: Backend) -> model_trial.ModelTrial | None:
     """What the model answers; None where that can't be asked."""
-    if not model_trial.can_try():
+    if not model_trial.can_try(backend):
         warnings.warn(
-            f"'{path}' was stored as it is: DeePMD-kit is not installed beside AiiDA, so neither was it loaded, nor "
-            'were its forces compared with its energies.',
+            f"'{path}' was stored as it is: DeePMD-kit ({backend.label}) is not installed beside AiiDA, so neither was "
+            'it loaded, nor were its forces compared with its energies.',
             stacklevel=3,
         )
         return None
@@ -79,8 +97,8 @@ def _try(path: Path) -> model_trial.ModelTrial | None:
         trial = model_trial.try_model(path)
     except ValueError as error:
         raise ValueError(
-            f"'{path}' is no model that DeePMD-kit (TensorFlow) can evaluate ({error}): compare its size with that of "
-            'the original and copy it again, as a binary file.'
+            f"'{path}' is no model that DeePMD-kit ({backend.label}) can evaluate ({error}): compare its size with that "
+            'of the original and copy it again, as a binary file.'
         ) from error
     fault = trial.find_fault()
     if fault is not None:

@@ -27,6 +27,7 @@ class Backend:
 
     :param name: name in the settings.
     :param label: name in DeePMD-kit's documentation.
+    :param library: Python package without which it does not run.
     :param options: what stands between ``dp`` and the command.
     :param ending: ending of a frozen model.
     :param training_file: name in a potential of what a further training starts from, where that is not its model.
@@ -41,6 +42,7 @@ class Backend:
 
     name: str
     label: str
+    library: str
     options: tuple[str, ...]
     ending: str
     training_file: str
@@ -82,6 +84,7 @@ class Backend:
 TENSORFLOW = Backend(
     name='tensorflow',
     label='TensorFlow',
+    library='tensorflow',
     options=(),
     ending='.pb',
     training_file='frozen.pb',
@@ -96,6 +99,7 @@ TENSORFLOW = Backend(
 PYTORCH = Backend(
     name='pytorch',
     label='PyTorch',
+    library='torch',
     options=('--pt',),
     ending='.pth',
     training_file='checkpoint.pt',

@@ -34,12 +34,6 @@ class ModelFacts:
         parts = descriptor.get('list') or [descriptor]
         return dict(parts[0])
 
-    @property
-    def sel(self) -> list[int]:
-        """Maximum number of neighbours of each type (or in total); empty if not known."""
-        sel = self.descriptor.get('sel', [])
-        return [int(number) for number in (sel if isinstance(sel, list) else [sel]) if isinstance(number, int)]
-
 
 def read_model(content: bytes) -> ModelFacts:
     """Read the training input that a frozen model carries (DeePMD-kit 2.1.5 and later).

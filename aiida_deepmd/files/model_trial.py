@@ -1,7 +1,8 @@
 """A frozen model tried before it is trusted: whether it loads, answers, and whether its forces are those of its energy.
 
 A file that is no model, or half of one, would be found out only by a training or an MD in a queue. The trial runs in a
-process of its own, since TensorFlow can take the process along that loads a damaged file.
+process of its own, since TensorFlow can take the process along that loads a damaged file, and since nothing that
+somebody else pickled is to be loaded beside a database.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aiida_deepmd.files.backend import TENSORFLOW, Backend
 from aiida_deepmd.files.output import find_error
 
 #: Distance of the atoms that the model is tried on, and how far they are off their lattice, Å.
 _SPACING, _OFF_LATTICE = 2.2, 0.3
+#: Types that are tried: a model of the whole periodic table would take minutes.
+_MOST_TYPES = 12
 #: Displacement of the finite differences, Å: in single precision a smaller one gives the noise of the energies.
 _STEP = 1.0e-3
 #: Difference of force and slope, eV/Å and as a share of the force, that is neither noise nor curvature.
@@ -32,14 +37,17 @@ _PATIENCE = 600
 
 @dataclass(frozen=True)
 class ModelTrial:
-    """What a model answered for two atoms of each of its types.
+    """What a model answered for two atoms of each of its types, of at most a dozen; one of several tasks in its first.
 
     :param type_map: element of each type; empty if the model does not say.
     :param n_types: number of its types.
     :param energy: eV.
     :param force: force on the atom with the largest one, eV/Å; (3,).
     :param slope: minus the slope of the energy along the coordinates of that atom, eV/Å; (3,).
-    :param scale: largest factor but 1 that the model puts on its energies; 1 for one that was trained with TensorFlow.
+    :param scale: largest factor but 1 that the model puts on its energies; 1 for one that was trained with TensorFlow,
+        and not asked of one of PyTorch.
+    :param model: block ``model`` of the training input, as a model of PyTorch has it; empty for others.
+    :param compressed: whether a model of PyTorch is a compressed one.
     """
 
     type_map: list[str]
@@ -48,6 +56,8 @@ class ModelTrial:
     force: list[float]
     slope: list[float]
     scale: float
+    model: dict[str, Any] = field(default_factory=dict)
+    compressed: bool = False
 
     def find_fault(self) -> str | None:
         """Why the model must not be used, with the remedy; None if nothing is wrong with it."""
@@ -70,15 +80,18 @@ class ModelTrial:
         return None
 
 
-def can_try() -> bool:
-    """Whether DeePMD-kit is installed beside AiiDA."""
-    return importlib.util.find_spec('deepmd') is not None
+def can_try(backend: Backend) -> bool:
+    """Whether DeePMD-kit is installed beside AiiDA, with what the backend needs.
+
+    :param backend: backend of the model.
+    """
+    return all(importlib.util.find_spec(name) is not None for name in ('deepmd', backend.library))
 
 
 def try_model(path: Path) -> ModelTrial:
     """Load a model in a process of its own and evaluate it.
 
-    :param path: the frozen model, ``*.pb``.
+    :param path: the model, ``*.pb``, ``*.pth`` or ``*.pt``.
     :raises ValueError: if the model can't be loaded or evaluated, with the reason.
     """
     quiet = {'OMP_NUM_THREADS': '1', 'TF_CPP_MIN_LOG_LEVEL': '3', 'CUDA_VISIBLE_DEVICES': ''}
@@ -112,13 +125,14 @@ def cluster(n_types: int, seed: int = 0) -> tuple[NDArray[np.float64], list[int]
 def evaluate(path: Path) -> ModelTrial:
     """Load a model in this process and evaluate it.
 
-    :param path: the frozen model, ``*.pb``.
+    :param path: the model, ``*.pb``, ``*.pth`` or ``*.pt``.
     """
     from deepmd.infer import DeepPot
 
-    model = DeepPot(str(path))
+    of_tensorflow = path.suffix == TENSORFLOW.ending
+    model = DeepPot(str(path)) if of_tensorflow else DeepPot(str(path), head=0)
     n_types = int(model.get_ntypes())
-    coords, types = cluster(n_types)
+    coords, types = cluster(min(n_types, _MOST_TYPES))
     energy, forces = (np.asarray(array) for array in model.eval(coords.reshape(1, -1), None, types)[:2])
     atom = int(np.nan_to_num(np.abs(forces[0]).max(axis=1)).argmax())
     moved = np.repeat(coords[None], 6, axis=0)
@@ -131,7 +145,9 @@ def evaluate(path: Path) -> ModelTrial:
         energy=float(energy.ravel()[0]),
         force=forces[0, atom].tolist(),
         slope=((energies[1::2] - energies[::2]) / (2 * _STEP)).tolist(),
-        scale=_scale(path),
+        scale=_scale(path) if of_tensorflow else 1.0,
+        model={} if of_tensorflow else model.get_model_def_script(),
+        compressed=path.suffix == '.pth' and _is_compressed(path),
     )
 
 
@@ -143,6 +159,14 @@ def _scale(path: Path) -> float:
     nodes = [node for node in graph.node if node.name.endswith('/t_out_std') and node.op == 'Const']
     factors = np.concatenate([[1.0], *(tf.make_ndarray(node.attr['value'].tensor).ravel() for node in nodes)])
     return float(factors[np.abs(factors - 1).argmax()])
+
+
+def _is_compressed(path: Path) -> bool:
+    """Whether a frozen model of PyTorch has tables in place of its embedding nets."""
+    import torch
+
+    state = torch.jit.load(str(path), map_location='cpu').state_dict()
+    return any(tensor.numel() for name, tensor in state.items() if 'compress_data' in name or 'type_embd_data' in name)
 
 
 if __name__ == '__main__':

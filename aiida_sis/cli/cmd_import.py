@@ -203,10 +203,11 @@ def ranges(numbers: Sequence[int]) -> str:
 @TYPE_MAP
 @click.option('--label', default='', help='Name of the potential.')
 def import_model(file: Path, profile_dir: Path, profile: str | None, type_map: list[str] | None, label: str) -> None:
-    """Import a frozen model of DeePMD-kit (TensorFlow, FILE.pb) as a potential to start from.
+    """Import a model of DeePMD-kit as a potential to start from.
 
-    Elements, cutoff and neighbour numbers are read off the model, and it is tried: its forces must be the slope of its
-    energies. A training may go on from it.
+    FILE is a frozen model of TensorFlow (*.pb) or PyTorch (*.pth), or a checkpoint of PyTorch (*.pt), which can be
+    trained further, but not run by LAMMPS. Elements, cutoff and neighbour numbers are read off the model, and it is
+    tried: its forces must be the slope of its energies. A training may go on from it.
 
     Example: aiida-sis import-model frozen_model.pb --label literature
     """
@@ -223,3 +224,5 @@ def import_model(file: Path, profile_dir: Path, profile: str | None, type_map: l
         click.echo(f'Warning: {warning.message}', err=True)
     facts = f'{potential.base.attributes.get("descriptor") or "unknown descriptor"}, {potential.rcut:g} Å'
     click.echo(f'PotentialData<{potential.pk}> {",".join(potential.type_map)}: {facts}, sel {potential.sel}')
+    if potential.branches:
+        click.echo(f'Fine-tune one of its branches (`train.settings.model_branch`): {", ".join(potential.branches)}')

@@ -30,7 +30,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
                 raise trial
             return trial
 
-        monkeypatch.setattr(model_trial, 'can_try', lambda: True)
+        monkeypatch.setattr(model_trial, 'can_try', lambda _: True)
         monkeypatch.setattr(model_trial, 'try_model', try_model)
 
     return _answer
@@ -77,14 +77,14 @@ def test_what_no_model_is_stored_of(aiida_profile_clean: Any, tmp_path: Path, an
 def test_without_deepmd_it_is_said_what_was_not_checked(
     aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_trial, 'can_try', lambda: False)
+    monkeypatch.setattr(model_trial, 'can_try', lambda _: False)
     with pytest.warns(UserWarning, match='neither was it loaded, nor were its forces compared'):
         assert import_potential(write(tmp_path)).type_map == ['O', 'Li']
     with pytest.warns(UserWarning, match='stored as it is'), pytest.raises(ValueError, match='give its type_map'):
         import_potential(write(tmp_path, b'graph'))
 
 
-@pytest.mark.parametrize('name', ['model.pth', 'model.pt2', 'model.dp', 'model.savedmodel', 'model.json'])
+@pytest.mark.parametrize('name', ['model.pt2', 'model.dp', 'model.savedmodel', 'model.json'])
 def test_models_of_other_backends(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r'another backend .*train anew on its frames\.'):
         import_potential(write(tmp_path, name=name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from aiida_deepmd.files.backend import neighbours_of
 from aiida_deepmd.files.model_file import read_model
 
 SCRIPT = {'model': {'type_map': ['O', 'Li'], 'descriptor': {'type': 'se_e2_a', 'rcut': 6.0, 'sel': [20, 40]}}}
@@ -18,7 +19,7 @@ def graph(script: str, kind: str = 'original_model') -> bytes:
 
 def test_training_input() -> None:
     facts = read_model(graph(json.dumps(SCRIPT)))
-    assert (facts.type_map, facts.sel, facts.compressed) == (['O', 'Li'], [20, 40], False)
+    assert (facts.type_map, neighbours_of(facts.descriptor), facts.compressed) == (['O', 'Li'], [20, 40], False)
     assert (facts.descriptor['type'], facts.descriptor['rcut']) == ('se_e2_a', 6.0)
     assert read_model(graph(json.dumps(SCRIPT), 'compressed_model')).compressed
 
@@ -27,10 +28,15 @@ def test_hybrid_and_total_sel() -> None:
     parts = [{'type': 'se_atten', 'rcut': 5.0, 'sel': 30}, {'type': 'se_e2_r', 'rcut': 4.0, 'sel': [1, 2]}]
     script = {'model': {'type_map': ['O', 'Li'], 'descriptor': {'type': 'hybrid', 'list': parts}}}
     facts = read_model(graph(json.dumps(script)))
-    assert (facts.sel, facts.descriptor['rcut']) == ([30], 5.0)
+    assert (neighbours_of(facts.descriptor), facts.descriptor['rcut']) == ([30], 5.0)
 
 
 def test_a_file_that_says_nothing() -> None:
     for content in (b'', b'graph', graph('{"model": '), graph('{}')):
         facts = read_model(content)
-        assert (facts.type_map, facts.sel, facts.model, dict(facts.descriptor)) == ([], [], {}, {})
+        assert (facts.type_map, neighbours_of(facts.descriptor), facts.model, dict(facts.descriptor)) == (
+            [],
+            [],
+            {},
+            {},
+        )
