@@ -97,8 +97,8 @@ def _try(path: Path, backend: Backend) -> model_trial.ModelTrial | None:
         trial = model_trial.try_model(path)
     except ValueError as error:
         raise ValueError(
-            f"'{path}' is no model that DeePMD-kit ({backend.label}) can evaluate ({error}): compare its size with that "
-            'of the original and copy it again, as a binary file.'
+            f"'{path}' is no model that DeePMD-kit ({backend.label}) can evaluate ({error}): compare its size with "
+            'that of the original and copy it again, as a binary file.'
         ) from error
     fault = trial.find_fault()
     if fault is not None:
