@@ -24,7 +24,7 @@ define PIP_INSTALL
 endef
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo docs test check test-fresh lint clean distclean system
+.PHONY: help demo docs test check test-fresh test-pytorch lint clean distclean system
 # An environment that was not finished must not look finished, and apt and pip can't be run twice at once.
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -33,11 +33,12 @@ help:
 	@echo 'make demo       install what is missing and run the demonstration (DEMO_ARGS="--seed 2")'
 	@echo 'make test       install what is missing, check style and types, run all tests with the real codes'
 	@echo 'make test-fresh build a bare Debian 12 and 13 and try the demonstration there (FRESH="trixie")'
+	@echo 'make test-pytorch  the PyTorch backend in .venv-pytorch: 2.5 GB to download, not part of make test'
 	@echo 'make check      style, types and the fast tests: those without real codes, programs of their own and a browser'
 	@echo 'make lint       style and types only'
 	@echo 'make docs       build the documentation into docs/_build/html'
 	@echo 'make clean      remove caches and build products'
-	@echo 'make distclean  also stop the daemon and remove .venv and .sis (the AiiDA profile with all its runs)'
+	@echo 'make distclean  also stop the daemon and remove .venv, .venv-pytorch and .sis (the AiiDA profile with all its runs)'
 
 demo: system $(VENV)/.installed-codes
 	$(VENV)/bin/aiida-sis demo $(DEMO_ARGS)
@@ -50,6 +51,10 @@ test: system lint
 
 check: lint
 	$(PYTEST) -m 'not real and not slow' $(PYTEST_ARGS)
+
+# The one goal that needs PyTorch, in an environment of its own.
+test-pytorch:
+	@scripts/test_pytorch.sh $(PYTHON) .venv-pytorch $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-tests
 	ruff check .
@@ -84,4 +89,4 @@ clean:
 
 distclean: clean
 	if [ -x $(VENV)/bin/verdi ] && [ -d .sis ]; then AIIDA_PATH=$(CURDIR)/.sis $(VENV)/bin/verdi daemon stop || true; fi
-	rm -rf $(VENV) .sis
+	rm -rf $(VENV) .venv-pytorch .sis

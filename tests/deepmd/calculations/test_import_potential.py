@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from aiida_deepmd.files import model_trial
 from aiida_deepmd.files.model_trial import ModelTrial
 
 DESCRIPTOR = {'type': 'se_e2_a', 'rcut': 6.0, 'sel': [20, 40]}
-SCRIPT = {'model': {'type_map': ['O', 'Li'], 'descriptor': DESCRIPTOR}}
+SCRIPT: dict[str, Any] = {'model': {'type_map': ['O', 'Li'], 'descriptor': DESCRIPTOR}}
 NAMED = b'train_attr/training_script' + json.dumps(SCRIPT).encode()
 GOOD = ModelTrial(['O', 'Li'], 2, -3.0, [1.0, 0.0, 0.0], [1.0, 0.0, 0.0], 1.0)
 
@@ -88,6 +89,27 @@ def test_without_deepmd_it_is_said_what_was_not_checked(
 def test_models_of_other_backends(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r'another backend .*train anew on its frames\.'):
         import_potential(write(tmp_path, name=name))
+
+
+def test_models_of_pytorch_say_what_they_are(aiida_profile: Any, tmp_path: Path, answer: Any) -> None:
+    """What was pickled is asked in a process of its own; of several tasks the branches are kept."""
+    answer(replace(GOOD, model=SCRIPT['model'], compressed=True))
+    frozen = import_potential(write(tmp_path, b'zip', 'model.pth'))
+    assert (frozen.deepmd_backend, frozen.model_filename, frozen.compressed) == ('pytorch', 'model.pth', True)
+    assert (frozen.type_map, frozen.descriptor, frozen.rcut, frozen.sel) == (['O', 'Li'], 'se_e2_a', 6.0, [20, 40])
+    answer(replace(GOOD, model={'model_dict': {'a': SCRIPT['model'], 'b': {**SCRIPT['model'], 'type_map': ['H']}}}))
+    checkpoint = import_potential(write(tmp_path, b'zip', 'public.pt'))
+    assert checkpoint.branches == {'a': ['O', 'Li'], 'b': ['H']}
+    assert (checkpoint.training_filename, checkpoint.runs, frozen.runs) == ('checkpoint.pt', False, True)
+
+
+def test_without_pytorch_a_model_is_stored_unseen(
+    aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_trial, 'can_try', lambda _: False)
+    with pytest.warns(UserWarning, match=r'\(PyTorch\) is not installed'):
+        potential = import_potential(write(tmp_path, b'zip', 'public.pt'), type_map=['O', 'Li'])
+    assert (potential.type_map, potential.descriptor, potential.branches) == (['O', 'Li'], '', {})
 
 
 @pytest.mark.parametrize('name', ['model.ckpt.meta', 'model.ckpt-4000.index', 'model'])

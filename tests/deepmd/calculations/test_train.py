@@ -200,6 +200,77 @@ def test_a_loss_that_cannot_be_masked_is_refused(inputs: dict[str, Any], deepmd_
     assert validate_inputs(inputs, None) is None
 
 
+def pytorch_parent(**changed: Any) -> PotentialData:
+    """A potential of the PyTorch backend."""
+    files: dict[str, Path | bytes] = {'model.pth': b'script', 'checkpoint.pt': b'weights'}
+    return parent(**{'files': files, 'deepmd_backend': 'pytorch', **changed})
+
+
+def test_commands_of_pytorch(inputs: dict[str, Any], prepare: Prepare) -> None:
+    """Every command has the option of the backend, and the checkpoint comes back beside the model."""
+    inputs['settings'] = orm.Dict({'backend': 'pytorch', 'compress': True})
+    calcinfo, _ = prepare({**inputs, 'parent': pytorch_parent()})
+    assert [info.cmdline_params for info in calcinfo.codes_info] == [
+        ['--pt', 'train', 'input.json', '--init-model', 'parent.pt'],
+        ['--pt', 'freeze', '-o', 'frozen.pth'],
+        ['--pt', 'compress', '-i', 'frozen.pth', '-o', 'compressed.pth'],
+        ['--pt', 'test', '-m', 'compressed.pth', '-f', 'test_systems.txt', '-n', '0', '-d', 'detail'],
+    ]
+    assert [names[1:] for names in calcinfo.local_copy_list] == [('checkpoint.pt', 'parent.pt')]
+    assert calcinfo.retrieve_temporary_list[:3] == ['frozen.pth', 'compressed.pth', 'model.ckpt.pt']
+
+
+BRANCHES = {'ours': ['Li', 'O', 'S', 'F', 'N', 'H'], 'theirs': ['H', 'O']}
+
+
+@pytest.mark.parametrize(
+    ('settings', 'changed', 'words'),
+    [
+        ({'backend': 'tensorflow'}, {}, 'is a potential of the PyTorch backend'),
+        ({'start': 'finetune'}, {'files': {'model.pth': b'script'}}, 'needs a checkpoint'),
+        ({'model_branch': 'ours'}, {}, 'is a model of one task'),
+        ({}, {'branches': BRANCHES}, "to 'finetune'"),
+        ({'start': 'finetune'}, {'branches': BRANCHES}, "has the branches ['ours', 'theirs']: name one"),
+        ({'start': 'finetune', 'model_branch': 'our'}, {'branches': BRANCHES}, "is 'our', but"),
+        (
+            {'start': 'finetune', 'model_branch': 'theirs'},
+            {'branches': BRANCHES, 'descriptor': 'dpa1', 'sel': [30]},
+            'was not trained on F, Li, N, S',
+        ),
+    ],
+)
+def test_what_is_no_parent_for_pytorch(
+    inputs: dict[str, Any], settings: dict[str, Any], changed: dict[str, Any], words: str
+) -> None:
+    if 'descriptor' in changed:
+        parameters = inputs['parameters'].get_dict()
+        parameters['model']['descriptor'] = {'type': 'dpa1', 'rcut': 6.0, 'rcut_smth': 0.5, 'sel': 30}
+        inputs['parameters'] = orm.Dict(parameters)
+    inputs['settings'] = orm.Dict({'backend': 'pytorch', **settings})
+    message = validate_inputs({**inputs, 'parent': pytorch_parent(**changed)}, None) or ''
+    assert words in message
+
+
+def test_a_branch_of_a_pretrained_model(inputs: dict[str, Any], prepare: Prepare) -> None:
+    """A checkpoint alone, with more elements in another order."""
+    parameters = inputs['parameters'].get_dict()
+    parameters['model']['descriptor'] = {'type': 'dpa1', 'rcut': 6.0, 'rcut_smth': 0.5, 'sel': 30}
+    inputs['parameters'] = orm.Dict(parameters)
+    inputs['settings'] = orm.Dict({'backend': 'pytorch', 'start': 'finetune', 'model_branch': 'ours'})
+    facts = {'branches': BRANCHES, 'descriptor': 'dpa1', 'sel': [30], 'files': {'checkpoint.pt': b'weights'}}
+    inputs['parent'] = pytorch_parent(**facts)
+    assert validate_inputs(inputs, None) is None
+    calcinfo, _ = prepare(inputs)
+    start = ['--finetune', 'parent.pt', '--model-branch', 'ours']
+    assert calcinfo.codes_info[0].cmdline_params == ['--pt', 'train', 'input.json', *start]
+    assert not inputs['parent'].runs
+
+
+def test_a_branch_without_a_parent(inputs: dict[str, Any]) -> None:
+    inputs['settings'] = orm.Dict({'backend': 'pytorch', 'model_branch': 'ours'})
+    assert 'no `parent`' in (validate_inputs(inputs, None) or '')
+
+
 def test_restart_folder(inputs: dict[str, Any], prepare: Prepare, aiida_localhost: orm.Computer) -> None:
     remote = orm.RemoteData(remote_path='/scratch/job', computer=aiida_localhost)
     calcinfo, _ = prepare({**inputs, 'restart_folder': remote})
