@@ -115,7 +115,7 @@ def test_a_run_of_cp2k(aiida_profile: Any) -> None:
 
 def test_model(aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is stored of a model, where there is no DeePMD-kit to try it with; and that this is said."""
-    monkeypatch.setattr('aiida_deepmd.files.model_trial.can_try', lambda: False)
+    monkeypatch.setattr('aiida_deepmd.files.model_trial.can_try', lambda _: False)
     script = {'model': {'type_map': ['O', 'Li'], 'descriptor': {'type': 'se_e2_a', 'rcut': 6.0, 'sel': [20, 40]}}}
     path = tmp_path / 'old.pb'
     path.write_bytes(b'train_attr/training_script\x12\x05Const' + json.dumps(script).encode())
@@ -133,8 +133,8 @@ def test_model(aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_bytes(b'graph')
     assert 'give its type_map' in call('import-model', path).output
     assert call('import-model', path, '--type-map', 'O,Li').exit_code == 0
-    path.rename(tmp_path / 'old.pth')
-    other = call('import-model', tmp_path / 'old.pth').output
+    path.rename(tmp_path / 'old.pt2')
+    other = call('import-model', tmp_path / 'old.pt2').output
     assert 'another backend of DeePMD-kit' in other
     assert '(`aiida-sis import-dataset`)' in other
 
