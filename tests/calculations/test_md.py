@@ -132,6 +132,12 @@ def velocities_of(shape: tuple[int, ...], name: str = 'velocities') -> orm.Array
         (lambda: {'structure': structure_of('LiFLiS')}, '`structure` has S, which `potential` does not know'),
         (lambda: {'structure': structure_of('Li')}, 'at least two atoms'),
         (lambda: {'structure': structure_of(pbc=(True, True, False))}, 'must be periodic in three directions'),
+        (
+            lambda: {
+                'potential': PotentialData({'checkpoint.pt': b'weights'}, TYPE_MAP, deepmd_backend='pytorch'),
+            },
+            '`potential` holds a checkpoint alone, which LAMMPS does not read',
+        ),
         (lambda: {'seed': orm.Int(0)}, '`seed` must lie between 1 and 900000000, but is 0'),
         (lambda: {'parameters': LEVELS}, '`parameters.deviation` is given without `committee`'),
         (lambda: {'committee': {'a': potential_of()}}, r'1 potential\(s\), but `parameters.deviation` is missing'),

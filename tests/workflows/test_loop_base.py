@@ -84,6 +84,18 @@ def test_parts_of_a_generation(loop: tuple[LoopWorkChain, Submitted], deepmd_dat
     assert len({part['seed'].value for part in parts}) == len(submitted)
 
 
+def test_a_branch_is_of_the_first_training_alone(
+    loop: tuple[LoopWorkChain, Submitted], deepmd_datasets: dict[str, DatasetData]
+) -> None:
+    """The backend stays, the branch of a pretrained model is named where that is fine-tuned."""
+    process, _ = loop
+    settings = {'backend': 'pytorch', 'model_branch': 'ours'}
+    process.inputs['train']['train']['settings'] = orm.Dict(settings)
+    for changes, expected in (({'start': 'finetune'}, 'ours'), ({'start': 'continue'}, None), ({}, None)):
+        made = process.training_inputs(orm.Int(1), None, changes)['train']['settings'].get_dict()
+        assert (made['backend'], made.get('model_branch')) == ('pytorch', expected)
+
+
 def test_calls_outlive_the_daemon(
     loop: tuple[LoopWorkChain, Submitted], deepmd_datasets: dict[str, DatasetData]
 ) -> None:
