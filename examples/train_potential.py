@@ -91,7 +91,8 @@ def training_input(datasets: list[DatasetData], rcut: float, steps: int) -> dict
     }
     return {
         'model': {'type_map': type_map, 'descriptor': descriptor, 'fitting_net': {'neuron': [64, 64, 64]}},
-        'learning_rate': {'type': 'exp', 'start_lr': 2e-3, 'stop_lr': 1e-5, 'decay_steps': max(1, steps // 50)},
+        'learning_rate': {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 1e-5},
+        'optimizer': {'type': 'Adam', 'adam_beta2': 0.99},
         'loss': {
             'type': 'ener',
             'start_pref_e': 0.02,

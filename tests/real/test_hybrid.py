@@ -24,7 +24,7 @@ OVERRIDES: dict[str, Any] = {
         'optimise_first': False,
         'learning': {'fine_tune_steps': 50},
     },
-    'dp': {'training': {'numb_steps': 200, 'disp_freq': 50}, 'learning_rate': {'decay_steps': 10}},
+    'dp': {'training': {'numb_steps': 200, 'disp_freq': 50}},
     'train': {'force_rmse_max': None, 'settings': {'compress': False}},
 }
 

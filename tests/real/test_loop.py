@@ -14,11 +14,18 @@ from aiida_sis.workflows.sis import SisWorkChain
 
 pytestmark = pytest.mark.real
 
-# So few frames that the potential must fail: what is tested is what the loop makes of that.
+# So few frames and so slow a learning that the potential must fail: what is tested is what the loop makes of that.
 STARVED = {
-    'sis': {'initial_length_fs': 40.0, 'max_generations': 1, 'learning': {'fine_tune_steps': 200}},
+    'sis': {
+        'initial_length_fs': 40.0,
+        'max_generations': 1,
+        'learning': {'fine_tune_steps': 200, 'fine_tune_lr': 2e-3},
+    },
     'label': {'length_fs': 20.0},
-    'dp': {'training': {'numb_steps': 500}, 'learning_rate': {'decay_steps': 5}},
+    'dp': {
+        'training': {'numb_steps': 500},
+        'learning_rate': {'type': 'exp', 'start_lr': 2e-3, 'stop_lr': 1e-5, 'decay_steps': 5},
+    },
     'train': {'force_rmse_max': None},
 }
 

