@@ -85,12 +85,18 @@ def test_parts_of_a_generation(loop: tuple[LoopWorkChain, Submitted], deepmd_dat
 
 
 def test_a_branch_is_of_the_first_training_alone(
-    loop: tuple[LoopWorkChain, Submitted], deepmd_datasets: dict[str, DatasetData]
+    loop: tuple[LoopWorkChain, Submitted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The backend stays, the branch of a pretrained model is named where that is fine-tuned."""
     process, _ = loop
-    settings = {'backend': 'pytorch', 'model_branch': 'ours'}
-    process.inputs['train']['train']['settings'] = orm.Dict(settings)
+    exposed = process.exposed_inputs
+
+    def with_settings(*arguments: Any, **keywords: Any) -> Any:
+        inputs = exposed(*arguments, **keywords)
+        inputs['train']['settings'] = orm.Dict({'backend': 'pytorch', 'model_branch': 'ours'})
+        return inputs
+
+    monkeypatch.setattr(process, 'exposed_inputs', with_settings)
     for changes, expected in (({'start': 'finetune'}, 'ours'), ({'start': 'continue'}, None), ({}, None)):
         made = process.training_inputs(orm.Int(1), None, changes)['train']['settings'].get_dict()
         assert (made['backend'], made.get('model_branch')) == ('pytorch', expected)
