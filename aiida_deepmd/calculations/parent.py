@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aiida_deepmd.calculations.train_settings import TrainSettings
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.backend import TENSORFLOW, Backend, cutoff_of, descriptors, neighbours_of
 from aiida_deepmd.files.model_file import read_model
-
-if TYPE_CHECKING:
-    from aiida_deepmd.calculations.train import TrainSettings
 
 
 def check_parent(inputs: Mapping[str, Any], parameters: Mapping[str, Any], settings: TrainSettings) -> str | None:

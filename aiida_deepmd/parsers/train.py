@@ -12,7 +12,7 @@ from aiida.parsers import Parser
 from numpy.typing import NDArray
 
 from aiida_deepmd.calculations.train import DeepmdTrainCalculation as Train
-from aiida_deepmd.calculations.train import settings_of
+from aiida_deepmd.calculations.train_settings import settings_of
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files import budget, output

@@ -11,7 +11,8 @@ import numpy as np
 from aiida import orm
 from ase.formula import Formula
 
-from aiida_deepmd.calculations.train import DeepmdTrainCalculation, settings_of
+from aiida_deepmd.calculations.train import DeepmdTrainCalculation
+from aiida_deepmd.calculations.train_settings import settings_of
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.input import INPUT_FILENAME

@@ -9,6 +9,7 @@ import numpy as np
 from aiida import orm
 
 from aiida_deepmd.calculations import train
+from aiida_deepmd.calculations.train_settings import settings_of
 from aiida_deepmd.files.backend import TENSORFLOW
 from aiida_deepmd.files.input import check_maskable, check_parameters
 from aiida_deepmd.frames.plausibility import MIN_DISTANCE
@@ -234,7 +235,7 @@ def _check_training(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
         first |= {'parent': potential, 'settings': orm.Dict({**options, 'start': learning.pretrained})}
     problem = train.validate_inputs(first, None)
     problem = problem or _check_fine_tune_rate(parameters['learning_rate'], learning)
-    backend = train.settings_of(first).backend_facts if problem is None else TENSORFLOW
+    backend = settings_of(first).backend_facts if problem is None else TENSORFLOW
     for generation in (1, *learning.loss_by_generation):
         problem = problem or check_parameters(training_parameters(parameters, generation, learning), backend)
     fixed = [settings.system(name).fixed_atoms for name in (*inputs['systems'], *(inputs.get('supporting') or {}))]

@@ -49,7 +49,7 @@ def test_overrides(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ('text', 'words', 'sentence'),
     [
-        ('dp: {learning_rate: {decay_step: null}}', ['demo'], "did you mean 'decay_steps'"),
+        ('dp: {learning_rate: {start_l: null}}', ['demo'], "did you mean 'start_lr'"),
         ('dp: {optimizer: {type: LKF}}', ['demo'], "'LKF', which DeePMD-kit's TensorFlow backend does not have"),
         ('dp: {learning_rate: {start_lr: 1e-2}}', ['demo'], "start_lr` is '1e-2'"),
         ('dp: {model: {type_map: 3}}', ['demo'], 'type_map` is 3; list each element once'),

@@ -21,6 +21,7 @@ from aiida_sis.workflows.sis import SisWorkChain
 
 Codes = dict[str, orm.InstalledCode]
 COSINE = {'type': 'cosine', 'start_lr': 1e-2, 'stop_lr': 1e-5}
+EXPONENTIAL = {'type': 'exp', 'start_lr': 2e-3, 'stop_lr': 1e-5, 'decay_steps': 100}
 ADAM = {'type': 'Adam', 'adam_beta2': 0.99}
 
 
@@ -35,8 +36,8 @@ def fill(codes: Codes, **arguments: Any) -> Any:
 @pytest.mark.parametrize('protocol', sorted(list_protocols()))
 def test_another_learning_rate(protocol: str) -> None:
     """The protocol's own keys of another rate are gone, and an optimizer may be added."""
-    values = load_protocol(protocol, {'dp': {'learning_rate': COSINE, 'optimizer': ADAM}})
-    assert values['dp']['learning_rate'] == COSINE
+    values = load_protocol(protocol, {'dp': {'learning_rate': EXPONENTIAL, 'optimizer': ADAM}})
+    assert values['dp']['learning_rate'] == EXPONENTIAL
     assert values['dp']['optimizer'] == ADAM
     before = load_protocol(protocol)
     assert {**values['dp'], 'learning_rate': 0, 'optimizer': 0} == {**before['dp'], 'learning_rate': 0, 'optimizer': 0}
@@ -133,12 +134,12 @@ def test_removal_for_one_system(stand_in_codes: Codes) -> None:
 @pytest.mark.parametrize(
     ('overrides', 'sentence'),
     [
-        ({'dp': {'learning_rate': {'decay_step': None}}}, "did you mean 'decay_steps'"),
-        ({'dp': {'learning_rate': COSINE | {'decay_step': None}}}, "did you mean 'decay_steps'"),
-        ({'dp': {'optimizer': {'type': None}}}, "'dp.optimizer.type' is null, which removes a key"),
+        ({'dp': {'learning_rate': {'start_l': None}}}, "did you mean 'start_lr'"),
+        ({'dp': {'learning_rate': EXPONENTIAL | {'start_l': None}}}, "did you mean 'start_lr'"),
+        ({'dp': {'model': {'spin': {'use_spin': None}}}}, "'dp.model.spin.use_spin' is null, which removes a key"),
         ({'md': {'ring_sise': None}}, "did you mean 'ring_size'"),
         ({'md': {'thermostat': {'styles': None}}}, "did you mean 'style'"),
-        ({'sis': {'learning': {'mask_fixed_atoms': None}}}, 'valid keys are fine_tune_steps, lr_decay'),
+        ({'sis': {'learning': {'mask_fixed_atoms': None}}}, 'valid keys are fine_tune_lr, fine_tune_steps, lr_decay'),
         ({'train': {'max_extension': None}}, "did you mean 'max_extensions'"),
         ({'options': {'queue_name': None}}, 'but the protocol has no such key'),
         ({'cp2k': {'FORCE_EVAL': {'DFT': {'SFC': None}}}}, "did you mean 'SCF'"),
@@ -159,11 +160,10 @@ def test_removal_of_nothing(overrides: dict[str, Any], sentence: str) -> None:
     assert '\n' not in str(caught.value)
 
 
-def test_decay_steps_of_another_rate_may_be_removed_in_words() -> None:
+def test_key_of_another_kind_may_be_removed_in_words() -> None:
     """Who writes down that the old key goes gets what is meant."""
-    assert load_protocol('demo', {'dp': {'learning_rate': COSINE | {'decay_steps': None}}})['dp'][
-        'learning_rate'
-    ] == dict(COSINE)
+    offset = {'rule': 'offset', 'offset_fs': 80.0}
+    assert load_protocol('demo', {'md': {'t_next': offset | {'margin_fs': None}}})['md']['t_next'] == offset
 
 
 def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -53,7 +53,7 @@ def test_every_protocol_has_a_description() -> None:
     ('overrides', 'words'),
     [
         ({'siss': {}}, ("'siss'", "'sis'")),
-        ({'dp': {'learning_rate': {'stop_lr': None, 'stop_lr_ratio': 1e-3}}}, ('stop_lr` is missing', '(2e-06)')),
+        ({'dp': {'learning_rate': {'stop_lr': None, 'stop_lr_ratio': 1e-3}}}, ('stop_lr` is missing', '(1e-05)')),
         ({'cp2k': {'MOTION': {'PRINT': {'TRAJECTORY': {'UNIT': 'bohr'}}}}}, ('TRAJECTORY/UNIT', 'leave it out')),
         ({'cp2k': {'FORCE_EVAL': {'SUBSYS': {'CELL': {'PERIODIC': 'NONE'}}}}}, ('CELL/PERIODIC', 'leave it out')),
         ({'sis': {'replicas': 0}}, ("'replicas'", '0')),
