@@ -84,6 +84,7 @@ def variants(case: str) -> dict[str, dict[str, Any]]:
         'new, 700': {'steps': 700},
         'new, 1000': {},
         'R_cut 6': {'rcut': 6.0},
+        'R_cut 6, sel times 1.5': {'rcut': 6.0, 'margin': 1.5},
         'start 5e-3': {'start': 5.0e-3},
         'start 2e-2': {'start': 2.0e-2},
         'beta2 0.999': {'beta2': 0.999},

@@ -383,7 +383,7 @@ def test_a_potential_that_was_given_is_fine_tuned(builder: Any, monkeypatch: pyt
     builder.potential = potential()
     settings = builder.train.train.settings.get_dict()
     builder.train.train.settings = orm.Dict({**settings, 'budget': {'core_minutes': 20.0}})
-    learning = {'fine_tune_lr': 5e-4, 'fine_tune_steps': 4000}
+    learning = {'fine_tune_lr': 5e-4, 'fine_tune_steps': 1250}
     process, children = start(builder, monkeypatch, initial_labels=0, learning=learning)
     process.train_potential()
     first = children.inputs['train_g0']['train']
@@ -394,7 +394,7 @@ def test_a_potential_that_was_given_is_fine_tuned(builder: Any, monkeypatch: pyt
     process.train_potential()
     second = children.inputs['train_g1']['train']
     assert second['parameters']['learning_rate']['start_lr'] == 5e-4
-    # 4000 steps where a first training has 8000.
+    # 1250 steps where a first training has 2500.
     assert second['settings']['budget'] == {'core_minutes': 10.0}
 
 
