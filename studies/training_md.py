@@ -62,7 +62,6 @@ def run(model: Path, system: Path, seed: int, steps: int, seconds: float | None 
         began = time.monotonic()
         done = subprocess.run(['lmp', '-in', 'in.lmp'], cwd=folder, capture_output=True, text=True, check=False)
         text = (folder / 'log.lammps').read_text()
-    rows = [line.split() for line in text.splitlines() if re.match(r'\s*\d+\s+[-\d.]+\s+[-\d.e+]+\s+[-\d.e+]+$', line)]
     loop = re.search(r'Loop time of (\S+) on .* for (\d+) steps', text)
     if loop is None:
         raise RuntimeError((done.stdout + done.stderr)[-1000:])
@@ -70,7 +69,6 @@ def run(model: Path, system: Path, seed: int, steps: int, seconds: float | None 
         'ps': int(loop.group(2)) * 5.0e-4,
         'left_the_window': 'Fix halt condition' in text,
         'steps_per_second': int(loop.group(2)) / float(loop.group(1)),
-        'mean_temperature': float(np.mean([float(row[1]) for row in rows])),
         'wall_seconds': time.monotonic() - began,
     }
 
