@@ -22,7 +22,7 @@ SHORT = {
         'replicas': 1,
         'systems': {'crystal': {'initial_length_fs': 40.0}},
     },
-    'dp': {'training': {'numb_steps': 400}},
+    'dp': {'training': {'numb_steps': 400}, 'learning_rate': {'decay_steps': 4}},
     'train': {'force_rmse_max': None, 'settings': {'compress': False}},
     'md': {'trajectory_interval_ps': 0.02},
 }
