@@ -149,6 +149,11 @@ def forces_of(code: orm.InstalledCode, tree: dict[str, Any], atoms: Atoms, folde
     return np.array([row[:3] for row in rows], dtype=float) * HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
 
 
+def kinds_of(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give basis and pseudopotential of the two elements of the dimer."""
+    return [kind for kind in tree['FORCE_EVAL']['SUBSYS']['KIND'] if kind['_'] in ('F', 'Li')]
+
+
 def test_grid_is_fine_enough_for_fluorine(real_codes: dict[str, orm.InstalledCode], tmp_path: Path) -> None:
     """The hard core of F needs 1200 Ry, or a smoothed density for the functional: the labels are forces.
 
@@ -164,7 +169,7 @@ def test_grid_is_fine_enough_for_fluorine(real_codes: dict[str, orm.InstalledCod
     begin = {'FORCE_EVAL': {'DFT': {'WFN_RESTART_FILE_NAME': str(orbitals), 'SCF': {'SCF_GUESS': 'RESTART'}}}}
     for protocol, tree in trees.items():
         assert tree['FORCE_EVAL']['DFT']['XC'] == trees['moderate']['FORCE_EVAL']['DFT']['XC']
-        assert tree['FORCE_EVAL']['SUBSYS'] == trees['moderate']['FORCE_EVAL']['SUBSYS']
+        assert kinds_of(tree) == kinds_of(trees['moderate'])
         forces = forces_of(real_codes['cp2k'], merge(tree, begin), dimer, tmp_path / protocol)
         assert np.abs(forces - expected).max() < 0.1, protocol
 
