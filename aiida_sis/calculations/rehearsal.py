@@ -12,6 +12,7 @@ from aiida_sis.calculations.dataset import frames_of
 from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.analysis.rdf import rdf_difference, rdfs
 from aiida_sis.core.settings.rehearsal import RdfSettings
+from aiida_sis.core.single_points import force_errors, match
 
 
 @calcfunction
@@ -25,20 +26,12 @@ def compare_forces(trajectory: orm.TrajectoryData, labels: orm.TrajectoryData) -
     :raises ValueError: if a labelled frame is not in the MD.
     """
     teacher = frames_of(labels)
-    positions, forces = values_of(trajectory, 'positions'), values_of(trajectory, 'forces')
-    matched: list[int] = []
-    for coords in teacher.coords:
-        begin = matched[-1] + 1 if matched else 0
-        near = [i for i in range(begin, len(positions)) if np.abs(positions[i] - coords).max() < 1e-3]
-        if not near:
-            raise ValueError('A labelled frame is not among the frames of the MD: label the frames of this trajectory.')
-        matched.append(near[0])
-    squares = ((forces[matched] - teacher.forces) ** 2).mean(axis=(1, 2))
-    times = values_of(trajectory, 'times')[matched]
-    errors = orm.ArrayData({'time_ps': times, 'force_rmse': np.sqrt(squares)})
+    matched = match(values_of(trajectory, 'positions'), teacher.coords)
+    found = force_errors(values_of(trajectory, 'forces')[matched], teacher.forces)
+    errors = orm.ArrayData({'time_ps': values_of(trajectory, 'times')[matched], 'force_rmse': found})
     facts = {
-        'force_rmse_ev_per_angstrom': float(np.sqrt(squares.mean())),
-        'largest_force_rmse_ev_per_angstrom': float(np.sqrt(squares.max())),
+        'force_rmse_ev_per_angstrom': float(np.sqrt((found**2).mean())),
+        'largest_force_rmse_ev_per_angstrom': float(found.max()),
         'n_frames': len(matched),
         'teacher_force_ev_per_angstrom': float(np.sqrt((teacher.forces**2).mean())),
     }

@@ -12,7 +12,7 @@ from aiida.engine import ExitCode, WorkChain
 
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, calls_of
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, VERIFY, Call, calls_of
 from aiida_sis.core.loop.schedule import training_budget, training_parameters
 from aiida_sis.core.loop.seeds import derive_seed
 from aiida_sis.core.settings.label import LabelSettings, read_label_settings
@@ -21,7 +21,7 @@ from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 
 #: The first number of the path from which the seed of a part is derived.
-_SEEDS = {LABEL: 1, TRAIN: 2, EXPLORE: 3}
+_SEEDS = {LABEL: 1, TRAIN: 2, EXPLORE: 3, VERIFY: 5}
 
 
 class LoopWorkChain(WorkChain):
@@ -52,7 +52,7 @@ class LoopWorkChain(WorkChain):
     def call(self, kind: str, number: int = 0, stage: int | None = None) -> Call:
         """Name a part of this generation.
 
-        :param kind: ``label``, ``train`` or ``explore``.
+        :param kind: ``label``, ``train``, ``explore`` or ``verify``.
         :param number: of the label, of the member of the committee, or of the replica.
         :param stage: of an exploration.
         """
@@ -61,7 +61,7 @@ class LoopWorkChain(WorkChain):
     def calls(self, kind: str, stage: int | None = None) -> list[Call]:
         """Give the parts of this generation that have been submitted, by their numbers.
 
-        :param kind: ``label``, ``train`` or ``explore``.
+        :param kind: ``label``, ``train``, ``explore`` or ``verify``.
         :param stage: of explorations.
         """
         return calls_of(self.ctx, kind, self.ctx.generation, stage)
@@ -69,7 +69,7 @@ class LoopWorkChain(WorkChain):
     def seed(self, kind: str, *place: int) -> orm.Int:
         """Give a part its own seed.
 
-        :param kind: ``label``, ``train`` or ``explore``.
+        :param kind: ``label``, ``train``, ``explore`` or ``verify``.
         :param place: the numbers that tell it from the others of its kind.
         """
         return orm.Int(derive_seed(self.inputs.seed.value, _SEEDS[kind], *place))

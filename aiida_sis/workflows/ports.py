@@ -89,8 +89,16 @@ def define_sis_ports(spec: Any) -> None:
         help='The MD of the last stage that was run, by replica: positions Å, velocities Å/ps, forces eV/Å, each '
         '(n_frames, n_atoms, 3); cells Å (n_frames, 3, 3); times ps.',
     )
+    spec.output(
+        'errors',
+        valid_type=orm.ArrayData,
+        required=False,
+        help='Along the stable MD, where it was labelled: `replica`, `time_ps`, `force_rmse` and `teacher_force` '
+        '(eV/Å), `energy_error` (eV/atom), each (n_frames,).',
+    )
     message = 'The MD is not stable after the last generation allowed, {generation}.'
     spec.exit_code(410, 'ERROR_MAX_GENERATIONS', message)
+    spec.exit_code(411, 'ERROR_NOT_VERIFIED', 'The MD of generation {generation} is stable, but not right enough.')
 
 
 def define_hybrid_ports(spec: Any) -> None:

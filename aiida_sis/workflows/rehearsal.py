@@ -14,7 +14,7 @@ from aiida_sis.calculations.trajectories import select_snapshot
 from aiida_sis.core.loop.call_labels import LOOP, TEACHER_MD, evaluation_of
 from aiida_sis.core.loop.seeds import derive_seed
 from aiida_sis.core.settings.base import refusal
-from aiida_sis.core.settings.rehearsal import VerificationSettings, read_verification_settings
+from aiida_sis.core.settings.rehearsal import ComparisonSettings, read_comparison_settings
 from aiida_sis.core.settings.sis import plan_replicas, read_settings
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.replay import ReplayWorkChain
@@ -23,14 +23,14 @@ from aiida_sis.workflows.sis import SisWorkChain
 _VERIFY = 4
 
 
-def validate_verification(node: orm.Dict | None, _context: object) -> str | None:
-    """Check how the MD is verified, hours before it is.
+def validate_comparison(node: orm.Dict | None, _context: object) -> str | None:
+    """Check how the MD is compared, hours before it is.
 
     :param node: the input.
     :param _context: the port, unused.
     :returns: one sentence, or nothing.
     """
-    return refusal(read_verification_settings, node.get_dict() if node is not None else {})
+    return refusal(read_comparison_settings, node.get_dict() if node is not None else {})
 
 
 class RehearsalWorkChain(WorkChain):
@@ -49,12 +49,12 @@ class RehearsalWorkChain(WorkChain):
         super().define(spec)
         spec.expose_inputs(SisWorkChain, namespace='sis')
         spec.input(
-            'verification',
+            'comparison',
             valid_type=orm.Dict,
             serializer=orm.to_aiida_type,
-            default=lambda: orm.Dict(VerificationSettings().model_dump()),
-            validator=validate_verification,
-            help='The fields of `core.settings.rehearsal.VerificationSettings`.',
+            default=lambda: orm.Dict(ComparisonSettings().model_dump()),
+            validator=validate_comparison,
+            help='The fields of `core.settings.rehearsal.ComparisonSettings`.',
         )
         spec.expose_outputs(SisWorkChain, namespace='sis')
         spec.output('results', valid_type=orm.Dict, help='Force error along the MD (eV/Å), RDF difference by pair.')
@@ -115,7 +115,7 @@ class RehearsalWorkChain(WorkChain):
 
     def evaluate_with_teacher(self) -> None:
         """Label every frame of the last MD runs, and let the teacher go on from the last frame by itself."""
-        run, wanted = self.inputs.sis, read_verification_settings(self.inputs.verification.get_dict())
+        run, wanted = self.inputs.sis, read_comparison_settings(self.inputs.comparison.get_dict())
         seed = run.seed.value
         for index, (key, trajectory) in enumerate(sorted(self.ctx[LOOP].outputs.trajectories.items())):
             inputs = self._label_inputs(index, {})
@@ -157,7 +157,7 @@ class RehearsalWorkChain(WorkChain):
         for key, node in runs.items():
             compared = compare_forces(self.ctx[LOOP].outputs.trajectories[key], node.outputs.trajectory)
             errors[key], forces[key] = compared['errors'], compared['results']
-        wanted = read_verification_settings(self.inputs.verification.get_dict()).rdf.model_dump()
+        wanted = read_comparison_settings(self.inputs.comparison.get_dict()).rdf.model_dump()
         trajectories: Any = dict(self.ctx[LOOP].outputs.trajectories.items())
         structure = compare_structure(orm.Dict(wanted), self.ctx[TEACHER_MD].outputs.trajectory, **trajectories)
         self.out('errors', errors)

@@ -137,7 +137,7 @@ class ReplayWorkChain(LabellingWorkChain):
             )
             self.ctx.reason = ' '.join(filter(None, [self.ctx.reason, geometry]))
             self.ctx.failed[str(stopped_at)] = self.ctx.reason
-        self.ctx.next_frame = stopped_at + 1
+        self.ctx.next_frame = self.ctx.frames.numsteps if self.settings.stop_at_failed_frame else stopped_at + 1
 
     # -------------------------------------------------------------------------------------------------------- dataset
 
@@ -146,6 +146,7 @@ class ReplayWorkChain(LabellingWorkChain):
         self.ctx.report = None
         self.ctx.facts = {
             'reason': self.ctx.reason,
+            'timestep_fs': self.settings.timestep_fs,
             'n_offered': self.ctx.frames.numsteps,
             'failed_frames': self.ctx.failed,
             'unconverged_frames': [],

@@ -38,6 +38,8 @@ class FailedMd:
     :param start_structure: where the MD began, before its potential minimised it.
     :param hot_sigmas: canonical standard deviations above which a snapshot gives its place, but not its velocities.
     :param retreats: how often what was taken of it could not be labelled; each time an earlier part of it is taken.
+    :param rungs: its ladder, where it has one.
+    :param right_rung: the number of the latest rung that is right, where one is.
     """
 
     node: orm.WorkChainNode
@@ -46,6 +48,8 @@ class FailedMd:
     start_structure: orm.StructureData
     hot_sigmas: float
     retreats: int = 0
+    rungs: orm.TrajectoryData | None = None
+    right_rung: int | None = None
 
     @property
     def results(self) -> MdResults:
@@ -71,12 +75,17 @@ class FailedMd:
             return False
         if self.results.t_next is None:
             return True
+        if self.rungs is not None:
+            return self.retreats > 1
         return self.retreats > 1 and self.start_ps(fewer=2) <= 0
 
     @property
     def is_at_start_structure(self) -> bool:
-        """Whether even the first frame of the MD gave nothing: the minimisation before it had spoilt it already."""
-        return self.retreats > 0 and self.start_ps(fewer=1) <= 0
+        """Whether even the first frame of the MD gave nothing: the minimisation before it had spoilt it already.
+
+        A ladder reaches back to the first frame at once.
+        """
+        return self.retreats > 0 and (self.rungs is not None or self.start_ps(fewer=1) <= 0)
 
     @property
     def frames(self) -> orm.TrajectoryData:
@@ -117,14 +126,29 @@ def burst(failed: FailedMd, _settings: SamplingSettings) -> list[LabelTask]:
 def next_start(failed: FailedMd) -> dict[str, orm.Data]:
     """Take the snapshot of an MD from which an AIMD starts: that at t_next, or an earlier one after a retreat.
 
+    With a ladder it is the latest rung that is right, or the first one where none is.
+
     :param failed: the MD.
     :returns: ``structure``, and ``velocities`` where it is not too hot to go on with them.
     """
-    index = latest_at(times_of(failed.frames), failed.start_ps()) or 0
-    start: dict[str, Any] = dict(select_snapshot(failed.frames, orm.Int(index)))
+    if failed.rungs is not None:
+        frames, index = failed.rungs, failed.right_rung or 0
+    else:
+        frames, index = failed.frames, latest_at(times_of(failed.frames), failed.start_ps()) or 0
+    start: dict[str, Any] = dict(select_snapshot(frames, orm.Int(index)))
     if is_hot(failed, start['structure'], start['velocities']):
         del start['velocities']
     return start
+
+
+def ladder(_failed: FailedMd, _settings: SamplingSettings) -> list[LabelTask]:
+    """Start nothing: the rungs are labelled already, and are the data.
+
+    :param _failed: unused.
+    :param _settings: unused.
+    :returns: no label.
+    """
+    return []
 
 
 def replay(failed: FailedMd, settings: SamplingSettings) -> list[LabelTask]:
@@ -174,8 +198,12 @@ STRATEGIES: dict[str, Strategy] = {
     'burst': burst,
     'replay': replay,
     'burst_and_replay': burst_and_replay,
+    'ladder': ladder,
+    'ladder_and_burst': burst,
     'committee': committee,
 }
+#: Strategies that begin with a ladder.
+WITH_LADDER = ('ladder', 'ladder_and_burst')
 
 
 def label_tasks(failed: FailedMd, settings: SamplingSettings) -> list[LabelTask]:

@@ -10,24 +10,15 @@ from aiida.engine import ExitCode
 
 from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.calculations.summary import summarise
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
+from aiida_sis.core.loop.call_labels import EXPLORE, TRAIN, Call
 from aiida_sis.core.loop.record import MdResults, TrainingResults
 from aiida_sis.core.loop.summary import forgetting, trainings_of
-from aiida_sis.core.overlay import merge
-from aiida_sis.core.settings.sis import (
-    LearningSchedule,
-    Replica,
-    SisSettings,
-    plan_replicas,
-    read_settings,
-    training_weights,
-)
+from aiida_sis.core.settings.sis import training_weights
 from aiida_sis.core.wording import in_ev_per_angstrom, in_kelvin
 from aiida_sis.workflows.explore import ExploreWorkChain
-from aiida_sis.workflows.label import LabelWorkChain
-from aiida_sis.workflows.loop_base import LoopWorkChain
+from aiida_sis.workflows.labelling_loop import LabellingLoop
 from aiida_sis.workflows.ports import define_shared_ports, define_sis_ports
-from aiida_sis.workflows.sampling import FailedMd, LabelTask, deviation_parameters, is_in_doubt, label_tasks
+from aiida_sis.workflows.sampling import deviation_parameters, is_in_doubt
 from aiida_sis.workflows.validation import validate_sis_inputs
 
 # Their types only take the methods of `WorkChain` itself as steps.
@@ -35,8 +26,11 @@ if_: Any = engine.if_
 while_: Any = engine.while_
 
 
-class SisWorkChain(LoopWorkChain):
-    """Label, train, explore; where the MD's temperature leaves its window, label a snapshot from before and go on."""
+class SisWorkChain(LabellingLoop):
+    """Label, train, explore; where the MD's temperature leaves its window, label what was before and go on.
+
+    Once the MD is stable, the teacher says how right it is; where it is too wrong, its own frames are learnt.
+    """
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -62,8 +56,16 @@ class SisWorkChain(LoopWorkChain):
                     cls.run_molecular_dynamics,
                     cls.find_catastrophic_points,
                 ),
+                if_(cls.must_verify)(
+                    cls.label_stable_dynamics,
+                    cls.find_true_error,
+                ),
                 if_(cls.met_catastrophic_point)(
                     cls.begin_generation,
+                    if_(cls.takes_ladders)(
+                        cls.label_ladders,
+                        cls.measure_next_starts,
+                    ),
                     while_(cls.nothing_new_is_known)(
                         cls.label_next_starts,
                         cls.merge_labelled_data,
@@ -109,26 +111,15 @@ class SisWorkChain(LoopWorkChain):
         self.ctx.catastrophes = []
         self.ctx.n_merged = 0
         self.ctx.retreats = 0
+        self.ctx.ladders = {}
+        self.ctx.n_verifications = 0
+        self.ctx.verified = None
+        self.ctx.errors = None
         self.ctx.start_structures = dict(self.inputs.systems)
         self.ctx.datasets = {f'start_{name}': node for name, node in self.inputs.get('datasets', {}).items()}
         self.ctx.potentials = {}
         self.ctx.committee = []
         self.ctx.last_md = []
-
-    @property
-    def settings(self) -> SisSettings:
-        """The settings of the run, typed."""
-        return read_settings(self.ctx.settings)
-
-    @property
-    def learning(self) -> LearningSchedule:
-        """How fine-tunings differ from the first training."""
-        return self.settings.learning
-
-    @property
-    def replicas(self) -> list[Replica]:
-        """The MD runs of a stage, by the number of the replica."""
-        return plan_replicas(self.settings, list(self.inputs.systems))
 
     def must_train_first(self) -> bool:
         """Tell whether generation 0 trains a potential; otherwise take the one that was given."""
@@ -136,68 +127,6 @@ class SisWorkChain(LoopWorkChain):
             return True
         self.ctx.potentials[self.call(TRAIN).key] = self.inputs.potential
         return False
-
-    # --- label -----------------------------------------------------------------------------------------------------
-
-    def label_start_structures(self) -> None:
-        """Run the AIMD of generation 0 from every structure, explored and supporting."""
-        settings = self.settings
-        structures = {**self.inputs.systems, **self.inputs.get('supporting', {})}
-        index = 0
-        for name, structure in sorted(structures.items()):
-            own = settings.system(name)
-            temperatures = own.temperatures_k or ()
-            for number in range(own.initial_labels or 0):
-                replica = Replica(name, temperatures[number % len(temperatures)])
-                changes = {'length_fs': own.initial_length_fs, 'optimise_first': own.optimise_first}
-                self._submit_label(index, LabelTask(LabelWorkChain, replica, {'structure': structure}), changes)
-                index += 1
-
-    def label_next_starts(self) -> None:
-        """Label what the strategy takes from each catastrophe: an AIMD from t_next, frames of the MD, or both."""
-        settings = self.settings
-        tasks = [task for point in self._catastrophes() for task in label_tasks(point, settings.sampling)]
-        for index, task in enumerate(tasks, self.ctx.n_merged):
-            length = settings.system(task.replica.system).label_length_fs
-            self._submit_label(index, task, {} if length is None else {'length_fs': length})
-
-    def _submit_label(self, index: int, task: LabelTask, changes: Mapping[str, Any]) -> None:
-        generation, name = self.ctx.generation, task.replica.system
-        own = self.settings.system(name)
-        place = {'temperature_k': task.replica.temperature_k, 'label': name}
-        seed = self.seed(LABEL, generation, index)
-        inputs = self.label_inputs(seed, task.inputs, place | dict(changes), own.fixed_atoms)
-        if own.cp2k:
-            inputs.cp2k.cp2k.parameters = orm.Dict(merge(inputs.cp2k.cp2k.parameters.get_dict(), own.cp2k))
-        self.submit_part(self.call(LABEL, index), task.workchain, inputs, f'generation {generation}: labelling {name}')
-
-    def merge_labelled_data(self) -> ExitCode | None:
-        """Add the new frames to the data; labels that failed are reported and left out.
-
-        :returns: an exit code where there is no frame to train on, or where nothing new was learnt of a catastrophe.
-        """
-        generation = self.ctx.generation
-        new = 0
-        calls = self.calls(LABEL)
-        for call in calls[self.ctx.n_merged :]:
-            node = self.part(call)
-            if 'dataset' in node.outputs:
-                self.ctx.datasets[call.key] = node.outputs.dataset
-                new += node.outputs.dataset.n_frames
-            system = node.inputs.parameters['label']
-            if generation == 0 and system in self.ctx.start_structures and 'optimised_structure' in node.outputs:
-                self.ctx.start_structures[system] = node.outputs.optimised_structure
-        self.ctx.n_merged = len(calls)
-        if new == 0 and generation > 0 and self._retreat():
-            self.report(
-                f'generation {generation}: no frame could be labelled, the MD was spoilt before t_next already: '
-                f'retreat {self.ctx.retreats}, further back'
-            )
-            return None
-        if new == 0 and (generation > 0 or not self.ctx.datasets):
-            return self.end_with('ERROR_LABELLING_FAILED', self.ctx.cause)
-        self.report(f'generation {generation}: {new} new frames')
-        return None
 
     # --- train -----------------------------------------------------------------------------------------------------
 
@@ -320,8 +249,8 @@ class SisWorkChain(LoopWorkChain):
         return None
 
     def met_catastrophic_point(self) -> bool:
-        """Tell whether this generation met a catastrophic point."""
-        return bool(self.ctx.catastrophes)
+        """Tell whether this generation met a catastrophic point, or was found wrong along its stable MD."""
+        return self.is_not_stable()
 
     def begin_generation(self) -> ExitCode | None:
         """Begin the next generation, or end where no further one is allowed."""
@@ -329,34 +258,20 @@ class SisWorkChain(LoopWorkChain):
             return self.end_with('ERROR_MAX_GENERATIONS')
         self.ctx.generation += 1
         self.ctx.n_merged = self.ctx.retreats = 0
+        self.ctx.ladders = {}
         return None
-
-    def nothing_new_is_known(self) -> bool:
-        """Tell whether this generation has no dataset of its own yet."""
-        return not any(call.key in self.ctx.datasets for call in self.calls(LABEL))
-
-    def _catastrophes(self) -> list[FailedMd]:
-        """The catastrophes of the last MD from which something can still be taken."""
-        found = []
-        for call in self.ctx.catastrophes:
-            replica = self.replicas[call.number]
-            fixed, start = self.settings.system(replica.system).fixed_atoms, self.ctx.start_structures[replica.system]
-            sigmas = self.label_settings.hot_sigmas
-            found.append(FailedMd(self.ctx[str(call)], replica, fixed, start, sigmas, self.ctx.retreats))
-        return [point for point in found if not point.is_exhausted]
-
-    def _retreat(self) -> bool:
-        """Go one step further back, and tell whether an MD has something there."""
-        self.ctx.retreats += 1
-        return self.ctx.retreats <= self.settings.sampling.max_retreats and bool(self._catastrophes())
 
     # --- end -------------------------------------------------------------------------------------------------------
 
     def results(self) -> None:
         """Return the summary, every potential and every dataset."""
-        outcome = 'stable' if not self.is_not_stable() else 'not stable'
+        outcome = 'not stable' if self.is_not_stable() else 'stable'
+        if self.ctx.verified is not None and not self.is_not_stable():
+            outcome += ' and verified' if self.ctx.verified else ', not verified'
         passed, systems = orm.Int(self.ctx.stage), orm.List([replica.system for replica in self.replicas])
         self.out('summary', summarise(orm.Str(outcome), self.inputs.parameters, passed, systems, **self.ctx.record))
+        if self.ctx.errors is not None:
+            self.out('errors', self.ctx.errors)
         if self.ctx.potentials:
             self.out('potential', list(self.ctx.potentials.values())[-1])
             self.out('potentials', dict(self.ctx.potentials))

@@ -37,7 +37,7 @@ def test_stable_dynamics_is_checked_by_its_teacher(
         real_codes, {'melt': melt}, overrides=SHORT, supporting={'crystal': crystal}
     )
     rdf = {'r_max': 6.0, 'n_bins': 30, 'skip_ps': 0.0, 'n_frames': 8, 'reference_skip': 0.1}
-    builder.verification = orm.Dict({'teacher_length_ps': 0.1, 'rdf': rdf})
+    builder.comparison = orm.Dict({'teacher_length_ps': 0.1, 'rdf': rdf})
     node = submit_and_await(builder, timeout=600)
     assert node.is_finished_ok, node.exit_message
     results = node.outputs.results.get_dict()

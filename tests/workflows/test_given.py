@@ -12,7 +12,7 @@ from aiida_sis.structures.demo import lifsi_ion_pair, rehearsal_systems
 from aiida_sis.workflows.hybrid import HybridWorkChain
 from aiida_sis.workflows.protocols import load_protocol
 from aiida_sis.workflows.protocols.given import check_overrides, split_overrides
-from aiida_sis.workflows.rehearsal import RehearsalWorkChain, validate_verification
+from aiida_sis.workflows.rehearsal import RehearsalWorkChain, validate_comparison
 from aiida_sis.workflows.sis import SisWorkChain
 
 Codes = dict[str, orm.InstalledCode]
@@ -288,7 +288,7 @@ def test_later_bursts_of_a_hybrid_run(stand_in_codes: Codes) -> None:
 
 
 @pytest.mark.parametrize(
-    ('verification', 'sentence'),
+    ('comparison', 'sentence'),
     [
         ({'teacher_len': 3}, "did you mean 'teacher_length_ps'"),
         ({'teacher_length_ps': '10 ps'}, 'give a number, without quotes and without a unit'),
@@ -298,16 +298,16 @@ def test_later_bursts_of_a_hybrid_run(stand_in_codes: Codes) -> None:
         ({'rdf': {'reference_skip': 2}}, 'below 1'),
     ],
 )
-def test_verification(verification: dict[str, Any], sentence: str) -> None:
+def test_comparison(comparison: dict[str, Any], sentence: str) -> None:
     """It comes last, hours after its settings were written."""
-    assert sentence in (validate_verification(orm.Dict(verification), None) or '')
+    assert sentence in (validate_comparison(orm.Dict(comparison), None) or '')
 
 
-def test_verification_in_part(stand_in_codes: Codes) -> None:
+def test_comparison_in_part(stand_in_codes: Codes) -> None:
     """What is left out of `rdf` has its default, as at the top."""
     melt, crystal = rehearsal_systems(1)
     builder = RehearsalWorkChain.get_builder_from_protocol(
         stand_in_codes, {'melt': melt}, supporting={'crystal': crystal}
     )
-    builder.verification = orm.Dict({'rdf': {'r_max': 5.0}})
+    builder.comparison = orm.Dict({'rdf': {'r_max': 5.0}})
     assert RehearsalWorkChain.spec().inputs.validate(builder._inputs(prune=True)) is None

@@ -1,8 +1,10 @@
 """What the label of a call link says: which part of a run a process was.
 
 A loop calls its parts ``label_g{generation}_{number}``, ``train_g{generation}`` (further members of a committee
-``train_g{generation}_m{number}``) and ``explore_g{generation}_s{stage}_r{replica}``; a cycle of a hybrid run is a
-generation. Whatever writes or reads these labels does it here.
+``train_g{generation}_m{number}``), ``explore_g{generation}_s{stage}_r{replica}`` and, where it labels frames of a
+stable MD, ``verify_g{generation}_r{replica}``; a cycle of a hybrid run is a generation. Two calcfunctions say what
+single points have shown: ``ladder_g{generation}_{number}``, of the label with that number, and
+``verdict_g{generation}``. Whatever writes or reads these labels does it here.
 """
 
 from __future__ import annotations
@@ -11,12 +13,36 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ('EXPLORE', 'LABEL', 'LOOP', 'TEACHER_MD', 'TRAIN', 'Call', 'calls_of', 'evaluation_of', 'read_call')
+__all__ = (
+    'EXPLORE',
+    'LABEL',
+    'LADDER',
+    'LOOP',
+    'TEACHER_MD',
+    'TRAIN',
+    'VERDICT',
+    'VERIFY',
+    'Call',
+    'calls_of',
+    'evaluation_of',
+    'read_call',
+)
 
-LABEL, TRAIN, EXPLORE = 'label', 'train', 'explore'
+LABEL, TRAIN, EXPLORE, VERIFY = 'label', 'train', 'explore', 'verify'
+#: What is found out from single points: the measured t_next of a catastrophe, the true error along a stable MD.
+LADDER, VERDICT = 'ladder', 'verdict'
 #: What a rehearsal calls the loop inside it, and the MD of its teacher.
 LOOP, TEACHER_MD = 'sis', 'teacher_md'
-_CALL = re.compile(r'(label)_g(\d+)_(\d+)|(train)_g(\d+)(?:_m(\d+))?|(explore)_g(\d+)_s(\d+)_r(\d+)')
+_CALL = re.compile(r'(?P<kind>[a-z]+)_g(?P<generation>\d+)(?P<rest>\w*)')
+#: What follows the generation, by the kind of the part.
+_REST = {
+    LABEL: re.compile(r'_(?P<number>\d+)'),
+    LADDER: re.compile(r'_(?P<number>\d+)'),
+    TRAIN: re.compile(r'(?:_m(?P<number>\d+))?'),
+    EXPLORE: re.compile(r'_s(?P<stage>\d+)_r(?P<number>\d+)'),
+    VERIFY: re.compile(r'_r(?P<number>\d+)'),
+    VERDICT: re.compile(r''),
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -24,7 +50,7 @@ class Call:
     """One part of a run; as a string it is the label of its call link.
 
     :param generation: from 0.
-    :param kind: ``label``, ``train`` or ``explore``.
+    :param kind: ``label``, ``train``, ``explore``, ``verify``, ``ladder`` or ``verdict``.
     :param number: of the label in its generation, of the member of the committee (0 is the potential that drives the
         MD), or of the replica.
     :param stage: of an exploration, from 0.
@@ -46,14 +72,16 @@ class Call:
         """The key of what it made among the outputs of the run: a dataset, a potential, a trajectory."""
         if self.kind == EXPLORE:
             return f'r{self.number}'
-        if self.kind == LABEL:
+        if self.kind == VERIFY:
+            return f'g{self.generation}_r{self.number}'
+        if self.kind in (LABEL, LADDER):
             return f'g{self.generation}_{self.number}'
         return f'g{self.generation}' + (f'_m{self.number}' if self.number else '')
 
     @property
     def replica(self) -> int | None:
-        """The number of the replica of an exploration."""
-        return self.number if self.kind == EXPLORE else None
+        """The number of the replica of an exploration or of its verification."""
+        return self.number if self.kind in (EXPLORE, VERIFY) else None
 
 
 def read_call(label: str) -> Call | None:
@@ -63,21 +91,20 @@ def read_call(label: str) -> Call | None:
     :returns: which part of the run it was, or nothing for any other label.
     """
     match = _CALL.fullmatch(label)
-    if match is None:
+    if match is None or match['kind'] not in _REST:
         return None
-    label_, g_l, n_l, train, g_t, n_t, _, g_e, stage, replica = match.groups()
-    if label_:
-        return Call(int(g_l), LABEL, int(n_l))
-    if train:
-        return Call(int(g_t), TRAIN, int(n_t or 0))
-    return Call(int(g_e), EXPLORE, int(replica), int(stage))
+    rest = _REST[match['kind']].fullmatch(match['rest'])
+    if rest is None:
+        return None
+    found = {name: int(value) for name, value in rest.groupdict().items() if value is not None}
+    return Call(int(match['generation']), match['kind'], **found)
 
 
 def calls_of(labels: Iterable[str], kind: str, generation: int, stage: int | None = None) -> list[Call]:
     """Find the parts of one kind in one generation.
 
     :param labels: any labels.
-    :param kind: ``label``, ``train`` or ``explore``.
+    :param kind: of the parts.
     :param generation: its number.
     :param stage: of explorations.
     :returns: the parts, by their numbers.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_call
-from aiida_sis.core.loop.record import LabelResults, MdResults, TrainingResults
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, LADDER, TRAIN, VERDICT, VERIFY, Call, read_call
+from aiida_sis.core.loop.record import LabelResults, MdResults, TrainingResults, Verification
 from aiida_sis.core.settings.sis import SisSettings
 
 Results = Mapping[str, Any]
@@ -22,9 +22,8 @@ def make_summary(
 ) -> dict[str, Any]:
     """Summarise a run.
 
-    The acceleration ratio is the paper's own for SIS: the MD length reached by every replica without a catastrophe,
-    divided by all AIMD time that was run for labels, spoilt frames included. Frames that were labelled by single points
-    are not AIMD time; ``cost.labelled_frames`` counts both, so that strategies can be compared.
+    The acceleration ratio is the MD length reached by every replica without a catastrophe, divided by all time that was
+    labelled: the paper's own for SIS, spoilt frames included, where every single point counts as one timestep of AIMD.
 
     :param outcome: how the run ended.
     :param parameters: the settings of the run.
@@ -32,10 +31,14 @@ def make_summary(
     :param stages_passed: how many stages every replica survived.
     :param systems: the system that each replica explores, by the number of the replica.
     :returns: a dictionary with the keys ``outcome``, ``temperature_k``, ``stages``, ``generations``, ``aimd_ps``,
-        ``md_ps``, ``acceleration_ratio``, ``cost`` and ``forgetting``; times in ps, temperatures in K.
+        ``labelled_ps`` (AIMD and single points), ``md_ps``, ``acceleration_ratio``, ``verification`` (the last one),
+        ``cost`` and ``forgetting``; times in ps, temperatures in K.
     """
     generations = generations_of(results, systems)
-    aimd_ps = sum(label['aimd_fs'] for generation in generations for label in generation['labels']) / 1000
+    labels = _labels_of(results)
+    aimd_ps = sum(label.aimd_fs or 0.0 for label in labels) / 1000
+    labelled_ps = aimd_ps + sum((label.n_single_points or 0) * (label.timestep_fs or 0.0) for label in labels) / 1000
+    verdicts = [generation['verification'] for generation in generations if generation['verification']]
     stages = [
         {**stage, 'passed_in_generation': _passed_in(number, generations) if number < stages_passed else None}
         for number, stage in enumerate(parameters['stages'])
@@ -48,8 +51,10 @@ def make_summary(
         'stages': stages,
         'generations': generations,
         'aimd_ps': aimd_ps,
+        'labelled_ps': labelled_ps,
         'md_ps': md_ps,
-        'acceleration_ratio': md_ps / aimd_ps if aimd_ps else None,
+        'acceleration_ratio': md_ps / labelled_ps if labelled_ps else None,
+        'verification': verdicts[-1] if verdicts else None,
         'cost': cost_of(results),
         'forgetting': forgetting(trainings_of(results)),
     }
@@ -90,7 +95,8 @@ def generations_of(results: Mapping[str, Results], systems: Sequence[str]) -> li
 
     :param results: the results dictionaries under the labels of the call links.
     :param systems: the system that each replica explores, by the number of the replica.
-    :returns: ``generation``, ``labels``, ``training`` and ``md`` of each generation, from 0.
+    :returns: ``generation``, ``labels``, ``ladders``, ``training``, ``md`` and ``verification`` of each, from generation
+        0.
     """
     last = max((call.generation for key in results if (call := read_call(key))), default=-1)
     return [_generation(number, results, systems) for number in range(last + 1)]
@@ -102,7 +108,7 @@ def cost_of(results: Mapping[str, Results]) -> dict[str, Any]:
     :param results: the results dictionaries under the labels of the call links.
     :returns: counts, steps and wall times in s.
     """
-    labels = [LabelResults.model_validate(values) for _, values in _parts(results, LABEL)]
+    labels = _labels_of(results)
     trainings = [TrainingResults.model_validate(values) for _, values in _parts(results, TRAIN)]
     runs = [MdResults.model_validate(values) for _, values in _parts(results, EXPLORE)]
     return {
@@ -118,6 +124,12 @@ def cost_of(results: Mapping[str, Results]) -> dict[str, Any]:
     }
 
 
+def _labels_of(results: Mapping[str, Results]) -> list[LabelResults]:
+    """All that the teacher labelled, the frames of stable MD last."""
+    found = [*_parts(results, LABEL), *_parts(results, VERIFY)]
+    return [LabelResults.model_validate(values) for _, values in found]
+
+
 def _parts(results: Mapping[str, Results], kind: str) -> list[tuple[Call, Results]]:
     """The results of one kind of part, in the order of generations, stages and numbers."""
     found = [(call, values) for key, values in results.items() if (call := read_call(key)) and call.kind == kind]
@@ -130,14 +142,20 @@ def _generation(number: int, results: Mapping[str, Results], systems: Sequence[s
         for kind in (LABEL, EXPLORE)
     )
     training = trainings_of(results).get(number)
+    ladders, verdicts = (
+        [(call.number, values) for call, values in _parts(results, kind) if call.generation == number]
+        for kind in (LADDER, VERDICT)
+    )
     return {
         'generation': number,
         'labels': [{'index': index, **_label(LabelResults.model_validate(values))} for _, index, values in labels],
+        'ladders': [{'index': index, **values} for index, values in ladders],
         'training': None if training is None else _training(training),
         'md': [
             {'stage': stage, 'system': systems[replica], 'replica': replica} | MdResults.model_validate(values).outcome
             for stage, replica, values in runs
         ],
+        'verification': Verification.model_validate(verdicts[0][1]).model_dump() if verdicts else None,
     }
 
 
@@ -152,7 +170,7 @@ def _training(training: TrainingResults) -> dict[str, Any]:
 
 
 def _passed_in(stage: int, generations: list[dict[str, Any]]) -> int | None:
-    for generation in generations:
+    for generation in reversed(generations):
         runs = [run for run in generation['md'] if run['stage'] == stage]
         if runs and all(run['stable'] for run in runs):
             return int(generation['generation'])

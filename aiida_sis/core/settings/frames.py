@@ -35,6 +35,8 @@ class DatasetSettings(StrictModel):
     """Shares of train, validation and test frames; they add up to 1."""
     split: Literal['shuffled', 'blocks'] = 'shuffled'
     """Whether the frames are shuffled before they are split, or split in blocks of time."""
+    max_force: Positive = Limits().max_force
+    """A frame with a larger force on an atom is refused, in eV/Å."""
     stride: Count = 1
     """Keep one frame in ``stride``; neighbouring frames are correlated."""
     max_frames: Count | None = None
@@ -57,8 +59,6 @@ class TrajectoryDatasetSettings(DatasetSettings):
 
     fixed_atoms: Sites = ()
     """Numbers of the sites, from 0, whose forces are no labels."""
-    max_force: Positive = Limits().max_force
-    """A frame with a larger force on an atom is refused, in eV/Å."""
     energy_outlier_sigmas: Positive = Limits().energy_outlier_sigmas
     """Robust standard deviations of the energy per atom beyond which a frame is flagged."""
     refuse_energy_outliers: Flag = False

@@ -45,6 +45,8 @@ class LabelSettings(StrictModel):
     """Limits of the geometry optimisation."""
     dataset: DatasetSettings = Field(default_factory=DatasetSettings)
     """How the labelled frames are turned into a dataset."""
+    stop_at_failed_frame: Flag = False
+    """Of single points: leave out all frames behind one that CP2K can't treat, as on the way to a catastrophe."""
     fixed_atoms: Sites = ()
     """Numbers of the sites that are held where they are, from 0."""
     label: str = ''

@@ -26,7 +26,7 @@ class RdfSettings(StrictModel):
     """Share of the teacher's MD that is left out at its start."""
 
 
-class VerificationSettings(StrictModel):
+class ComparisonSettings(StrictModel):
     """How the MD is compared with the teacher."""
 
     teacher_length_ps: Number = Field(default=10.0, ge=0.01)
@@ -35,11 +35,11 @@ class VerificationSettings(StrictModel):
     """How radial distribution functions are compared."""
 
 
-def read_verification_settings(values: Mapping[str, Any]) -> VerificationSettings:
+def read_comparison_settings(values: Mapping[str, Any]) -> ComparisonSettings:
     """Read how the MD is compared with the teacher.
 
     :param values: the plain dictionary.
     :returns: the settings, typed.
     :raises ValueError: in one sentence that names the key, the value and the remedy.
     """
-    return VerificationSettings.read(values, 'verification')
+    return ComparisonSettings.read(values, 'comparison')

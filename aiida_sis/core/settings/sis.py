@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aiida_deepmd.settings import StrictModel, nearest_key
 from aiida_sis.core.settings.base import Count, Flag, Integer, Number, Positive, Sites, Whole, Window
+from aiida_sis.core.settings.verification import LadderSettings, VerificationSettings
 
 
 class Stage(StrictModel):
@@ -79,10 +80,14 @@ class SystemSettings(StrictModel):
 class SamplingSettings(StrictModel):
     """How the frames that are labelled after a catastrophe are found."""
 
-    strategy: Literal['burst', 'replay', 'burst_and_replay', 'committee'] = 'burst'
+    strategy: Literal['burst', 'replay', 'burst_and_replay', 'ladder', 'ladder_and_burst', 'committee'] = 'burst'
     """``burst`` is the paper's: an AIMD from t_next. ``replay`` labels the MD's own frames between t_next and t_cp by
-    single points. ``burst_and_replay`` does both. ``committee`` is DP-GEN's: single points on the frames whose model
-    deviation lies between two trust levels."""
+    single points. ``burst_and_replay`` does both. ``ladder`` labels the MD's own frames further and further before
+    t_cp by single points. ``ladder_and_burst`` does so, and starts an AIMD from the latest that is still right, the
+    measured t_next. ``committee`` is DP-GEN's: single points on the frames whose model deviation lies between two trust
+    levels."""
+    ladder: LadderSettings = Field(default_factory=LadderSettings)
+    """The ladder, and which frames of a failed MD are fit to be learnt."""
     max_retreats: Whole = 4
     """How often an earlier part of a failed MD is taken where nothing of the later one could be labelled: 1 ps before
     t_next, then 4 ps, 16 ps, …; where the first frame gave nothing, the start structure."""
@@ -140,8 +145,15 @@ class SisSettings(StrictModel):
     """The schedule of the fine-tunings."""
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     """How frames are found after a catastrophe."""
+    verification: VerificationSettings = Field(default_factory=VerificationSettings)
+    """How the stable MD is verified."""
     systems: dict[str, SystemSettings] = Field(default_factory=dict)
     """What differs for single systems, by name."""
+
+    @property
+    def rung_rmse_max(self) -> float:
+        """Largest force error of a rung that is still right, in eV/Å."""
+        return self.sampling.ladder.force_rmse_max or 2 * self.verification.force_rmse_max
 
     @model_validator(mode='after')
     def _coarse_to_fine(self) -> SisSettings:
