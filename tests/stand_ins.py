@@ -33,16 +33,20 @@ def ended(
     label: str = 'ion_pair',
     retrieved: orm.FolderData | None = None,
     message: str | None = None,
+    inputs: Mapping[str, orm.Data] | None = None,
 ) -> orm.WorkChainNode:
     """Give the node of a workchain that has ended.
 
     :param label: the system, by its parameters.
     :param retrieved: the files of a job that it called.
     :param message: what its exit code says.
+    :param inputs: what it was given beside its parameters, by the labels of the links.
     """
     node = orm.WorkChainNode()
     parameters = orm.Dict({'label': label, 'timestep_fs': 2.0}).store()
     node.base.links.add_incoming(parameters, LinkType.INPUT_WORK, 'parameters')
+    for name, value in (inputs or {}).items():
+        node.base.links.add_incoming(value.store(), LinkType.INPUT_WORK, name)
     node.set_process_state(ProcessState.FINISHED)
     node.set_exit_status(exit_status)
     if message is not None:

@@ -18,7 +18,7 @@ from aiida_sis.calculations.single_points import (
     select_rungs,
     select_verification_frames,
 )
-from aiida_sis.core.loop.call_labels import LABEL, LADDER, VERDICT, VERIFY, Call
+from aiida_sis.core.loop.call_labels import LABEL, LADDER, VERDICT, VERIFY, Call, read_call
 from aiida_sis.core.loop.record import Verification
 from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.md import read_md_settings
@@ -32,7 +32,7 @@ from aiida_sis.workflows.sampling import WITH_LADDER, FailedMd, LabelTask, label
 
 #: Shares of the frames that a label trains on, validates with and tests: of frames on the way to a catastrophe, whose
 #: error says nothing of any MD, and of frames of a stable one.
-TAUGHT, TAUGHT_AND_TESTED = (1.0, 0.0, 0.0), (0.8, 0.0, 0.2)
+TAUGHT, TAUGHT_AND_TESTED = [1.0, 0.0, 0.0], [0.8, 0.0, 0.2]
 
 
 class LabellingLoop(LoopWorkChain):
@@ -90,14 +90,14 @@ class LabellingLoop(LoopWorkChain):
         """Find t_next of each catastrophe: the latest rung of its ladder whose forces were still right."""
         settings = self.settings
         limits = {'force_rmse_max': settings.rung_rmse_max, 'max_force': self._max_force()}
-        for point, call in zip(self._catastrophes(), self.calls(LABEL), strict=True):
+        for explored, point, call in zip(self.ctx.catastrophes, self._catastrophes(), self.calls(LABEL), strict=True):
             node = self.part(call)
             labels = {'labels': node.outputs.trajectory} if 'trajectory' in node.outputs else {}
             ladder = replace(call, kind=LADDER)
             given = node.inputs.frames, point.node.outputs.results, orm.Dict(limits)
             measured = call_function(measure_t_next, str(ladder), *given, **labels)
             self.ctx.record[str(ladder)] = measured
-            self.ctx.ladders[str(call)] = (node.inputs.frames, measured['snapshot_index'])
+            self.ctx.ladders[str(explored)] = str(ladder)
             found = f'{t_next:.3f} ps' if (t_next := measured['t_next_ps']) is not None else 'nowhere, no rung is right'
             self.report(
                 f'generation {self.ctx.generation}, {point.replica.system}: t_next measured at {found}; '
@@ -113,8 +113,11 @@ class LabellingLoop(LoopWorkChain):
             self._submit_label(index, task, {} if length is None else {'length_fs': length})
 
     def _max_force(self) -> float:
-        """Largest force on an atom with which a frame of a failed MD is learnt, in eV/Å."""
-        known = [largest_forces(node.get_array('forces')).max() for node in self.ctx.datasets.values()]
+        """Largest force on an atom with which a frame of a failed MD is learnt, in eV/Å.
+
+        It is measured by the data that is tested: that of AIMD and of stable MD, and what was given.
+        """
+        known = [largest_forces(node.get_array('forces')).max() for node in self.ctx.datasets.values() if node.n_test]
         return float(self.settings.sampling.ladder.max_force_ratio * max(known)) if known else Limits().max_force
 
     def _submit_label(self, index: int, task: LabelTask, changes: Mapping[str, Any] | None = None) -> None:
@@ -236,12 +239,28 @@ class LabellingLoop(LoopWorkChain):
         found = []
         for call in self.ctx.catastrophes:
             replica = self.replicas[call.number]
-            fixed, start = self.settings.system(replica.system).fixed_atoms, self.ctx.start_structures[replica.system]
-            sigmas = self.label_settings.hot_sigmas
-            found.append(FailedMd(self.ctx[str(call)], replica, fixed, start, sigmas, self.ctx.retreats))
+            found.append(
+                FailedMd(
+                    self.ctx[str(call)],
+                    replica,
+                    self.settings.system(replica.system).fixed_atoms,
+                    self.ctx.start_structures[replica.system],
+                    self.label_settings.hot_sigmas,
+                    self.ctx.retreats,
+                    **self._ladder_of(call),
+                )
+            )
         return [point for point in found if not point.is_exhausted]
 
     def _retreat(self) -> bool:
         """Go one step further back, and tell whether an MD has something there."""
         self.ctx.retreats += 1
         return self.ctx.retreats <= self.settings.sampling.max_retreats and bool(self._catastrophes())
+
+    def _ladder_of(self, explored: Call) -> dict[str, Any]:
+        """The rungs of a failed MD and the number of the latest right one, where it has a ladder."""
+        ladder = read_call(self.ctx.ladders.get(str(explored), ''))
+        if ladder is None:
+            return {}
+        rungs = self.ctx[str(replace(ladder, kind=LABEL))].inputs.frames
+        return {'rungs': rungs, 'right_rung': self.ctx.record[str(ladder)]['snapshot_index']}

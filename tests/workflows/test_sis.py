@@ -13,6 +13,7 @@ from aiida.orm.utils.serialize import serialize
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
+from aiida_sis.calculations.trajectory_data import MD_UNITS, make_trajectory
 from aiida_sis.core.settings.sis import Replica
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sampling import FailedMd, is_hot
@@ -212,7 +213,9 @@ def spoilt_md() -> orm.WorkChainNode:
             cells=np.tile(np.asarray(atoms.cell), (len(times), 1, 1)),
             times=times,
             velocities=np.ones((len(times), len(atoms), 3)),
+            stepids=np.round(times * 1000).astype(int),
         )
+        outputs[name].set_array('forces', np.ones((len(times), len(atoms), 3)))
     return ended(outputs)
 
 
@@ -286,6 +289,250 @@ def test_last_retreat_is_the_start_structure(builder: Any, monkeypatch: pytest.M
     code = process.merge_labelled_data()
     assert code is not None
     assert code.status == 401
+
+
+def labels_of(frames: orm.TrajectoryData, errors: list[float]) -> orm.TrajectoryData:
+    """Give the labels of the first frames of an MD: its forces are 1 eV/Å, those of the teacher as much less."""
+    n_frames, n_atoms = len(errors), len(frames.symbols)
+    arrays = {
+        'positions': frames.get_positions()[:n_frames],
+        'cells': frames.get_cells()[:n_frames],
+        'energies': np.zeros(n_frames),
+        'forces': np.ones((n_frames, n_atoms, 3)) - np.array(errors)[:, None, None],
+        'steps': np.arange(n_frames),
+    }
+    units = {'energies': 'eV', 'forces': 'eV/angstrom'}
+    return make_trajectory(frames.symbols, arrays, MD_UNITS | units)
+
+
+def climb(process: SisWorkChain, children: Children, errors: list[float]) -> None:
+    """Let an MD fail, and label as many rungs of its ladder as there are errors."""
+    process.ctx.potentials['g0'] = potential().store()
+    process.ctx.datasets['g0_0'] = dataset().store()
+    end(process, explore_g0_s0_r0=spoilt_md())
+    process.find_catastrophic_points()
+    process.begin_generation()
+    assert process.takes_ladders()
+    process.label_ladders()
+    inputs = children.inputs['label_g1_0']
+    outputs: dict[str, orm.Data] = {'results': orm.Dict({'route': 'replay', 'n_single_points': len(errors)})}
+    if errors:
+        outputs |= {'dataset': dataset(), 'trajectory': labels_of(inputs['frames'], errors)}
+    node = ended(outputs, exit_status=0 if errors else 301, inputs={'frames': inputs['frames']})
+    end(process, label_g1_0=node)
+    process.measure_next_starts()
+
+
+# 10, 20, 40 … fs before 9 ps, as close frames every 0.1 ps and coarse ones every 0.5 ps allow, and the first.
+RUNGS = [0.0, 3.5, 6.0, 7.5, 8.3, 8.6, 8.8, 8.9]
+
+
+def test_measured_t_next_starts_the_burst(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest rung whose force error is within twice the limit of the verification; the rungs are taught only."""
+    process, children = start(builder, monkeypatch, sampling={'strategy': 'ladder_and_burst'})
+    climb(process, children, [0.02, 0.1, 0.1, 0.5, 0.29, 0.31, 0.9])
+    ladder = children.inputs['label_g1_0']
+    assert ladder['frames'].get_times().tolist() == pytest.approx(RUNGS)
+    assert ladder['parameters']['dataset']['fractions'] == [1.0, 0.0, 0.0]
+    assert ladder['parameters']['stop_at_failed_frame'] is True
+    largest = np.linalg.norm(dataset().get_array('forces'), axis=2).max()
+    assert ladder['parameters']['dataset']['max_force'] == pytest.approx(3 * largest)
+    measured = process.ctx.record['ladder_g1_0']
+    assert measured['t_next_ps'] == pytest.approx(8.3)
+    process.label_next_starts()
+    burst = children.inputs['label_g1_1']
+    x = lifsi_ion_pair().get_ase().positions[0, 0]
+    assert burst['structure'].get_ase().positions[0, 0] - x == pytest.approx(8.3)
+    assert 'stop_at_failed_frame' not in burst['parameters'].get_dict()
+    assert serialize(process.ctx), 'a daemon that is stopped here could not go on'
+    end(process, label_g1_1=labelled())
+    assert process.merge_labelled_data() is None
+    assert set(process.ctx.datasets) == {'g0_0', 'g1_0', 'g1_1'}
+    assert not process.nothing_new_is_known()
+    process.results()
+    ladders = process.outputs['summary']['generations'][1]['ladders']
+    assert [rung['state'] for rung in ladders[0]['rungs']] == [
+        *('right', 'right', 'right', 'wrong', 'right', 'wrong', 'wrong', 'failed'),
+    ]
+
+
+def test_a_ladder_alone_starts_nothing(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rungs are the data of the generation."""
+    process, children = start(builder, monkeypatch, sampling={'strategy': 'ladder'})
+    climb(process, children, [0.02, 0.5])
+    assert process.nothing_new_is_known()
+    process.label_next_starts()
+    assert set(children.inputs) == {'label_g1_0'}
+    assert process.merge_labelled_data() is None
+    assert set(process.ctx.datasets) == {'g0_0', 'g1_0'}
+
+
+def test_no_rung_is_right(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the burst starts from the first one: what is far back is nearest to being right."""
+    process, children = start(builder, monkeypatch, sampling={'strategy': 'ladder_and_burst'})
+    climb(process, children, [0.7, 0.8, 0.9])
+    assert process.ctx.record['ladder_g1_0']['t_next_ps'] is None
+    process.label_next_starts()
+    x = lifsi_ion_pair().get_ase().positions[0, 0]
+    assert children.inputs['label_g1_1']['structure'].get_ase().positions[0, 0] == pytest.approx(x)
+
+
+@pytest.mark.parametrize('strategy', ['ladder', 'ladder_and_burst'])
+def test_a_lost_ladder(builder: Any, monkeypatch: pytest.MonkeyPatch, strategy: str) -> None:
+    """Without a single rung an AIMD from the start structure is the last retreat."""
+    process, children = start(builder, monkeypatch, sampling={'strategy': strategy})
+    climb(process, children, [])
+    process.label_next_starts()
+    last = 2 if strategy == 'ladder_and_burst' else 1
+    if strategy == 'ladder_and_burst':
+        end(process, label_g1_1=ended({}, exit_status=401))
+    assert process.merge_labelled_data() is None
+    process.label_next_starts()
+    retreat = children.inputs[f'label_g1_{last}']
+    assert retreat['structure'].uuid == process.inputs.systems['ion_pair'].uuid
+    end(process, **{f'label_g1_{last}': ended({}, exit_status=401)})
+    code = process.merge_labelled_data()
+    assert code is not None
+    assert code.status == 401
+
+
+def survived() -> orm.WorkChainNode:
+    """Give a stable MD of 11 frames, 1 ps apart."""
+    atoms = lifsi_ion_pair().get_ase()
+    times = np.arange(11.0)
+    shape = (len(times), len(atoms), 3)
+    arrays = {
+        'positions': times[:, None, None] + np.broadcast_to(atoms.positions, shape),
+        'cells': np.tile(np.asarray(atoms.cell), (len(times), 1, 1)),
+        'forces': np.ones(shape),
+        'times': times,
+        'steps': (1000 * times).astype(int),
+    }
+    outputs = {
+        'results': orm.Dict({'stable': True, 'length_ps_reached': 10.0, 'catastrophe': None, 't_next': None}),
+        'trajectory': make_trajectory(atoms.get_chemical_symbols(), arrays, MD_UNITS),
+        'series': orm.ArrayData({'time_ps': times, 'potential_energy': np.zeros(len(times))}),
+    }
+    window = {'temperature_k': 300.0, 'window_k': [20.0, 850.0], 'length_ps': 10.0}
+    return ended(outputs, inputs={'md__parameters': orm.Dict(window)})
+
+
+def verify(process: SisWorkChain, children: Children, error: float, replicas: int = 2, n_labelled: int = 4) -> Any:
+    """Pass the last stage, and label some frames of its MD."""
+    number = len(process.settings.stages) - 1
+    generation = process.ctx.generation
+    end(process, **{f'explore_g{generation}_s{number}_r{index}': survived() for index in range(replicas)})
+    process.find_catastrophic_points()
+    assert not process.is_not_stable()
+    assert process.must_verify()
+    process.label_stable_dynamics()
+    for index in range(replicas):
+        key = f'verify_g{generation}_r{index}'
+        frames = children.inputs[key]['frames']
+        outputs: dict[str, orm.Data] = {'results': orm.Dict({'route': 'replay', 'n_single_points': n_labelled})}
+        if n_labelled:
+            outputs |= {'dataset': dataset(), 'trajectory': labels_of(frames, [error] * n_labelled)}
+        end(process, **{key: ended(outputs, exit_status=0 if n_labelled else 403, inputs={'frames': frames})})
+    return process.find_true_error()
+
+
+@pytest.fixture
+def at_last_stage(builder: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[SisWorkChain, Children]:
+    """A run whose potential has the last stage before it, and eight frames to be labelled then."""
+    process, children = start(builder, monkeypatch, verification={'n_frames': 8}, max_generations=9)
+    process.ctx.potentials['g0'] = potential().store()
+    process.ctx.stage = 1
+    return process, children
+
+
+def test_stable_and_verified(at_last_stage: tuple[SisWorkChain, Children]) -> None:
+    """Frames of every replica after the grace time are labelled; within the limit the run is over."""
+    process, children = at_last_stage
+    assert verify(process, children, 0.1) is None
+    inputs = children.inputs['verify_g0_r1']
+    assert inputs['frames'].get_times().tolist() == pytest.approx([1.0, 4.0, 7.0, 10.0])
+    assert inputs['parameters']['dataset']['fractions'] == [0.8, 0.0, 0.2]
+    assert inputs['seed'].value != children.inputs['verify_g0_r0']['seed'].value
+    assert not process.is_not_stable()
+    assert not process.met_catastrophic_point()
+    process.results()
+    summary = process.outputs['summary']
+    assert summary['outcome'] == 'stable and verified'
+    assert summary['verification']['force_rmse_ev_per_angstrom'] == pytest.approx(0.1)
+    assert process.outputs['errors'].get_array('force_rmse') == pytest.approx(np.full(8, 0.1))
+    assert set(process.outputs['datasets']) == {'g0_r0', 'g0_r1'}, 'what was labelled is kept'
+
+
+def test_a_wrong_stable_md_is_learnt(at_last_stage: tuple[SisWorkChain, Children]) -> None:
+    """Its frames join the data, the potential is fine-tuned, and the last stage runs again."""
+    process, children = at_last_stage
+    assert verify(process, children, 0.2) is None
+    assert process.is_not_stable()
+    assert process.met_catastrophic_point()
+    process.begin_generation()
+    assert not process.takes_ladders()
+    assert not process.nothing_new_is_known(), 'the frames are labelled already'
+    assert process.must_train()
+    process.train_potential()
+    training = children.inputs['train_g1']['train']
+    assert set(training['datasets']) == {'g0_r0', 'g0_r1'}
+    assert training['parent'].uuid == process.ctx.potentials['g0'].uuid
+    end(process, train_g1=trained())
+    process.inspect_potential()
+    process.run_molecular_dynamics()
+    assert set(children.inputs) >= {'explore_g1_s1_r0', 'explore_g1_s1_r1'}
+    assert verify(process, children, 0.1) is None
+    process.results()
+    assert process.outputs['summary']['outcome'] == 'stable and verified'
+    assert set(process.outputs['datasets']) == {'g0_r0', 'g0_r1', 'g1_r0', 'g1_r1'}
+
+
+def test_a_verification_that_fails_for_good(at_last_stage: tuple[SisWorkChain, Children]) -> None:
+    """After as many as are allowed the run ends with its own code and everything it has."""
+    process, children = at_last_stage
+    process.ctx.n_verifications = process.settings.verification.max_verifications - 1
+    code = verify(process, children, 0.2)
+    assert code.status == 411
+    assert 'true force RMSE along the stable MD 0.200 eV/Å (8 of 8 frames' in code.message
+    assert process.outputs['summary']['outcome'] == 'stable, not verified'
+    assert {'potential', 'datasets', 'errors', 'trajectories'} <= set(process.outputs)
+
+
+def test_the_last_generation_is_not_verified(at_last_stage: tuple[SisWorkChain, Children]) -> None:
+    """No generation is left that could learn the frames: the code says that it is not right, not that it failed."""
+    process, children = at_last_stage
+    process.ctx.generation = 9
+    process.ctx.potentials['g9'] = potential().store()
+    assert verify(process, children, 0.2).status == 411
+
+
+def test_a_verification_of_few_frames(at_last_stage: tuple[SisWorkChain, Children]) -> None:
+    """Where the teacher could treat one frame of four, a small error proves nothing; what there is, is learnt."""
+    process, children = at_last_stage
+    assert verify(process, children, 0.01, n_labelled=1) is None
+    assert process.met_catastrophic_point()
+    assert set(process.ctx.datasets) == {'g0_r0', 'g0_r1'}
+
+
+def test_a_verification_that_labels_nothing(at_last_stage: tuple[SisWorkChain, Children]) -> None:
+    """There is nothing to learn then, so the run ends; the MD is stable all the same."""
+    process, children = at_last_stage
+    code = verify(process, children, 0.0, n_labelled=0)
+    assert code.status == 411
+    assert 'none of 8 frames' in code.message
+    assert process.outputs['summary']['outcome'] == 'stable, not verified'
+
+
+def test_verification_is_off(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stable is then all that is said."""
+    process, _ = start(builder, monkeypatch, verification={'enabled': False})
+    process.ctx.potentials['g0'] = potential().store()
+    process.ctx.stage = 1
+    end(process, explore_g0_s1_r0=survived(), explore_g0_s1_r1=survived())
+    process.find_catastrophic_points()
+    assert not process.must_verify()
+    process.results()
+    assert process.outputs['summary']['outcome'] == 'stable'
 
 
 def test_failed_training_returns_the_data(sis: tuple[SisWorkChain, Children]) -> None:

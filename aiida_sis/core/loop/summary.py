@@ -95,8 +95,8 @@ def generations_of(results: Mapping[str, Results], systems: Sequence[str]) -> li
 
     :param results: the results dictionaries under the labels of the call links.
     :param systems: the system that each replica explores, by the number of the replica.
-    :returns: ``generation``, ``labels``, ``ladders``, ``training``, ``md`` and ``verification`` of each, from generation
-        0.
+    :returns: ``generation``, ``labels``, ``ladders``, ``training``, ``md`` and ``verification`` of each generation, in
+        their order.
     """
     last = max((call.generation for key in results if (call := read_call(key))), default=-1)
     return [_generation(number, results, systems) for number in range(last + 1)]

@@ -33,4 +33,4 @@ class LadderSettings(StrictModel):
     twice that of the verification, since a single frame scatters about the error of many."""
     max_force_ratio: Number = Field(default=3.0, gt=1)
     """A frame of a failed MD is learnt from only where the teacher's largest force on an atom is at most this many
-    times the largest in the data so far."""
+    times the largest in the frames of AIMD and of stable MD."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, calls_of, read_call
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, LADDER, TRAIN, VERDICT, VERIFY, Call, calls_of, read_call
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,12 @@ from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, calls_o
         ('train_g2', Call(2, TRAIN, 0)),
         ('train_g2_m1', Call(2, TRAIN, 1)),
         ('explore_g1_s2_r3', Call(1, EXPLORE, 3, 2)),
+        ('verify_g1_r2', Call(1, VERIFY, 2)),
+        ('ladder_g2_1', Call(2, LADDER, 1)),
+        ('verdict_g1', Call(1, VERDICT)),
+        ('verify_g1', None),
+        ('verdict_g1_0', None),
+        ('other_g1_0', None),
         ('burst_c4', None),
         ('train_g2_m1_x', None),
         ('sis', None),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from aiida_sis.core.loop.summary import make_summary
 
 PARAMETERS = {
@@ -53,6 +55,20 @@ def test_stable_run() -> None:
     assert first['training']['force_rmse_ev_per_angstrom'] == 0.2
     assert [md['stable'] for md in first['md']] == [False, True]
     assert first['md'][0]['t_cp_ps'] == 0.3
+
+
+def test_single_points_are_labelled_time() -> None:
+    """Each counts as one timestep: 200 at 0.5 fs are 0.1 ps; frames of the stable MD count too."""
+    points = {'route': 'replay', 'aimd_fs': 0.0, 'n_single_points': 100, 'timestep_fs': 0.5, 'kept_frames': 90}
+    verdict = {'verified': True, 'n_offered': 100, 'n_frames': 100, 'force_rmse_max': 0.15}
+    more = {'label_g1_1': points, 'verify_g1_r0': points, 'verdict_g1': verdict | {'force_rmse_ev_per_angstrom': 0.1}}
+    summary = make_summary('stable and verified', PARAMETERS, RESULTS | more, stages_passed=2, systems=SYSTEMS)
+    assert summary['aimd_ps'] == 0.8
+    assert summary['labelled_ps'] == pytest.approx(0.9)
+    assert summary['acceleration_ratio'] == pytest.approx(20 / 0.9)
+    assert summary['cost']['kept_frames'] == 800 + 180
+    assert summary['verification']['force_rmse_ev_per_angstrom'] == 0.1
+    assert [generation['verification'] is None for generation in summary['generations']] == [True, False]
 
 
 def test_length_that_was_not_survived_by_all_does_not_count() -> None:
