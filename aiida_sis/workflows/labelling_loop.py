@@ -168,13 +168,13 @@ class LabellingLoop(LoopWorkChain):
     # --- verify ----------------------------------------------------------------------------------------------------
 
     def must_verify(self) -> bool:
-        """Tell whether the last stage was passed by a potential whose error along its MD is not known yet."""
-        return not self.is_not_stable() and self.settings.verification.enabled
+        """Tell whether the MD was stable and the teacher is to say how right it was."""
+        wanted = self.settings.verification
+        return wanted.enabled and not self.ctx.catastrophes and (wanted.stages == 'every' or not self.is_not_stable())
 
     def label_stable_dynamics(self) -> None:
         """Label frames of the stable MD of every replica by single points."""
         generation, settings = self.ctx.generation, self.settings
-        self.ctx.n_verifications += 1
         per_replica = max(1, round(settings.verification.n_frames / len(self.replicas)))
         for explored in self.ctx.last_md:
             node, replica = self.ctx[str(explored)], self.replicas[explored.number]
@@ -186,10 +186,10 @@ class LabellingLoop(LoopWorkChain):
                 'label': replica.system,
                 'dataset': {'fractions': TAUGHT_AND_TESTED},
             }
-            seed = self.seed(VERIFY, generation, explored.number)
+            seed = self.seed(VERIFY, generation, explored.stage, explored.number)
             inputs = self._label_inputs(seed, LabelTask(ReplayWorkChain, replica, {'frames': frames}), place)
             what = f'generation {generation}: labelling the stable MD of {replica.system}'
-            self.submit_part(self.call(VERIFY, explored.number), ReplayWorkChain, inputs, what)
+            self.submit_part(replace(explored, kind=VERIFY), ReplayWorkChain, inputs, what)
 
     def find_true_error(self) -> ExitCode | None:
         """Compare the potential with its teacher along the stable MD; where it is too wrong, go on with these frames.
@@ -198,15 +198,16 @@ class LabellingLoop(LoopWorkChain):
         """
         generation, wanted = self.ctx.generation, self.settings.verification
         parts: dict[str, orm.Data] = {}
-        for call in self.calls(VERIFY):
-            node, explored = self.part(call), self.ctx[str(self._explored(call))]
+        calls = [replace(explored, kind=VERIFY) for explored in self.ctx.last_md]
+        for call, explored in zip(calls, self.ctx.last_md, strict=True):
+            node = self.part(call)
             parts[f'r{call.number}_frames'] = node.inputs.frames
-            parts[f'r{call.number}_series'] = explored.outputs.series
+            parts[f'r{call.number}_series'] = self.ctx[str(explored)].outputs.series
             if 'trajectory' in node.outputs:
                 parts[f'r{call.number}_labels'] = node.outputs.trajectory
             if 'dataset' in node.outputs:
                 self.ctx.datasets[call.key] = node.outputs.dataset
-        call = self.call(VERDICT)
+        call = Call(generation, VERDICT, stage=calls[0].stage)
         limit = orm.Dict({'force_rmse_max': wanted.force_rmse_max})
         judged = call_function(judge_stable_md, str(call), limit, **parts)
         self.ctx.record[str(call)] = judged['results']
@@ -216,17 +217,13 @@ class LabellingLoop(LoopWorkChain):
         self.report(f'generation {generation}: {verdict.sentence}')
         if verdict.verified:
             return None
-        learnt = any(call.key in self.ctx.datasets for call in self.calls(VERIFY))
-        last = self.ctx.n_verifications >= wanted.max_verifications or generation >= self.settings.max_generations
+        self.ctx.stage -= 1
+        self.ctx.n_not_verified += 1
+        learnt = any(call.key in self.ctx.datasets for call in calls)
+        last = self.ctx.n_not_verified >= wanted.max_verifications or generation >= self.settings.max_generations
         if last or not learnt:
             return self.end_with('ERROR_NOT_VERIFIED', verdict.sentence)
-        self.ctx.stage -= 1
         return None
-
-    def _explored(self, call: Call) -> Call:
-        """The exploration whose frames a verification labels."""
-        found: Call = next(explored for explored in self.ctx.last_md if explored.number == call.number)
-        return found
 
     # --- go back ---------------------------------------------------------------------------------------------------
 

@@ -55,10 +55,10 @@ class SisWorkChain(LabellingLoop):
                 while_(cls.stages_remain)(
                     cls.run_molecular_dynamics,
                     cls.find_catastrophic_points,
-                ),
-                if_(cls.must_verify)(
-                    cls.label_stable_dynamics,
-                    cls.find_true_error,
+                    if_(cls.must_verify)(
+                        cls.label_stable_dynamics,
+                        cls.find_true_error,
+                    ),
                 ),
                 if_(cls.met_catastrophic_point)(
                     cls.begin_generation,
@@ -112,7 +112,7 @@ class SisWorkChain(LabellingLoop):
         self.ctx.n_merged = 0
         self.ctx.retreats = 0
         self.ctx.ladders = {}
-        self.ctx.n_verifications = 0
+        self.ctx.n_not_verified = 0
         self.ctx.verified = None
         self.ctx.errors = None
         self.ctx.start_structures = dict(self.inputs.systems)
@@ -137,6 +137,7 @@ class SisWorkChain(LabellingLoop):
     def must_train(self) -> bool:
         """Tell whether this generation has no potential yet; a new one has met no catastrophic point."""
         self.ctx.catastrophes = []
+        self.ctx.verified = None
         return self.call(TRAIN).key not in self.ctx.potentials
 
     def train_potential(self) -> None:
@@ -185,8 +186,8 @@ class SisWorkChain(LabellingLoop):
     # --- explore ---------------------------------------------------------------------------------------------------
 
     def stages_remain(self) -> bool:
-        """Tell whether this potential has met no catastrophic point and has a stage before it."""
-        return not self.ctx.catastrophes and self.is_not_stable()
+        """Tell whether this potential has failed in nothing yet and has a stage before it."""
+        return not self.ctx.catastrophes and self.ctx.verified is not False and self.is_not_stable()
 
     def run_molecular_dynamics(self) -> None:
         """Run the MD of one stage, all replicas of all systems side by side."""
@@ -242,9 +243,7 @@ class SisWorkChain(LabellingLoop):
             return None
         if unread:
             return self.end_with('ERROR_EXPLORATION_FAILED', self.ctx.cause)
-        self.report(
-            f'generation {generation}: stage {stage.name} passed, {stage.length_ps:g} ps stable on every replica'
-        )
+        self.report(f'generation {generation}: stage {stage.name}, {stage.length_ps:g} ps stable on every replica')
         self.ctx.stage += 1
         return None
 
@@ -265,10 +264,13 @@ class SisWorkChain(LabellingLoop):
 
     def results(self) -> None:
         """Return the summary, every potential and every dataset."""
-        outcome = 'not stable' if self.is_not_stable() else 'stable'
-        if self.ctx.verified is not None and not self.is_not_stable():
+        outcome = 'not stable' if self.is_not_stable() and self.ctx.verified is not False else 'stable'
+        if self.ctx.verified is not None and outcome == 'stable':
             outcome += ' and verified' if self.ctx.verified else ', not verified'
-        passed, systems = orm.Int(self.ctx.stage), orm.List([replica.system for replica in self.replicas])
+        passed, systems = (
+            orm.Int(self.ctx.stage + (self.ctx.verified is False)),
+            orm.List([replica.system for replica in self.replicas]),
+        )
         self.out('summary', summarise(orm.Str(outcome), self.inputs.parameters, passed, systems, **self.ctx.record))
         if self.ctx.errors is not None:
             self.out('errors', self.ctx.errors)

@@ -427,7 +427,7 @@ def verify(process: SisWorkChain, children: Children, error: float, replicas: in
     assert process.must_verify()
     process.label_stable_dynamics()
     for index in range(replicas):
-        key = f'verify_g{generation}_r{index}'
+        key = f'verify_g{generation}_s{number}_r{index}'
         frames = children.inputs[key]['frames']
         outputs: dict[str, orm.Data] = {'results': orm.Dict({'route': 'replay', 'n_single_points': n_labelled})}
         if n_labelled:
@@ -449,10 +449,10 @@ def test_stable_and_verified(at_last_stage: tuple[SisWorkChain, Children]) -> No
     """Frames of every replica after the grace time are labelled; within the limit the run is over."""
     process, children = at_last_stage
     assert verify(process, children, 0.1) is None
-    inputs = children.inputs['verify_g0_r1']
+    inputs = children.inputs['verify_g0_s1_r1']
     assert inputs['frames'].get_times().tolist() == pytest.approx([1.0, 4.0, 7.0, 10.0])
     assert inputs['parameters']['dataset']['fractions'] == [0.8, 0.0, 0.2]
-    assert inputs['seed'].value != children.inputs['verify_g0_r0']['seed'].value
+    assert inputs['seed'].value != children.inputs['verify_g0_s1_r0']['seed'].value
     assert not process.is_not_stable()
     assert not process.met_catastrophic_point()
     process.results()
@@ -460,7 +460,7 @@ def test_stable_and_verified(at_last_stage: tuple[SisWorkChain, Children]) -> No
     assert summary['outcome'] == 'stable and verified'
     assert summary['verification']['force_rmse_ev_per_angstrom'] == pytest.approx(0.1)
     assert process.outputs['errors'].get_array('force_rmse') == pytest.approx(np.full(8, 0.1))
-    assert set(process.outputs['datasets']) == {'g0_r0', 'g0_r1'}, 'what was labelled is kept'
+    assert set(process.outputs['datasets']) == {'g0_s1_r0', 'g0_s1_r1'}, 'what was labelled is kept'
 
 
 def test_a_wrong_stable_md_is_learnt(at_last_stage: tuple[SisWorkChain, Children]) -> None:
@@ -475,7 +475,7 @@ def test_a_wrong_stable_md_is_learnt(at_last_stage: tuple[SisWorkChain, Children
     assert process.must_train()
     process.train_potential()
     training = children.inputs['train_g1']['train']
-    assert set(training['datasets']) == {'g0_r0', 'g0_r1'}
+    assert set(training['datasets']) == {'g0_s1_r0', 'g0_s1_r1'}
     assert training['parent'].uuid == process.ctx.potentials['g0'].uuid
     end(process, train_g1=trained())
     process.inspect_potential()
@@ -484,13 +484,13 @@ def test_a_wrong_stable_md_is_learnt(at_last_stage: tuple[SisWorkChain, Children
     assert verify(process, children, 0.1) is None
     process.results()
     assert process.outputs['summary']['outcome'] == 'stable and verified'
-    assert set(process.outputs['datasets']) == {'g0_r0', 'g0_r1', 'g1_r0', 'g1_r1'}
+    assert set(process.outputs['datasets']) == {'g0_s1_r0', 'g0_s1_r1', 'g1_s1_r0', 'g1_s1_r1'}
 
 
 def test_a_verification_that_fails_for_good(at_last_stage: tuple[SisWorkChain, Children]) -> None:
     """After as many as are allowed the run ends with its own code and everything it has."""
     process, children = at_last_stage
-    process.ctx.n_verifications = process.settings.verification.max_verifications - 1
+    process.ctx.n_not_verified = process.settings.verification.max_verifications - 1
     code = verify(process, children, 0.2)
     assert code.status == 411
     assert 'true force RMSE along the stable MD 0.200 eV/Å (8 of 8 frames' in code.message
@@ -511,7 +511,7 @@ def test_a_verification_of_few_frames(at_last_stage: tuple[SisWorkChain, Childre
     process, children = at_last_stage
     assert verify(process, children, 0.01, n_labelled=1) is None
     assert process.met_catastrophic_point()
-    assert set(process.ctx.datasets) == {'g0_r0', 'g0_r1'}
+    assert set(process.ctx.datasets) == {'g0_s1_r0', 'g0_s1_r1'}
 
 
 def test_a_verification_that_labels_nothing(at_last_stage: tuple[SisWorkChain, Children]) -> None:
@@ -521,6 +521,35 @@ def test_a_verification_that_labels_nothing(at_last_stage: tuple[SisWorkChain, C
     assert code.status == 411
     assert 'none of 8 frames' in code.message
     assert process.outputs['summary']['outcome'] == 'stable, not verified'
+
+
+def test_a_wrong_potential_is_found_out_early(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short stage is verified too, so the long one is not run with a potential that is wrong already."""
+    process, children = start(builder, monkeypatch, verification={'n_frames': 8})
+    process.ctx.potentials['g0'] = potential().store()
+    end(process, explore_g0_s0_r0=survived(), explore_g0_s0_r1=survived())
+    process.find_catastrophic_points()
+    assert process.must_verify()
+    process.label_stable_dynamics()
+    frames = children.inputs['verify_g0_s0_r0']['frames']
+    outputs: dict[str, orm.Data] = {'results': orm.Dict({}), 'dataset': dataset()}
+    outputs['trajectory'] = labels_of(frames, [0.5] * 4)
+    end(process, verify_g0_s0_r0=ended(outputs, inputs={'frames': frames}))
+    end(process, verify_g0_s0_r1=ended({}, exit_status=403, inputs={'frames': frames}))
+    assert process.find_true_error() is None
+    assert not process.stages_remain()
+    assert process.ctx.stage == 0
+    assert process.met_catastrophic_point()
+
+
+def test_the_last_stage_alone_is_verified(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that is asked for, an earlier stage is passed by being stable."""
+    process, _ = start(builder, monkeypatch, verification={'stages': 'last'})
+    process.ctx.potentials['g0'] = potential().store()
+    end(process, explore_g0_s0_r0=survived(), explore_g0_s0_r1=survived())
+    process.find_catastrophic_points()
+    assert not process.must_verify()
+    assert process.stages_remain()
 
 
 def test_verification_is_off(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,9 @@
 
 A loop calls its parts ``label_g{generation}_{number}``, ``train_g{generation}`` (further members of a committee
 ``train_g{generation}_m{number}``), ``explore_g{generation}_s{stage}_r{replica}`` and, where it labels frames of a
-stable MD, ``verify_g{generation}_r{replica}``; a cycle of a hybrid run is a generation. Two calcfunctions say what
-single points have shown: ``ladder_g{generation}_{number}``, of the label with that number, and
-``verdict_g{generation}``. Whatever writes or reads these labels does it here.
+stable MD, ``verify_g{generation}_s{stage}_r{replica}``; a cycle of a hybrid run is a generation. Two calcfunctions say
+what single points have shown: ``ladder_g{generation}_{number}``, of the label with that number, and
+``verdict_g{generation}_s{stage}``. Whatever writes or reads these labels does it here.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _REST = {
     LADDER: re.compile(r'_(?P<number>\d+)'),
     TRAIN: re.compile(r'(?:_m(?P<number>\d+))?'),
     EXPLORE: re.compile(r'_s(?P<stage>\d+)_r(?P<number>\d+)'),
-    VERIFY: re.compile(r'_r(?P<number>\d+)'),
-    VERDICT: re.compile(r''),
+    VERIFY: re.compile(r'_s(?P<stage>\d+)_r(?P<number>\d+)'),
+    VERDICT: re.compile(r'_s(?P<stage>\d+)'),
 }
 
 
@@ -53,7 +53,7 @@ class Call:
     :param kind: ``label``, ``train``, ``explore``, ``verify``, ``ladder`` or ``verdict``.
     :param number: of the label in its generation, of the member of the committee (0 is the potential that drives the
         MD), or of the replica.
-    :param stage: of an exploration, from 0.
+    :param stage: of an exploration and its verification, from 0.
     """
 
     generation: int
@@ -73,7 +73,9 @@ class Call:
         if self.kind == EXPLORE:
             return f'r{self.number}'
         if self.kind == VERIFY:
-            return f'g{self.generation}_r{self.number}'
+            return f'g{self.generation}_s{self.stage or 0}_r{self.number}'
+        if self.kind == VERDICT:
+            return f'g{self.generation}_s{self.stage or 0}'
         if self.kind in (LABEL, LADDER):
             return f'g{self.generation}_{self.number}'
         return f'g{self.generation}' + (f'_m{self.number}' if self.number else '')
@@ -106,7 +108,7 @@ def calls_of(labels: Iterable[str], kind: str, generation: int, stage: int | Non
     :param labels: any labels.
     :param kind: of the parts.
     :param generation: its number.
-    :param stage: of explorations.
+    :param stage: of explorations and verifications.
     :returns: the parts, by their numbers.
     """
     found = [call for label in labels if (call := read_call(label)) is not None]

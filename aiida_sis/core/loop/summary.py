@@ -155,7 +155,7 @@ def _generation(number: int, results: Mapping[str, Results], systems: Sequence[s
             {'stage': stage, 'system': systems[replica], 'replica': replica} | MdResults.model_validate(values).outcome
             for stage, replica, values in runs
         ],
-        'verification': Verification.model_validate(verdicts[0][1]).model_dump() if verdicts else None,
+        'verification': Verification.model_validate(verdicts[-1][1]).model_dump() if verdicts else None,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from aiida_deepmd.settings import StrictModel
@@ -9,17 +11,20 @@ from aiida_sis.core.settings.base import Count, Flag, Number, Positive
 
 
 class VerificationSettings(StrictModel):
-    """How the MD of the last stage is verified once it is stable: some of its frames are labelled by single points."""
+    """How a stable MD is verified: some of its frames are labelled by single points."""
 
     enabled: Flag = True
     """Whether it is verified at all; without it a run can only end ``stable``."""
+    stages: Literal['every', 'last'] = 'every'
+    """Which stages must be verified to be passed: a wrong potential is found out after a short stage, before the long
+    one is run with it. What the run says of its MD is the verification of the last stage."""
     n_frames: Count = 24
-    """Frames that are labelled, spread over all replicas and over their whole length after the grace time."""
+    """Frames that are labelled each time, spread over all replicas and over their whole length after the grace time."""
     force_rmse_max: Positive = 0.15
-    """Largest force error over these frames in eV/Å with which the run ends ``stable and verified``. Above it the
-    frames join the data, the potential is fine-tuned, and the last stage runs again."""
+    """Largest force error over these frames in eV/Å of a stage that is passed. Above it the frames join the data, the
+    potential is fine-tuned, and the stage runs again."""
     max_verifications: Count = 4
-    """How often it is tried before the run ends ``stable, not verified``."""
+    """How many verifications may fail in all: with the last of them the run ends ``stable, not verified``."""
 
 
 class LadderSettings(StrictModel):
