@@ -61,7 +61,11 @@ def test_single_points_are_labelled_time() -> None:
     """Each counts as one timestep: 200 at 0.5 fs are 0.1 ps; frames of the stable MD count too."""
     points = {'route': 'replay', 'aimd_fs': 0.0, 'n_single_points': 100, 'timestep_fs': 0.5, 'kept_frames': 90}
     verdict = {'verified': True, 'n_offered': 100, 'n_frames': 100, 'force_rmse_max': 0.15}
-    more = {'label_g1_1': points, 'verify_g1_r0': points, 'verdict_g1': verdict | {'force_rmse_ev_per_angstrom': 0.1}}
+    more = {
+        'label_g1_1': points,
+        'verify_g1_s1_r0': points,
+        'verdict_g1_s1': verdict | {'force_rmse_ev_per_angstrom': 0.1},
+    }
     summary = make_summary('stable and verified', PARAMETERS, RESULTS | more, stages_passed=2, systems=SYSTEMS)
     assert summary['aimd_ps'] == 0.8
     assert summary['labelled_ps'] == pytest.approx(0.9)
