@@ -30,8 +30,9 @@ class StageStatus(Record):
     """How many there are."""
     name: str
     """Its name."""
-    window_k: tuple[float, float]
-    """Lower and upper edge of the window in K."""
+    window_k: tuple[float, float] | None
+    """Lower and upper edge of the window in K, of several systems the widest span; ``null`` where it is automatic and
+    no MD has begun."""
     length_ps: float
     """Length in ps that every replica must survive."""
 
@@ -99,6 +100,6 @@ def _stage(record: Run) -> StageStatus | None:
         index=index,
         n_stages=len(stages),
         name=str(stage.get('name', index)),
-        window_k=stage['window_k'],
+        window_k=record.stage_window(index),
         length_ps=stage['length_ps'],
     )

@@ -73,7 +73,8 @@ def stage_lines(record: Run) -> list[str]:
         stages.setdefault(md.stage, md)
     lines = []
     for number, md in sorted(stages.items()):
-        window = f', window {md.window_k[0]:g} to {md.window_k[1]:g} K' if md.window_k else ''
+        edges = record.stage_window(number)
+        window = f', window {edges[0]:g} to {edges[1]:g} K' if edges else ''
         length = f', {md.length_ps_requested:g} ps' if md.length_ps_requested else ''
         lines.append(f'stage {number}: {record.stage_name(number)}{window}{length}')
     if any(label.route == 'fallback' for generation in record.generations for label in generation.labels):

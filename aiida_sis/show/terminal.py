@@ -103,9 +103,10 @@ def _head(status: RunStatus) -> list[Text]:
     if where:
         lines.append(Text(', '.join(where)))
     if status.stage is not None:
-        low, high = status.stage.window_k
+        edges = status.stage.window_k
+        window = 'automatic window' if edges is None else f'window {edges[0]:g} to {edges[1]:g} K'
         place = f'stage {status.stage.index}, {status.stage.name}'
-        lines.append(Text(f'{place}: window {low:g} to {high:g} K, {status.stage.length_ps:g} ps'))
+        lines.append(Text(f'{place}: {window}, {status.stage.length_ps:g} ps'))
     return lines
 
 

@@ -107,7 +107,7 @@ class HybridWorkChain(LoopWorkChain):
         given, label = sis['parameters'].get_dict(), read_label_settings(sis['label']['parameters'].get_dict())
         parameters = {
             'temperature_k': read_settings(given).temperature_k,
-            'window_k': given['stages'][0]['window_k'],
+            'window_k': sis['explore']['md']['parameters']['window_k'],
             'aimd_length_fs': label.length_fs,
             'first_aimd_length_fs': given['initial_length_fs'],
             'md_length_ps': label.length_fs * 1e-2,

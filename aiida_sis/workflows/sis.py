@@ -14,6 +14,7 @@ from aiida_sis.core.loop.call_labels import EXPLORE, TRAIN, Call
 from aiida_sis.core.loop.record import MdResults, TrainingResults
 from aiida_sis.core.loop.summary import forgetting, trainings_of
 from aiida_sis.core.settings.sis import training_weights
+from aiida_sis.core.stage_windows import stage_windows
 from aiida_sis.core.wording import in_ev_per_angstrom, in_kelvin
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.labelling_loop import LabellingLoop
@@ -195,22 +196,25 @@ class SisWorkChain(LabellingLoop):
         settings = self.settings
         stage = settings.stages[number]
         for index, replica in enumerate(self.replicas):
+            structure = self.ctx.start_structures[replica.system]
+            window = stage_windows(settings, replica, len(structure.sites), len(self.replicas))[number]
             own = {
                 'temperature_k': replica.temperature_k,
-                'window_k': list(stage.window_k),
+                'window_k': list(window),
                 'length_ps': stage.length_ps,
                 **deviation_parameters(settings.sampling),
             }
             inputs = self.md_inputs(
                 self.seed(EXPLORE, generation, number, index),
-                {'structure': self.ctx.start_structures[replica.system]},
+                {'structure': structure},
                 self.ctx.potentials[self.call(TRAIN).key],
                 own,
                 settings.system(replica.system).fixed_atoms,
             )
             if self.ctx.committee:
                 inputs.md.committee = {f'm{member}': node for member, node in enumerate(self.ctx.committee, 1)}
-            what = f'generation {generation}, {stage.name}: MD of {replica.system}'
+            place = f'generation {generation}, {stage.name}: MD of {replica.system}'
+            what = f'{place}, {stage.length_ps:g} ps in {window[0]:g} to {window[1]:g} K'
             self.submit_part(self.call(EXPLORE, index, number), ExploreWorkChain, inputs, what)
 
     def find_catastrophic_points(self) -> ExitCode | None:

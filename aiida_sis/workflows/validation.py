@@ -19,6 +19,7 @@ from aiida_sis.core.loop.schedule import training_parameters
 from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.label import check_label_parameters, read_label_settings
 from aiida_sis.core.settings.sis import LearningSchedule, SisSettings, check_systems, plan_replicas, read_settings
+from aiida_sis.core.stage_windows import stage_windows
 from aiida_sis.core.start_structure import LEAST_OPTIMISED, check_distances, check_names
 from aiida_sis.workflows.cp2k_base import check_level
 from aiida_sis.workflows.sampling import deviation_parameters
@@ -262,13 +263,18 @@ def _check_dynamics(inputs: Mapping[str, Any], settings: SisSettings) -> str | N
     given = node.get_dict() if node is not None else {}
     if given.get('deviation') and settings.sampling.strategy != 'committee':
         return "`explore.md.parameters.deviation` is for a committee: set the strategy 'committee', or leave it out."
-    for replica in dict.fromkeys(plan_replicas(settings, list(inputs['systems']))):
+    plan = plan_replicas(settings, list(inputs['systems']))
+    for replica in dict.fromkeys(plan):
         name = replica.system
         fixed = settings.system(name).fixed_atoms
-        for stage in settings.stages:
+        try:
+            windows = stage_windows(settings, replica, len(inputs['systems'][name].sites), len(plan))
+        except ValueError as error:
+            return str(error)
+        for stage, window in zip(settings.stages, windows, strict=True):
             own = {
                 'temperature_k': replica.temperature_k,
-                'window_k': list(stage.window_k),
+                'window_k': list(window),
                 'length_ps': stage.length_ps,
                 **deviation_parameters(settings.sampling),
             } | ({'fixed_atoms': list(fixed)} if fixed else {})

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 from aiida import orm
+from ase import Atoms
+from ase.build import bulk, molecule
 
+from aiida_sis.core.settings.sis import read_settings
 from aiida_sis.structures.demo import lifsi_ion_pair, rehearsal_systems
 from aiida_sis.workflows.hybrid import HybridWorkChain
 from aiida_sis.workflows.protocols import load_protocol
 from aiida_sis.workflows.protocols.given import check_overrides, split_overrides
 from aiida_sis.workflows.rehearsal import RehearsalWorkChain, validate_comparison
 from aiida_sis.workflows.sis import SisWorkChain
+from aiida_sis.workflows.validation import _check_dynamics
 
 Codes = dict[str, orm.InstalledCode]
 
@@ -238,10 +242,30 @@ def test_arguments(arguments: dict[str, Any], sentence: str, stand_in_codes: Cod
 def test_window_that_a_sentence_names_is_accepted(stand_in_codes: Codes) -> None:
     """A small system leaves [200, 500] K by chance; the narrowest window that is named passes."""
     arguments = {'systems': {'pair': lifsi_ion_pair()}, 'protocol': 'fast'}
-    sentence = problem(stand_in_codes, **arguments) or ''
+    stage = {'name': 'only', 'window_k': [200.0, 500.0], 'length_ps': 100.0}
+    sentence = problem(stand_in_codes, **arguments, overrides={'sis': {'stages': [stage]}}) or ''
     low, high = sentence.rpartition('[')[2].removesuffix('] K.').split(', ')
-    stages = [{'name': 'only', 'window_k': [float(low), float(high)], 'length_ps': 100.0}]
-    assert problem(stand_in_codes, **arguments, overrides={'sis': {'stages': stages}}) is None
+    stage['window_k'] = [float(low), float(high)]
+    assert problem(stand_in_codes, **arguments, overrides={'sis': {'stages': [stage]}}) is None
+
+
+@pytest.mark.parametrize('protocol', ['demo', 'fast', 'moderate', 'reactive'])
+@pytest.mark.parametrize('atoms', [molecule('O2', vacuum=5.0, pbc=True), bulk('Na', cubic=True) * (6, 6, 6)])
+def test_any_size_fits_a_protocol(protocol: str, atoms: Atoms) -> None:
+    """Two atoms and 432: their windows differ, and no protocol refuses either."""
+    structure = orm.StructureData(ase=atoms)
+    settings = load_protocol(protocol)['sis']
+    ports = {'parameters': orm.Dict(settings), 'systems': {'own': structure}}
+    assert _check_dynamics(ports, read_settings(settings)) is None
+
+
+def test_automatic_window_beyond_a_given_one(stand_in_codes: Codes) -> None:
+    """One sentence that names the stage and a window that holds."""
+    pair = orm.StructureData(ase=molecule('O2', vacuum=5.0, pbc=True))
+    coarse = {'name': 'coarse', 'window_k': [0.0, 1000.0], 'length_ps': 2.0}
+    fine = {'name': 'fine', 'window_k': 'auto', 'length_ps': 20.0}
+    sentence = problem(stand_in_codes, systems={'pair': pair}, overrides={'sis': {'stages': [coarse, fine]}}) or ''
+    assert "reaches beyond `window_k` [0, 1000] K of stage 'coarse'" in sentence
 
 
 @pytest.mark.parametrize(

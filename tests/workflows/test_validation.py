@@ -263,7 +263,13 @@ def test_clock_stands_nearest_to_the_code(stand_in_codes: dict[str, orm.Installe
         ({'systems': {'sytem': {'replicas': 2}}}, ("'systems.sytem'", "'system'")),
         ({'systems': {'bulk': {'fixed_atoms': [10]}}}, ('bulk.fixed_atoms', '10', '0 to 9')),
         ({'systems': {'bulk': {'fixed_atoms': list(range(9))}}}, ('bulk.fixed_atoms', 'fewer')),
-        ({'systems': {'system': {'temperatures_k': [300.0, 2000.0]}}}, ("'system'", '2000')),
+        (
+            {
+                'systems': {'system': {'temperatures_k': [300.0, 2000.0]}},
+                'stages': [{'name': 'given', 'window_k': [0.0, 1000.0], 'length_ps': 2.0}],
+            },
+            ("'system'", '2000'),
+        ),
         ({'start': 'explore'}, ("'explore'", 'potential')),
         ({'initial_labels': 0}, ('initial_labels', 'nothing to train on')),
         ({'sampling': {'strategy': 'dpgen'}}, ('sampling.strategy', 'committee')),

@@ -405,6 +405,17 @@ class Run(Record):
         """
         return str(self.stages[stage].get('name', stage)) if stage < len(self.stages) else f'stage {stage}'
 
+    def stage_window(self, stage: int) -> tuple[float, float] | None:
+        """Return the temperatures in K that the MD runs of a stage may have, of several windows the widest span.
+
+        :param stage: the number of the stage, from 0.
+        """
+        windows = [md.window_k for md in self.all_md if md.stage == stage and md.window_k is not None]
+        if not windows and stage < len(self.stages):
+            asked = self.stages[stage].get('window_k')
+            windows = [] if asked is None or isinstance(asked, str) else [(asked[0], asked[1])]
+        return (min(low for low, _ in windows), max(high for _, high in windows)) if windows else None
+
     @property
     def all_md(self) -> tuple[Md, ...]:
         """Every MD run of every generation."""

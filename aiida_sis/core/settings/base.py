@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, GetPydanticSchema, WithJsonSchema
+from pydantic_core import core_schema
 
 from aiida_deepmd.settings import Flag, Integer, Number
 
@@ -19,6 +20,7 @@ __all__ = (
     'Sites',
     'Whole',
     'Window',
+    'WindowOrAuto',
     'check_window',
     'refusal',
     'sort_sites',
@@ -54,7 +56,19 @@ def sort_sites(value: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(value))
 
 
+def _or_auto(value: Any, read: Callable[[Any], Any]) -> Any:
+    if isinstance(value, str) and value != 'auto':
+        raise ValueError("give two temperatures in K, or 'auto'")
+    return value if value == 'auto' else read(value)
+
+
 Window = Annotated[tuple[Number, Number], AfterValidator(check_window)]
+# Not a plain union: its errors would name both branches in the path of the key.
+WindowOrAuto = Annotated[
+    tuple[float, float] | Literal['auto'],
+    GetPydanticSchema(lambda _, read: core_schema.no_info_wrap_validator_function(_or_auto, read(Window))),
+    WithJsonSchema({'anyOf': [{'type': 'array', 'prefixItems': [{'type': 'number'}] * 2}, {'enum': ['auto']}]}),
+]
 Sites = Annotated[tuple[Whole, ...], AfterValidator(sort_sites)]
 
 

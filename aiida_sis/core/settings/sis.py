@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from aiida_deepmd.settings import StrictModel, nearest_key
-from aiida_sis.core.settings.base import Count, Flag, Integer, Number, Positive, Sites, Whole, Window
+from aiida_sis.core.settings.base import Count, Flag, Integer, Number, Positive, Sites, Whole, Window, WindowOrAuto
 from aiida_sis.core.settings.verification import LadderSettings, VerificationSettings
 
 
@@ -23,10 +23,23 @@ class Stage(StrictModel):
 
     name: str
     """The name that reports use, for example ``low-fidelity``."""
-    window_k: Window
-    """The lowest and the highest temperature allowed, in K."""
+    window_k: WindowOrAuto
+    """The lowest and the highest temperature allowed, in K. ``auto``: the narrowest window that the thermal fluctuation
+    of a system leaves less than once in twenty runs, all its replicas together."""
+    at_least_k: Window | None = None
+    """Temperatures in K that an automatic window must hold beside: a coarse stage, or the heat of a reaction, which is
+    no fluctuation."""
     length_ps: Positive
     """Length of an MD in ps."""
+
+    @model_validator(mode='after')
+    def _widens_auto(self) -> Stage:
+        if self.at_least_k is not None and self.window_k != 'auto':
+            raise ValueError(
+                f"at_least_k of stage '{self.name}' widens an automatic window: write `window_k: auto` beside it, or "
+                'leave it out'
+            )
+        return self
 
 
 class LearningSchedule(StrictModel):
@@ -157,12 +170,12 @@ class SisSettings(StrictModel):
 
     @model_validator(mode='after')
     def _coarse_to_fine(self) -> SisSettings:
-        for before, after in itertools.pairwise(self.stages):
-            if after.window_k[0] < before.window_k[0] or after.window_k[1] > before.window_k[1]:
+        given = [(stage.name, stage.window_k) for stage in self.stages if stage.window_k != 'auto']
+        for (before, outer), (after, inner) in itertools.pairwise(given):
+            if inner[0] < outer[0] or inner[1] > outer[1]:
                 raise ValueError(
-                    f"The window {list(after.window_k)} K of stage '{after.name}' reaches beyond "
-                    f"{list(before.window_k)} K of stage '{before.name}' before it: let each window lie within the one "
-                    'before, from coarse to fine.'
+                    f"The window {list(inner)} K of stage '{after}' reaches beyond {list(outer)} K of stage "
+                    f"'{before}' before it: let each window lie within the one before, from coarse to fine."
                 )
         return self
 

@@ -185,8 +185,8 @@ def _panels(record: Run) -> list[tuple[Generation, int, list[Md]]]:
 def _panel(axis: Axes, generation: Generation, stage: str, runs: Sequence[Md], limits: tuple[float, float]) -> None:
     bottom, top = limits
     first = runs[0]
-    if first.window_k is not None:
-        axis.axhspan(max(first.window_k[0], bottom), first.window_k[1], color=WINDOW, lw=0, zorder=0)
+    for low, high in {run.window_k for run in runs if run.window_k is not None}:
+        axis.axhspan(max(low, bottom), high, color=WINDOW, lw=0, zorder=0)
     if first.temperature_target_k is not None:
         axis.axhline(first.temperature_target_k, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=1)
     length = 0.0

@@ -79,7 +79,7 @@ def _outcome(record: Run) -> Iterator[str]:
     elif kind == 'stable' and last is not None:
         stage = max(last.stages, default=0)
         runs = [md for md in last.md if md.stage == stage]
-        window = next((md.window_k for md in runs if md.window_k), None)
+        window = record.stage_window(stage)
         inside = f' inside {window[0]:g} to {window[1]:g} K' if window else ''
         replicas = {1: 'the MD', 2: 'both MD runs'}.get(len(runs), f'all {len(runs)} MD runs')
         yield (

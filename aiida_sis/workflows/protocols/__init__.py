@@ -16,9 +16,11 @@ from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.backend import PARTS, descriptors
 from aiida_deepmd.files.input import suggest_sel
 from aiida_deepmd.settings import nearest_key
+from aiida_sis.core.indicator import GUARD_FACTOR
 from aiida_sis.core.loop.clock_marks import END_COMMAND, START_COMMAND
 from aiida_sis.core.overlay import merge
-from aiida_sis.core.settings.sis import read_settings
+from aiida_sis.core.settings.sis import plan_replicas, read_settings
+from aiida_sis.core.stage_windows import stage_windows
 from aiida_sis.workflows.protocols.given import (
     CODES,
     check_node,
@@ -129,7 +131,7 @@ def fill_builder(
     for name, kind in (('force_rmse_max', orm.Float), ('max_extensions', orm.Int), ('min_improvement', orm.Float)):
         if values['train'].get(name) is not None:
             builder.train[name] = kind(values['train'][name])
-    _set(builder.explore.md, 'parameters', orm.Dict(values['md'] | _first_stage(values['sis'])), 'md')
+    _set(builder.explore.md, 'parameters', orm.Dict(values['md'] | _first_stage(values['sis'], systems)), 'md')
     builder.label.cp2k.cp2k.parameters = orm.Dict(values['cp2k'])
     for key, job in (('cp2k', builder.label.cp2k.cp2k), ('dp', builder.train.train), ('lmp', builder.explore.md)):
         job.code = loaded[key]
@@ -200,11 +202,19 @@ def _read(name: str) -> dict[str, Any]:
     return {**_read(parent), **values} if parent else values
 
 
-def _first_stage(sis: Mapping[str, Any]) -> dict[str, Any]:
+def _first_stage(sis: Mapping[str, Any], systems: Mapping[str, orm.StructureData]) -> dict[str, Any]:
     """Give what an MD must know and every stage replaces, so that the port can check its parameters as a whole."""
     settings = read_settings(sis)
-    stage = settings.stages[0]
-    return {'temperature_k': settings.temperature_k, 'window_k': list(stage.window_k), 'length_ps': stage.length_ps}
+    plan = plan_replicas(settings, systems)
+    try:
+        window = stage_windows(settings, plan[0], len(systems[plan[0].system].sites), len(plan))[0]
+    except ValueError:  # the validator of the whole run says it, after what else is wrong
+        window = (0.0, GUARD_FACTOR * plan[0].temperature_k)
+    return {
+        'temperature_k': plan[0].temperature_k,
+        'window_k': list(window),
+        'length_ps': settings.stages[0].length_ps,
+    }
 
 
 def _fill_model(

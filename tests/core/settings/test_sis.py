@@ -48,6 +48,18 @@ def test_valid_settings_are_typed() -> None:
         ({'stages': [{'name': 'a', 'window_k': ['0', '500'], 'length_ps': 1}]}, ('window_k.0', 'without quotes')),
         ({'stages': [{'name': 'a', 'window_k': [0, 500], 'length_ns': 1}]}, ("'stages.0.length_ns'", "'length_ps'")),
         ({'stages': [{'name': 'a', 'window_k': [500, 200], 'length_ps': 1.0}]}, ('window_k', 'lower than the second')),
+        (
+            {'stages': [{'name': 'a', 'window_k': 'atuo', 'length_ps': 1.0}]},
+            ("'atuo'", "two temperatures in K, or 'auto'"),
+        ),
+        (
+            {'stages': [{'name': 'a', 'window_k': None, 'length_ps': 1.0}]},
+            ("None of 'stages.0.window_k'", 'give a list'),
+        ),
+        (
+            {'stages': [{'name': 'a', 'window_k': [0, 500], 'at_least_k': [0, 900], 'length_ps': 1.0}]},
+            ("at_least_k of stage 'a' widens an automatic window",),
+        ),
         ({'stages': [{'name': 'a', 'window_k': [0, 500], 'length_ps': 0}]}, ('length_ps', '0')),
         ({'stages': [{'name': 'a', 'windw_k': [0, 500], 'length_ps': 1}]}, ('window_k',)),
         (
