@@ -12,6 +12,18 @@ PROFILE_NAME = 'sis'
 ARCHIVE_OPTION = 'sis_archive'
 
 
+_default_folder = Path('.sis')
+
+
+def remember_default(folder: Path) -> None:
+    """Keep the folder that a command finds by itself: what is typed next need not name it.
+
+    :param folder: the folder, as :func:`aiida_sis.setup.profile.find_folder` gives it.
+    """
+    global _default_folder
+    _default_folder = folder.resolve()
+
+
 def again(command: str) -> str:
     """Give the command line that reads from the profile that is open, wherever it is.
 
@@ -24,7 +36,7 @@ def again(command: str) -> str:
     if folder is None:
         return f'aiida-sis {command} -p {shlex.quote(name)}'
     return f'aiida-sis {command}' + (
-        '' if folder == Path('.sis').resolve() else f' --profile-dir {shlex.quote(str(folder))}'
+        '' if folder == _default_folder.resolve() else f' --profile-dir {shlex.quote(str(folder))}'
     )
 
 

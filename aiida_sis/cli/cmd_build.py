@@ -260,12 +260,10 @@ def _stored(kind: str, values: dict[str, Any], seed: int) -> tuple[Built, int]:
 
 
 def _open(target: Target) -> None:
-    if target.profile is None and not (target.profile_dir / '.aiida').is_dir():
-        raise click.UsageError(
-            f'There is no profile in {target.profile_dir}: make it with `aiida-sis setup`, name another with '
-            '--profile-dir or -p, or store nothing with --dry-run.'
-        )
-    open_profile(target.profile_dir, target.profile)
+    try:
+        open_profile(target.profile_dir, target.profile)
+    except click.UsageError as error:
+        raise click.UsageError(f'{error.message} With --dry-run nothing is stored.') from error
 
 
 def _check_output(target: Target) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_sis.cli.cmd_protocol import as_yaml
-from aiida_sis.cli.cmd_setup import prepare
+from aiida_sis.cli.codes import code_options, load_codes
 from aiida_sis.cli.nodes import load_sis_run
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
 from aiida_sis.setup.profile import open_profile
@@ -28,9 +28,7 @@ __all__ = ('continue_',)
 @click.option('--length-ps', type=click.FloatRange(min=0, min_open=True), help='Length of the last stage.')
 @click.option('--all-stages', is_flag=True, help='Run the stages that the last potential has passed again.')
 @click.option('--seed', type=click.IntRange(min=0), help='Seed of the new run.  [default: the old one plus 1]')
-@click.option('--cp2k', metavar='CODE', help='Code for the labels.  [default: the one of `aiida-sis setup`]')
-@click.option('--dp', metavar='CODE', help='Code for the training.')
-@click.option('--lmp', metavar='CODE', help='Code for the MD.')
+@code_options
 @click.option('--ranks', type=click.IntRange(min=1), help='MPI ranks of CP2K.  [default: as before]')
 @click.option('--dry-run', is_flag=True, help='Say what would be run, and submit nothing.')
 @click.option('--wait', is_flag=True, help='Follow the run until it ends.')
@@ -54,7 +52,7 @@ def continue_(
     if problem:
         raise click.ClickException(problem)
     names = {key: options.pop(key) for key in ('cp2k', 'dp', 'lmp')}
-    codes = _codes(names, profile_dir, profile, start_daemon=not dry_run)
+    codes = load_codes(names, profile_dir, start_daemon=not dry_run)
     resources = {'num_machines': 1, 'num_mpiprocs_per_machine': ranks}
     changes = {'cp2k': {'resources': resources, 'withmpi': ranks > 1}} if ranks else {}
     try:
@@ -85,37 +83,16 @@ def continue_(
         sys.exit(watch_run(node, Console()))
 
 
-def _codes(
-    names: dict[str, str | None], folder: Path, profile: str | None, start_daemon: bool
-) -> dict[str, orm.AbstractCode]:
-    """Load the codes that were named; the others are those that the setup makes on the isolated profile."""
-    from aiida import orm
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-
-    missing = [key for key, name in names.items() if name is None]
-    if missing and profile is not None:
-        raise click.UsageError(f'With -p the codes must be named: --{missing[0]} is missing; see `verdi code list`.')
-    codes: dict[str, orm.AbstractCode] = dict(prepare(folder, start_daemon)) if missing else {}
-    for key, name in names.items():
-        if name is not None:
-            try:
-                codes[key] = orm.load_code(name)
-            except NotExistent as error:
-                raise click.BadParameter(f'there is no code {name}; see `verdi code list`.') from error
-            except MultipleObjectsError as error:
-                raise click.BadParameter(f'several codes are called {name}: give it as {name}@COMPUTER.') from error
-    return codes
-
-
 def _say(builder: Any, run: orm.ProcessNode) -> None:
     """Print what the new run is given."""
+    from aiida_sis.workflows.plan import stage_lines
+
     settings = builder.parameters.get_dict()
     frames = sum(node.base.attributes.get('n_frames') for node in builder.datasets.values())
     click.echo(f'From run {run.pk} ({run.uuid}): {len(builder.datasets)} datasets with {frames} frames,')
     click.echo(f'potential {builder.potential.pk}; seed {builder.seed.value}.')
-    for stage in settings['stages']:
-        low, high = stage['window_k']
-        click.echo(f'Stage {stage["name"]}: {stage["length_ps"]:g} ps, window {low:g} to {high:g} K.')
+    for line in stage_lines(settings, builder.systems):
+        click.echo(f'{line}.')
     click.echo(f'At most {settings.get("max_generations", 10)} more generations.')
 
 

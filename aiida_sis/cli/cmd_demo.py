@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiida_sis.cli.cmd_setup import prepare
-from aiida_sis.cli.options import NO_WAIT, PROFILE_DIR, SEED
+from aiida_sis.cli.options import NO_WAIT, SEED, SETUP_DIR
 from aiida_sis.command_lines import again
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = ('demo', 'export')
     show_default=True,
     help='demo: a LiFSI ion pair with GFN1-xTB labels. dimer: (LiF)2 with DFT labels, slower.',
 )
-@PROFILE_DIR
+@SETUP_DIR
 @NO_WAIT
 def demo(seed: int, protocol: str, profile_dir: Path, no_wait: bool) -> None:
     """Run the loop on a small system.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from aiida_sis.cli.options import PROFILE_DIR
+from aiida_sis.cli.options import SETUP_DIR
 from aiida_sis.command_lines import PROFILE_NAME
 from aiida_sis.setup.codes import CODES, find_code, problem_of_ps
 from aiida_sis.setup.profile import point_to
@@ -37,7 +37,7 @@ class Finding:
 
 
 @click.command()
-@PROFILE_DIR
+@SETUP_DIR
 def doctor(profile_dir: Path) -> None:
     """Say what is here and what is missing.
 

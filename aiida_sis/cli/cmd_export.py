@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from aiida_sis.cli.nodes import load_node
-from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
+from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN, SETUP_DIR
+from aiida_sis.command_lines import again
 from aiida_sis.setup.profile import ensure_profile, open_profile
 
 __all__ = ('export', 'import_', 'size_in_words')
@@ -71,7 +71,7 @@ def export(
 
 @click.command('import')
 @click.argument('file', type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@PROFILE_DIR
+@SETUP_DIR
 @PROFILE
 def import_(file: Path, profile_dir: Path, profile: str | None) -> None:
     """Import an archive, into a new profile if there is none.
@@ -96,13 +96,7 @@ def import_(file: Path, profile_dir: Path, profile: str | None) -> None:
     for run in imported.runs:
         click.echo(f'Run {run.pk}  {run.uuid}')
     if imported.runs:
-        click.echo(f'Look at it by: aiida-sis status {imported.runs[-1].pk}' + _where(profile_dir, profile))
-
-
-def _where(profile_dir: Path, profile: str | None) -> str:
-    if profile is not None:
-        return f' -p {shlex.quote(profile)}'
-    return '' if profile_dir == Path('.sis') else f' --profile-dir {shlex.quote(str(profile_dir))}'
+        click.echo(f'Look at it by: {again(f"status {imported.runs[-1].pk}")}')
 
 
 def size_in_words(n_bytes: int) -> str:

@@ -10,7 +10,7 @@ import click
 
 from aiida_sis.cli.cmd_demo import export, print_paths, watch_submitted
 from aiida_sis.cli.cmd_setup import prepare
-from aiida_sis.cli.options import NO_WAIT, PROFILE_DIR, SEED
+from aiida_sis.cli.options import NO_WAIT, SEED, SETUP_DIR
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -27,7 +27,7 @@ CHOICES = ('every', 'stride', 'farthest_point', 'entropy')
 @click.option('--strategy', type=click.Choice(STRATEGIES), help='How frames are found; default: the protocol.')
 @click.option('--choice', type=click.Choice(CHOICES), help='Which frames of an AIMD are kept; default: the protocol.')
 @click.option('--max-frames', type=click.IntRange(min=3), help='How many frames of an AIMD are kept at most.')
-@PROFILE_DIR
+@SETUP_DIR
 @NO_WAIT
 def rehearse(
     seed: int, strategy: str | None, choice: str | None, max_frames: int | None, profile_dir: Path, no_wait: bool

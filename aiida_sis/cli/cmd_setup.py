@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aiida_sis.cli.options import PROFILE_DIR
+from aiida_sis.cli.options import SETUP_DIR
 from aiida_sis.setup.codes import CODES, FoundCode, find_code, find_mpirun, problem_of_ps
 from aiida_sis.setup.profile import ensure_codes, ensure_computer, ensure_daemon, ensure_profile
 
@@ -45,7 +45,7 @@ def prepare(folder: Path, start_daemon: bool = True) -> dict[str, orm.InstalledC
 
 
 @click.command()
-@PROFILE_DIR
+@SETUP_DIR
 @click.option('--no-daemon', is_flag=True, help='Do not start the daemon.')
 def setup(profile_dir: Path, no_daemon: bool) -> None:
     """Make or refresh the isolated profile.

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
+from aiida_sis.command_lines import remember_default
+from aiida_sis.setup.profile import find_folder
+
 __all__ = (
-    'ARCHIVE', 'NO_WAIT', 'PROFILE', 'PROFILE_DIR', 'RUN', 'SEED', 'TYPES', 'in_words_of_types', 'symbols', 'writing',
+    'ARCHIVE', 'NO_WAIT', 'PROFILE', 'PROFILE_DIR', 'RUN', 'SEED', 'SETUP_DIR', 'TYPES', 'in_words_of_types', 'symbols',
+    'writing',
 )  # fmt: skip
 
-PROFILE_DIR = click.option(
-    '--profile-dir',
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path('.sis'),
-    show_default=True,
-    callback=lambda context, parameter, folder: folder.expanduser(),
-    help='Folder of the isolated AiiDA profile; use it with verdi by `export AIIDA_PATH=$PWD/.sis`.',
-)
+
+_Command = TypeVar('_Command', bound=Callable[..., Any] | click.Command)
+
+
+def _profile_dir(to_make: bool) -> Callable[[_Command], _Command]:
+    def choose(_: click.Context, __: click.Parameter, folder: Path | None) -> Path:
+        remember_default(find_folder())
+        return find_folder(to_make) if folder is None else folder.expanduser()
+
+    return click.option(
+        '--profile-dir',
+        type=click.Path(file_okay=False, path_type=Path),
+        callback=choose,
+        help='Folder of the AiiDA profile.  [default: AIIDA_PATH, if that has '
+        + ('one of aiida-sis, else .sis]' if to_make else 'one, else .sis, else your own AiiDA]'),
+    )
+
+
+#: For what reads a profile, and for what makes the isolated one if it is not there.
+PROFILE_DIR = _profile_dir(to_make=False)
+SETUP_DIR = _profile_dir(to_make=True)
 PROFILE = click.option(
     '-p',
     '--profile',
@@ -94,7 +112,7 @@ def _complete_run(context: click.Context, _: click.Parameter, incomplete: str) -
 
     if incomplete and not incomplete.isdecimal():  # an archive
         return [CompletionItem(incomplete, type='file')]
-    folder = Path(context.params.get('profile_dir') or '.sis')
+    folder = Path(context.params.get('profile_dir') or find_folder())
     try:
         open_profile(folder, context.params.get('profile'))
     except click.ClickException:

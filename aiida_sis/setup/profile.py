@@ -6,6 +6,7 @@ needs and a local machine does not. Everything here may be repeated: what is the
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from aiida import orm
 
 __all__ = (
-    'ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'load_node', 'load_run', 'open_profile',
-    'point_to',
+    'DEFAULT_FOLDER', 'ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'find_folder', 'load_node',
+    'load_run', 'open_profile', 'point_to',
 )  # fmt: skip
 
 COMPUTER_LABEL = 'localhost'
+#: Folder of the isolated profile, in the current folder.
+DEFAULT_FOLDER = Path('.sis')
 
 # Seconds between two looks at a running job, and between two looks at a child workchain whose message was lost.
 _JOB_POLL_INTERVAL = 0.5
@@ -39,6 +42,36 @@ _PROFILE_OPTIONS = {
     'transport.task_retry_initial_interval': 2,
     'warnings.development_version': False,
 }
+
+
+def find_folder(to_make: bool = False) -> Path:
+    """Find the folder of AiiDA's configuration where nobody has named one, in the order that ``verdi`` would.
+
+    It is the one of ``AIIDA_PATH``, or ``.sis`` in the current folder, or the home folder; ``.sis`` where none of them
+    has a profile. Another installation's configuration is read, but nothing is made in it.
+
+    :param to_make: whether the isolated profile will be made there, if it is not there yet.
+    :returns: the folder that holds (or will hold) ``.aiida``.
+    """
+    for path in filter(None, os.environ.get('AIIDA_PATH', '').split(os.pathsep)):
+        given = Path(path).expanduser()
+        folder = given.parent if given.name == '.aiida' else given
+        if _profiles(folder)[0] if not to_make else PROFILE_NAME in _profiles(folder)[1]:
+            return folder
+    if to_make or _profiles(DEFAULT_FOLDER)[0] or not _profiles(Path.home())[0]:
+        return DEFAULT_FOLDER
+    return Path.home()
+
+
+def _profiles(folder: Path) -> tuple[str | None, tuple[str, ...]]:
+    """Give the default profile of a configuration and the names of all, without an import of AiiDA."""
+    try:
+        config = json.loads((folder / '.aiida' / 'config.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None, ()
+    names = tuple(config.get('profiles', ()))
+    default = config.get('default_profile')
+    return (default if default in names else None), names
 
 
 def point_to(folder: Path) -> Path:
@@ -227,24 +260,28 @@ def await_broker(attempts: int = 12) -> None:
 
 
 def open_profile(folder: Path, name: str | None) -> None:
-    """Load the profile to read from: the named one of the user's own installation, else the isolated one.
+    """Load the profile to read from: the named one of the user's own installation, else the default one of a folder.
 
-    :param folder: the folder of the isolated profile.
+    :param folder: the folder that holds ``.aiida``, by default that of :func:`find_folder`.
     :param name: a profile's name, or ``None``.
     """
     if name is None:
         if not (folder / '.aiida').is_dir():
+            others = ', AIIDA_PATH names none and your own AiiDA has none' if folder == DEFAULT_FOLDER else ''
             raise click.UsageError(
-                f'There is no profile in {folder}: `aiida-sis setup` makes one; or name the folder of yours with '
-                '--profile-dir, or a profile of your own AiiDA with -p.'
+                f'There is no profile in {folder}{others}: `aiida-sis setup` makes one; or name the folder of yours '
+                'with --profile-dir, or a profile of your own AiiDA with -p.'
             )
+        default = _profiles(folder)[0]
         point_to(folder)
+    else:
+        default = None
     from aiida.common import exceptions
     from aiida.manage import get_manager
     from aiida.manage.configuration import load_profile
 
     try:
-        load_profile(name or PROFILE_NAME, allow_switch=True)
+        load_profile(name or default or PROFILE_NAME, allow_switch=True)
     except exceptions.ProfileConfigurationError as error:
         if name is None:
             raise click.UsageError(
