@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import copy
 import json
-import shutil
-import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +11,9 @@ from typing import Any
 import click
 import yaml
 
-from aiida_sis.setup.profile import point_to
+from aiida_sis.setup.profile import point_to_nothing
 
-__all__ = ('as_yaml', 'protocol')
+__all__ = ('as_yaml', 'protocol', 'read_overrides')
 
 
 @click.command()
@@ -37,10 +33,7 @@ def protocol(name: str | None, file: Path | None, sections: tuple[str, ...]) -> 
 
     Example: aiida-sis protocol fast --overrides changes.yaml --section dp
     """
-    if 'aiida' not in sys.modules:  # else it has its folder
-        folder = Path(tempfile.mkdtemp(prefix='aiida-sis-'))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        point_to(folder)
+    point_to_nothing()
     from aiida_deepmd.settings import nearest_key
     from aiida_sis.workflows.protocols import list_protocols, load_protocol
 
@@ -51,7 +44,7 @@ def protocol(name: str | None, file: Path | None, sections: tuple[str, ...]) -> 
             click.echo(f'{title:<10} {description}')
         return
     try:
-        values = load_protocol(name, {} if file is None else _read(file))
+        values = load_protocol(name, {} if file is None else read_overrides(file))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     for section in sections:
@@ -70,8 +63,11 @@ def as_yaml(values: Mapping[str, Any]) -> str:
     return text.rstrip()
 
 
-def _read(file: Path) -> Any:
-    """Read overrides from a file; an empty one changes nothing."""
+def read_overrides(file: Path) -> Any:
+    """Read overrides from a file; an empty one changes nothing.
+
+    :param file: YAML, or JSON where the name says so.
+    """
     text = file.read_text(encoding='utf-8')
     try:
         return json.loads(text) if file.suffix == '.json' else yaml.safe_load(text) or {}

@@ -23,6 +23,7 @@ from aiida_sis.cli.cmd_protocol import protocol
 from aiida_sis.cli.cmd_query import query
 from aiida_sis.cli.cmd_rehearse import rehearse
 from aiida_sis.cli.cmd_report import report
+from aiida_sis.cli.cmd_run import run
 from aiida_sis.cli.cmd_setup import setup
 from aiida_sis.cli.cmd_status import status
 from aiida_sis.cli.cmd_watch import watch
@@ -53,6 +54,7 @@ for command in (
     query,
     rehearse,
     report,
+    run,
     setup,
     status,
     watch,

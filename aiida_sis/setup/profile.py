@@ -6,9 +6,12 @@ needs and a local machine does not. Everything here may be repeated: what is the
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     'DEFAULT_FOLDER', 'ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'find_folder', 'load_node',
-    'load_run', 'open_profile', 'point_to',
+    'load_run', 'open_profile', 'point_to', 'point_to_nothing',
 )  # fmt: skip
 
 COMPUTER_LABEL = 'localhost'
@@ -101,6 +104,14 @@ def point_to(folder: Path) -> Path:
             reset_config()
         AiiDAConfigDir.set()
     return folder
+
+
+def point_to_nothing() -> None:
+    """Give AiiDA an empty place for its configuration, where it is needed without any profile, unless it has one."""
+    if 'aiida' not in sys.modules:
+        folder = Path(tempfile.mkdtemp(prefix='aiida-sis-'))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        point_to(folder)
 
 
 def ensure_profile(folder: Path) -> bool:

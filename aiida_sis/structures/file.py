@@ -56,6 +56,7 @@ def atoms_from_file(
     cell: Sequence[float] | None = None,
     index: int = -1,
     type_map: Sequence[str] | None = None,
+    gap: float | None = None,
 ) -> Atoms:
     """Read periodic atoms from a file.
 
@@ -63,6 +64,8 @@ def atoms_from_file(
     :param cell: three edges of an orthorhombic cell, in Å, for a file that has none.
     :param index: number of the frame in a file of several; the last by default.
     :param type_map: element of each atom type, for a LAMMPS dump that names none.
+    :param gap: distance in Å that periodic images of a molecule or a slab are to keep: then what has no cell is put
+        into a box, and ``info['box']`` of the atoms says which; None: a cell is required.
     :returns: the atoms, periodic in all three directions, with the constraint of those that the file holds in place.
     :raises ValueError: in one sentence, if the file cannot be used.
     :raises FileNotFoundError: if there is none.
@@ -90,6 +93,8 @@ def atoms_from_file(
             raise ValueError(f'{path} has a cell of its own: leave the one given out.')
         plain.set_cell(list(cell))
         plain.set_pbc(True)
+    if gap is not None:
+        _put_into_box(plain, gap)
     if plain.cell.rank < 3:
         raise ValueError(f'{path} has no cell: {_REMEDY}')
     if not plain.pbc.all():
@@ -98,6 +103,27 @@ def atoms_from_file(
     if problem:
         raise ValueError(f'In {path} {problem}')
     return plain
+
+
+def _put_into_box(atoms: Atoms, gap: float) -> None:
+    """Make atoms periodic in all three directions.
+
+    A molecule gets a cube, in which it may turn: its edge is the largest distance of two atoms and the gap. A slab gets
+    the gap in the direction that has no cell vector.
+    """
+    if atoms.cell.rank == 0:
+        size = float(atoms.get_all_distances().max())
+        edge = float(np.ceil(size + gap))
+        atoms.set_cell([edge] * 3)
+        atoms.center()
+        atoms.info['box'] = f'a cube of {edge:g} Å: its images stay {edge - size:.1f} Å apart however it turns'
+    elif atoms.cell.rank < 3:
+        axes = tuple(axis for axis in range(3) if not np.any(atoms.cell[axis]))
+        atoms.center(vacuum=gap / 2, axis=axes)
+        atoms.info['box'] = f'{gap:g} Å of vacuum in the direction{"s" * (len(axes) > 1)} without a cell vector'
+    elif not atoms.pbc.all():
+        atoms.info['box'] = 'its cell, taken as periodic in all three directions'
+    atoms.set_pbc(True)
 
 
 def fixed_atoms_of(atoms: Atoms) -> list[int]:
