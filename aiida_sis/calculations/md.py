@@ -77,7 +77,8 @@ class LammpsMdCalculation(CalcJob):
             'temperature after a minimisation, because half of the kinetic energy becomes potential energy at once. '
             'fixed_atoms ([]): numbers of the atoms that never move, from 0; temperatures are those of the others. '
             'deviation {low_ev_per_angstrom, high_ev_per_angstrom, interval_fs: 50, max_candidates: 20}: trust levels '
-            'of the largest force deviation, with `committee`.',
+            'of the largest force deviation, with `committee`. least_distances ({}): limits in Å by pair of elements, '
+            'as {F-Li: 1.4}; a pair of atoms that comes nearer ends the dynamics.',
         )
         inputs: Any = spec.inputs
         options = inputs['metadata']['options']
@@ -106,7 +107,8 @@ class LammpsMdCalculation(CalcJob):
             'results',
             valid_type=orm.Dict,
             required=False,
-            help='stable; length_ps_requested, length_ps_reached; catastrophe {time_ps, temperature_k, bound} or null; '
+            help='stable; length_ps_requested, length_ps_reached; catastrophe {time_ps, temperature_k, bound, '
+            'pair, distance_angstrom} or null; '
             't_next {time_ps, requested_time_ps, snapshot_index, rule} or null; '
             'symptoms {below_minimum_ps, …}; steps, speed, version, warnings; deviation {n_accurate, n_candidate, '
             'n_failed, max (eV/Å)}, null without a committee.',
@@ -249,6 +251,7 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
         check_structure(structure, potential)
         or (None if parameters is None else _check_fixed(structure, parameters))
         or (None if potential is None else _check_committee(potential, inputs.get('committee') or {}, parameters))
+        or (None if potential is None or parameters is None else _check_distances(potential, parameters))
         or (None if velocities is None else _check_velocities(structure, velocities))
         or (None if parameters is None else _check_window(structure, velocities, parameters))
     )
@@ -304,6 +307,25 @@ def _check_fixed(structure: orm.StructureData, parameters: orm.Dict) -> str | No
         return f'`fixed_atoms` has {beyond[0]}, but `structure` has {n_atoms} atoms, counted from 0.'
     if len(fixed) >= n_atoms:
         return f'`fixed_atoms` holds all {n_atoms} atoms of `structure`: leave some free to move.'
+    return None
+
+
+def _check_distances(potential: PotentialData, parameters: orm.Dict) -> str | None:
+    """Check that the least distances are of elements that the potential knows, and within its cutoff.
+
+    :param potential: The potential.
+    :param parameters: The parameters.
+    :return: One sentence, or nothing.
+    """
+    limits = parameters.get_dict().get('least_distances') or {}
+    for pair, limit in limits.items():
+        if not set(pair.split('-')) <= set(potential.type_map):
+            return f'`least_distances` has {pair}, but `potential` knows {", ".join(potential.type_map)}: leave it out.'
+        if isinstance(limit, int | float) and limit >= potential.rcut:
+            return (
+                f'`least_distances` has {limit:g} Å for {pair}, but `potential` has a cutoff of {potential.rcut:g} Å: '
+                'make it shorter.'
+            )
     return None
 
 

@@ -22,7 +22,7 @@ __all__ = ('query',)
 _WIDTH = 200
 
 #: The names of `aiida_sis.core.indicator.Bound`, which is slow to import.
-BOUNDS = ('low', 'high', 'crash', 'lost_atoms', 'non_finite')
+BOUNDS = ('low', 'high', 'crash', 'lost_atoms', 'non_finite', 'distance')
 
 _RUNS = click.option('-r', '--run', 'runs', metavar='PK', multiple=True, help='Only this run; may be repeated.')
 

@@ -26,7 +26,7 @@ from aiida_deepmd.settings import StrictModel
 from aiida_deepmd.units import AMU_A2_PS2_TO_EV, BOLTZMANN_EV
 from aiida_sis.core.settings.base import NotNegative, Positive
 
-Bound = Literal['low', 'high', 'crash', 'lost_atoms', 'non_finite']
+Bound = Literal['low', 'high', 'crash', 'lost_atoms', 'non_finite', 'distance']
 
 SIGMAS = 3.0
 MAX_FALSE_ALARMS = 0.05
@@ -86,11 +86,22 @@ class Catastrophe:
     :param time_ps: Time of the first sample outside the window, or of the last one that could be read.
     :param temperature_k: Temperature of that sample, or nothing where it is no number.
     :param bound: Which edge was crossed, or what else ended the dynamics.
+    :param pair: Elements of the two atoms that came too near, as in ``Na-Na``, where that ended it.
+    :param distance_angstrom: Their distance in Å.
     """
 
     time_ps: float
     temperature_k: float | None
     bound: Bound
+    pair: str | None = None
+    distance_angstrom: float | None = None
+
+    @property
+    def how(self) -> str:
+        """The bound in words, for a report."""
+        if self.pair is None or self.distance_angstrom is None:
+            return self.bound
+        return f'{self.pair} {self.distance_angstrom:.2f} Å'
 
 
 class TNextRule(StrictModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiida.parsers import Parser
 from aiida_sis.calculations.md import temperature_of
 from aiida_sis.calculations.structure import symbols_of
 from aiida_sis.calculations.trajectory_data import MD_UNITS, make_trajectory
+from aiida_sis.core.distances import find_contact
 from aiida_sis.core.indicator import choose_t_next, degrees_of_freedom
 from aiida_sis.core.lammps import deviation
 from aiida_sis.core.lammps import script as lammps_input
@@ -44,6 +46,10 @@ class LammpsMdParser(Parser):
         self.warnings: list[str] = []
         log = parse_log(text)
         self.warnings += log.warnings
+        self.warnings += [
+            f'{pair} was nearer than {self.settings.least_distances.get(pair, 0.0):.2f} Å at the start: not watched.'
+            for pair in log.near_at_start
+        ]
         if log.n_samples:
             self.out('series', self._series(log))
         catastrophe = self._catastrophe(log)
@@ -114,6 +120,8 @@ class LammpsMdParser(Parser):
         velocities = self.node.inputs.velocities.get_array('velocities') if 'velocities' in self.node.inputs else None
         grace = self.settings.grace(temperature_of(self.structure, velocities, self.settings.fixed_atoms))
         found = diagnose(log, self.settings.timestep_fs, self.settings.window_k, grace)
+        if found is not None and found.bound == 'distance':
+            return self._with_contact(found)
         if found is not None or not log.truncated or log.n_samples < 2:
             return found
         stderr = self._text(self.node.get_option('scheduler_stderr')) or ''
@@ -123,6 +131,22 @@ class LammpsMdParser(Parser):
         self.warnings.append(f'LAMMPS died in mid dynamics ({signal}); this is taken for a failure of the potential.')
         series = log.watched(self.settings.timestep_fs)
         return Catastrophe(float(series.time_ps[-1]), float(series.temperature[-1]), 'crash')
+
+    def _with_contact(self, catastrophe: Catastrophe) -> Catastrophe:
+        """Say which two atoms came too near; the last frame is that of the step on which the watch stopped.
+
+        :param catastrophe: What was found in the log.
+        :return: The same with the pair and its distance, where the last frame could be read.
+        """
+        frames = self._frames([lammps_input.FINAL_FILENAME])
+        if not frames:
+            return catastrophe
+        cell = lammps_input.LammpsCell.from_cell(np.array(self.structure.cell, dtype=np.float64)).cell
+        symbols, fixed = symbols_of(self.structure), self.settings.fixed_atoms
+        contact = find_contact(frames[-1].positions, cell, symbols, self.settings.least_distances, fixed)
+        if contact is None:
+            return catastrophe
+        return replace(catastrophe, pair=contact.pair, distance_angstrom=contact.distance)
 
     def _frames(self, names: list[str]) -> list[DumpFrame]:
         """Read the whole and finite frames of some files.

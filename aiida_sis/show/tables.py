@@ -11,7 +11,7 @@ from aiida_sis.core.loop.record import Generation, Label, Md, Run, Training
 
 __all__ = ('format_seconds', 'generations_table', 'stage_lines', 'verdict_lines', 'warning_lines')
 
-_BOUNDS = {'crash': 'crash', 'lost_atoms': 'atoms lost', 'non_finite': 'not a number'}
+_BOUNDS = {'crash': 'crash', 'lost_atoms': 'atoms lost', 'non_finite': 'not a number', 'distance': 'atoms too near'}
 
 #: Header, whether numbers stand below it, whether a narrow terminal needs it too.
 _COLUMNS = (
@@ -201,9 +201,15 @@ def _md(md: Md | None) -> list[RenderableType]:
         return [name, Text(f'stable {md.length_ps or 0:.4g} ps', style='green'), '']
     if md.t_cp_ps is None:
         return [name, Text(_open(md.state), style='red' if md.state == 'failed' else ''), '']
-    how = _BOUNDS.get(md.bound or '') or (f'{md.temperature_cp_k:.0f} K' if md.temperature_cp_k is not None else '')
     t_next = f'{md.t_next_ps:.3f}' if md.t_next_ps is not None else ''
-    return [name, Text(f'{md.t_cp_ps:.3f} ps, {how}', style='red'), t_next]
+    return [name, Text(f'{md.t_cp_ps:.3f} ps, {_how(md)}', style='red'), t_next]
+
+
+def _how(md: Md) -> str:
+    """Return what told of the catastrophe: the temperature, or what else ended the MD."""
+    if md.pair_cp is not None and md.distance_cp_angstrom is not None:
+        return f'{md.pair_cp} {md.distance_cp_angstrom:.2f} Å'
+    return _BOUNDS.get(md.bound or '') or (f'{md.temperature_cp_k:.0f} K' if md.temperature_cp_k is not None else '')
 
 
 def _open(state: str) -> str:

@@ -16,6 +16,7 @@ from aiida_sis.core.loop.summary import forgetting, trainings_of
 from aiida_sis.core.settings.sis import training_weights
 from aiida_sis.core.stage_windows import stage_windows
 from aiida_sis.core.wording import in_ev_per_angstrom, in_kelvin
+from aiida_sis.workflows.early_sign import distance_parameters
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.labelling_loop import LabellingLoop
 from aiida_sis.workflows.ports import define_shared_ports, define_sis_ports
@@ -120,6 +121,7 @@ class SisWorkChain(LabellingLoop):
         self.ctx.datasets = {f'start_{name}': node for name, node in self.inputs.get('datasets', {}).items()}
         self.ctx.potentials = {}
         self.ctx.committee = []
+        self.ctx.shortest = {}
         self.ctx.last_md = []
 
     def must_train_first(self) -> bool:
@@ -195,6 +197,8 @@ class SisWorkChain(LabellingLoop):
         generation, number = self.ctx.generation, self.ctx.stage
         settings = self.settings
         stage = settings.stages[number]
+        potential = self.ctx.potentials[self.call(TRAIN).key]
+        distances = distance_parameters(settings.sampling, self.ctx.datasets, potential, self.ctx.shortest)
         for index, replica in enumerate(self.replicas):
             structure = self.ctx.start_structures[replica.system]
             window = stage_windows(settings, replica, len(structure.sites), len(self.replicas))[number]
@@ -203,11 +207,12 @@ class SisWorkChain(LabellingLoop):
                 'window_k': list(window),
                 'length_ps': stage.length_ps,
                 **deviation_parameters(settings.sampling),
+                **distances,
             }
             inputs = self.md_inputs(
                 self.seed(EXPLORE, generation, number, index),
                 {'structure': structure},
-                self.ctx.potentials[self.call(TRAIN).key],
+                potential,
                 own,
                 settings.system(replica.system).fixed_atoms,
             )
@@ -236,7 +241,7 @@ class SisWorkChain(LabellingLoop):
             if point := results.catastrophe:
                 self.report(
                     f'generation {generation}, {system}: catastrophic point at {point.time_ps:.3f} ps '
-                    f'({point.bound}, {in_kelvin(point.temperature_k)})'
+                    f'({point.how}, {in_kelvin(point.temperature_k)})'
                 )
             if not results.stable:
                 self.ctx.catastrophes.append(call)

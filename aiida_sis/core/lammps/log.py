@@ -11,6 +11,7 @@ import numpy as np
 
 from aiida_deepmd.arrays import FloatArray
 from aiida_sis.core.indicator import Bound, Catastrophe, TemperatureSeries, find_catastrophe, last_finite
+from aiida_sis.core.lammps.nearness import NEAR_FIX, NEAR_START_MARK
 from aiida_sis.core.lammps.script import BAD_START_MARK, BEGIN_MARK, FINAL_KEYWORDS, FINAL_MARK
 
 COLUMNS = {
@@ -56,6 +57,8 @@ class LammpsLog:
     :param version: Version of LAMMPS, empty if unknown.
     :param began: Whether the dynamics was reached.
     :param halted_at_step: Step at which the watch stopped the dynamics.
+    :param too_near: Whether that was the watch of the distances, and not that of the temperature.
+    :param near_at_start: Pairs of elements that were too near when the dynamics began, and were not watched.
     :param error: Text of the error, empty if there was none.
     :param error_bound: What the error means for the dynamics, if it comes from the physics.
     :param timed_out: Whether LAMMPS ended the dynamics because its time was up.
@@ -70,6 +73,8 @@ class LammpsLog:
     version: str = ''
     began: bool = False
     halted_at_step: int | None = None
+    too_near: bool = False
+    near_at_start: tuple[str, ...] = ()
     error: str = ''
     error_bound: Bound | None = None
     timed_out: bool = False
@@ -113,7 +118,7 @@ def parse_log(text: str) -> LammpsLog:
     rows = _rows(dynamics)
     body = '\n'.join(dynamics)
     loop = re.search(r'^Loop time of (\S+) on .* for (\d+) steps', body, re.M)
-    halt = re.search(r'^Fix halt condition .* met on step (\d+)', body, re.M)
+    halt = re.search(r'^Fix halt condition for fix-id (\S+) met on step (\d+)', body, re.M)
     error, bound = _error(lines)
     series = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in COLUMNS}
     last_step = int(series['step'][-1]) if rows else 0
@@ -121,7 +126,9 @@ def parse_log(text: str) -> LammpsLog:
         series=series,
         version=_first(r'^LAMMPS \((.+?)\)', text),
         began=begin is not None,
-        halted_at_step=int(halt.group(1)) if halt else None,
+        halted_at_step=int(halt.group(2)) if halt else None,
+        too_near=halt is not None and halt.group(1) == NEAR_FIX,
+        near_at_start=tuple(dict.fromkeys(re.findall(rf'^{NEAR_START_MARK} (\S+)$', text, re.M))),
         error=error,
         error_bound=bound,
         timed_out='Wall time limit reached' in text,
@@ -149,7 +156,7 @@ def diagnose(log: LammpsLog, timestep_fs: float, window: Sequence[float], grace_
     if log.error_bound is not None and log.n_samples:
         return last_finite(watched, log.error_bound)
     if log.halted_at_step is not None:
-        return last_finite(watched, 'non_finite')
+        return last_finite(watched, 'distance' if log.too_near else 'non_finite')
     return None
 
 

@@ -14,6 +14,7 @@ from ase.data import atomic_masses, atomic_numbers
 
 from aiida_deepmd.arrays import FloatArray
 from aiida_sis.core.lammps.deviation import CANDIDATES_FILENAME, DEVIATION_FILENAME
+from aiida_sis.core.lammps.nearness import write_counts, write_near_halt
 from aiida_sis.core.settings.md import MdSettings
 
 INPUT_FILENAME = 'input.lmp'
@@ -172,6 +173,7 @@ def write_script(
         lines += _start(settings, seed)
     elif settings.fixed_atoms:
         lines.append('velocity sis_fixed set 0.0 0.0 0.0')
+    lines += write_counts(settings, type_map)
     if settings.deviation is not None:
         lines += _pair([model_filename, *committee_filenames], type_map, settings)
     lines += [
@@ -180,6 +182,7 @@ def write_script(
         f'timestep {settings.timestep_fs * 1e-3:.12g}',
         *_ensemble(settings, seed),
         *_halt(settings, given_temperature),
+        *write_near_halt(settings),
         *_dumps(settings),
         f'run {settings.n_steps - settings.first_step}',
         # The values of the halting step; a plain `$(press)` would be an error there, as it was not computed.

@@ -101,6 +101,8 @@ class MdResults(Record):
             't_cp_ps': point and point.time_ps,
             'temperature_cp_k': point and point.temperature_k,
             'bound': point and point.bound,
+            'pair_cp': point and point.pair,
+            'distance_cp_angstrom': point and point.distance_angstrom,
             't_next_ps': start and start.time_ps,
         }
 
@@ -271,7 +273,11 @@ class Md(Record):
     temperature_cp_k: float | None = None
     """The temperature there in K; ``null`` also where it is no number."""
     bound: Bound | None = None
-    """What was crossed: ``low``, ``high``, ``crash``, ``lost_atoms``, ``non_finite``."""
+    """What was crossed: ``low``, ``high``, ``crash``, ``lost_atoms``, ``non_finite``, ``distance``."""
+    pair_cp: str | None = None
+    """Elements of the two atoms that came too near, where the bound is ``distance``."""
+    distance_cp_angstrom: float | None = None
+    """Their distance in Å."""
     t_next_ps: float | None = None
     """The snapshot that starts the next AIMD, in ps."""
     steps_past_t_cp: int | None = None

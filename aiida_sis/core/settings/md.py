@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from ase.data import chemical_symbols
+from pydantic import Field, field_validator, model_validator
 
 from aiida_deepmd.settings import StrictModel, at_least
 from aiida_sis.core.indicator import GUARD_FACTOR, TNextRule
@@ -98,6 +99,19 @@ class MdSettings(StrictModel):
     """Numbers of the atoms that never move, counted from 0."""
     deviation: DeviationSettings | None = None
     """How a committee is listened to, where there is one."""
+    least_distances: dict[str, Positive] = Field(default_factory=dict)
+    """How near two atoms may come, in Å, by their elements in alphabetical order, as in ``F-Li``; looked at with the
+    spacing of the series. A pair that is nearer already at the start is not watched in that MD, and a warning says
+    so."""
+
+    @field_validator('least_distances')
+    @classmethod
+    def _pairs_of_elements(cls, value: dict[str, float]) -> dict[str, float]:
+        for pair in value:
+            elements = pair.split('-')
+            if len(elements) != 2 or elements != sorted(elements) or not set(elements) <= set(chemical_symbols[1:]):
+                raise ValueError(f"'{pair}' must name two elements in alphabetical order, as in 'F-Li'")
+        return value
 
     @model_validator(mode='after')
     def _lengths_fit(self) -> MdSettings:

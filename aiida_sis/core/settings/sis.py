@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aiida_deepmd.settings import StrictModel, nearest_key
 from aiida_sis.core.settings.base import Count, Flag, Integer, Number, Positive, Sites, Whole, Window, WindowOrAuto
+from aiida_sis.core.settings.distance import LeastDistance
 from aiida_sis.core.settings.verification import LadderSettings, VerificationSettings
 
 
@@ -119,6 +120,9 @@ class SamplingSettings(StrictModel):
     accurate_share: Number | None = Field(default=None, gt=0, le=1)
     """With a committee, share of known frames below which a stage is not passed though the MD was stable, as DP-GEN
     demands; None: stability alone counts, so that the strategies can be compared."""
+    least_distance: LeastDistance | None = None
+    """The early sign: stop an MD where two atoms come nearer than in the training data; None: only its temperature
+    tells."""
 
     @field_validator('trust_levels')
     @classmethod
