@@ -1,4 +1,4 @@
-"""Would a least distance have stopped the MD of runs that have ended, when, and would it have stopped the stable ones?
+"""Ask when a least distance would have stopped the MD of runs that have ended, and whether it would have by mistake.
 
 Nothing is run: the frames are those that the graph keeps, the last snapshots before a catastrophic point (10 fs apart)
 and the trajectory (1 ps apart), and beside them the series of the shortest distance of all. So a stable MD is seen
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from aiida import load_profile, orm
 
-from aiida_sis.core.distances import pair_name, shortest_distances
 from aiida_sis.core.analysis.neighbours import NeighbourSearch
+from aiida_sis.core.distances import pair_name, shortest_distances
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, read_call
 from aiida_sis.run.record import called
 
@@ -69,9 +69,7 @@ def ratios(frames: orm.TrajectoryData, limits: Mapping[str, float]) -> dict[floa
     return found
 
 
-def alarms(
-    seen: Mapping[float, Mapping[str, float]], t_cp: float | None
-) -> dict[str, tuple[float, str] | None]:
+def alarms(seen: Mapping[float, Mapping[str, float]], t_cp: float | None) -> dict[str, tuple[float, str] | None]:
     """Give the first alarm of each factor; a pair that is too near in the first frame is not watched.
 
     :param seen: ratio by pair, by time in ps.

@@ -321,7 +321,7 @@ def _check_distances(potential: PotentialData, parameters: orm.Dict) -> str | No
     for pair, limit in limits.items():
         if not set(pair.split('-')) <= set(potential.type_map):
             return f'`least_distances` has {pair}, but `potential` knows {", ".join(potential.type_map)}: leave it out.'
-        if isinstance(limit, int | float) and limit >= potential.rcut:
+        if isinstance(limit, int | float) and limit > potential.rcut > 0:
             return (
                 f'`least_distances` has {limit:g} Å for {pair}, but `potential` has a cutoff of {potential.rcut:g} Å: '
                 'make it shorter.'

@@ -121,7 +121,7 @@ class LammpsMdParser(Parser):
         grace = self.settings.grace(temperature_of(self.structure, velocities, self.settings.fixed_atoms))
         found = diagnose(log, self.settings.timestep_fs, self.settings.window_k, grace)
         if found is not None and found.bound == 'distance':
-            return self._with_contact(found)
+            return self._with_contact(found, log.near_at_start)
         if found is not None or not log.truncated or log.n_samples < 2:
             return found
         stderr = self._text(self.node.get_option('scheduler_stderr')) or ''
@@ -132,18 +132,20 @@ class LammpsMdParser(Parser):
         series = log.watched(self.settings.timestep_fs)
         return Catastrophe(float(series.time_ps[-1]), float(series.temperature[-1]), 'crash')
 
-    def _with_contact(self, catastrophe: Catastrophe) -> Catastrophe:
+    def _with_contact(self, catastrophe: Catastrophe, unwatched: tuple[str, ...]) -> Catastrophe:
         """Say which two atoms came too near; the last frame is that of the step on which the watch stopped.
 
         :param catastrophe: What was found in the log.
+        :param unwatched: Pairs that were too near when the dynamics began.
         :return: The same with the pair and its distance, where the last frame could be read.
         """
         frames = self._frames([lammps_input.FINAL_FILENAME])
-        if not frames:
+        limits = {pair: limit for pair, limit in self.settings.least_distances.items() if pair not in unwatched}
+        if not frames or not limits:
             return catastrophe
         cell = lammps_input.LammpsCell.from_cell(np.array(self.structure.cell, dtype=np.float64)).cell
         symbols, fixed = symbols_of(self.structure), self.settings.fixed_atoms
-        contact = find_contact(frames[-1].positions, cell, symbols, self.settings.least_distances, fixed)
+        contact = find_contact(frames[-1].positions, cell, symbols, limits, fixed)
         if contact is None:
             return catastrophe
         return replace(catastrophe, pair=contact.pair, distance_angstrom=contact.distance)

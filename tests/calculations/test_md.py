@@ -155,6 +155,14 @@ def velocities_of(shape: tuple[int, ...], name: str = 'velocities') -> orm.Array
             lambda: {'parameters': {'fixed_atoms': [0, 1], 'window_k': [0, 1300]}},
             'the narrowest window that 6 degrees of freedom at 300 K',
         ),
+        (
+            lambda: {'parameters': {'least_distances': {'Li-S': 2.0}}},
+            '`least_distances` has Li-S, but `potential` knows F, Li, N: leave it out',
+        ),
+        (
+            lambda: {'potential': potential_of(rcut=5.0), 'parameters': {'least_distances': {'F-Li': 5.5}}},
+            '`least_distances` has 5.5 Å for F-Li, but `potential` has a cutoff of 5 Å: make it shorter',
+        ),
         (lambda: {'velocities': velocities_of((3, 3))}, r'of shape \(4, 3\)'),
         (lambda: {'velocities': velocities_of((4, 3), 'speed')}, 'must hold an array of that name'),
     ],

@@ -171,6 +171,27 @@ def test_nan(parse: Parse) -> None:
     assert any('left out' in warning for warning in results['warnings'])
 
 
+def test_two_atoms_that_came_too_near(parse: Parse) -> None:
+    limits = {'F-Li': 1.35, 'Li-N': 2.24, 'O-S': 1.6}
+    outputs, result = parse('near', thermo_interval_fs=5.0, least_distances=limits)
+    assert result.exit_status == 0
+    results = outputs['results'].get_dict()
+    assert results['stable'] is False
+    point = results['catastrophe']
+    assert (point['bound'], point['pair'], point['time_ps']) == ('distance', 'Li-N', pytest.approx(0.035))
+    last = outputs['trajectory'].get_positions()[-1]
+    symbols = list(outputs['trajectory'].symbols)
+    apart = last[symbols.index('Li')] - last[symbols.index('N')]
+    assert point['distance_angstrom'] == pytest.approx(np.linalg.norm(apart - 9.0 * np.round(apart / 9.0)))
+    assert point['distance_angstrom'] < 2.24
+    assert results['t_next']['time_ps'] == 0.0
+    assert any('O-S was nearer than 1.60 Å at the start' in warning for warning in results['warnings'])
+    # The pair that is not watched is not named either, however near it is.
+    outputs, _ = parse('near', remove=('final.lammpstrj',), thermo_interval_fs=5.0, least_distances=limits)
+    point = outputs['results']['catastrophe']
+    assert (point['bound'], point['pair']) == ('distance', None)
+
+
 def test_lost_atoms(parse: Parse) -> None:
     outputs, result = parse(
         'lost', temperature_k=60000, timestep_fs=20.0, window_k=[0, 1e7], length_ps=20, thermo_interval_fs=200,

@@ -152,6 +152,38 @@ def test_catastrophe_leads_to_a_label_from_t_next(sis: tuple[SisWorkChain, Child
     assert training['parameters']['learning_rate']['start_lr'] == 5e-3
 
 
+def test_least_distances_follow_the_training_data(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each MD gets a factor of the shortest distance of each pair in the training frames."""
+    sampling = builder.parameters.get_dict().get('sampling', {}) | {'least_distance': {'factor': 0.5}}
+    process, children = start(builder, monkeypatch, sampling=sampling)
+    end(process, label_g0_0=labelled(), label_g0_1=labelled())
+    process.merge_labelled_data()
+    process.ctx.potentials['g0'] = potential().store()
+    process.run_molecular_dynamics()
+    limits = children.inputs['explore_g0_s0_r1']['md']['parameters']['least_distances']
+    frames = process.ctx.datasets['g0_0'].to_dpdata('train')
+    li = process.ctx.datasets['g0_0'].symbols.index('Li')
+    n = process.ctx.datasets['g0_0'].symbols.index('N')
+    apart = frames['coords'][:, li] - frames['coords'][:, n]
+    assert limits['Li-N'] == pytest.approx(0.5 * np.linalg.norm(apart, axis=1).min())
+    # There is one Li only, so no pair of two.
+    assert 'Li-Li' not in limits
+    assert 'O-S' in limits
+    assert serialize(process.ctx), 'a daemon that is stopped here could not go on'
+    # What was found once is not looked for again.
+    process.run_molecular_dynamics()
+    found = orm.QueryBuilder().append(orm.CalcFunctionNode, filters={'label': 'find_shortest_distances'}).count()
+    assert found == 2
+
+
+def test_no_least_distance_unless_asked_for(sis: tuple[SisWorkChain, Children]) -> None:
+    """The temperature alone judges by default."""
+    process, children = sis
+    process.ctx.potentials['g0'] = potential().store()
+    process.run_molecular_dynamics()
+    assert 'least_distances' not in children.inputs['explore_g0_s0_r0']['md']['parameters']
+
+
 def test_stage_is_passed_only_when_every_replica_survives(sis: tuple[SisWorkChain, Children]) -> None:
     """Then the next stage runs with the same potential, in its own window and with other seeds."""
     process, children = sis

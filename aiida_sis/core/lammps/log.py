@@ -110,9 +110,9 @@ def parse_log(text: str) -> LammpsLog:
     :param text: Content of the log.
     :return: What it says; the series is empty if the dynamics was never reached.
     """
-    lines = text.split('\n')
     # A last line without its newline may be half a number.
-    lines = lines[:-1]
+    text = text[: text.rfind('\n') + 1]
+    lines = text.split('\n')[:-1]
     begin = next((index for index, line in enumerate(lines) if line.strip() == BEGIN_MARK), None)
     dynamics = [] if begin is None else lines[begin + 1 :]
     rows = _rows(dynamics)

@@ -18,40 +18,39 @@ NEAR_FIX = 'sis_near'
 
 
 def write_counts(settings: MdSettings, type_map: Sequence[str]) -> list[str]:
-    """Write the counts, and which of them are watched: those that are zero at the start.
+    """Write the counts, and which pairs of elements are watched: those that are not too near at the start.
 
-    A pair of two fixed atoms never counts. So with fixed atoms each pair of elements is counted from both sides, each
-    time around the mobile atoms alone.
+    A pair of two fixed atoms never counts. So with fixed atoms the neighbours are counted around the mobile atoms of
+    either element.
 
     :param settings: What to do.
     :param type_map: Element of each atom type, in order.
     :return: Lines, none where no distance is watched; they evaluate the potential once.
     :raises ValueError: If a pair has an element that is not in the type map.
     """
-    pairs = _pairs(settings)
-    if not pairs:
+    if not settings.least_distances:
         return []
-    unknown = sorted({element for pair, _ in pairs for element in pair} - set(type_map))
+    elements = sorted({element for pair in settings.least_distances for element in pair.split('-')})
+    types = {element: index for index, element in enumerate(type_map, 1)}
+    unknown = [element for element in elements if element not in types]
     if unknown:
         raise ValueError(f'least_distances has {unknown[0]}, but the potential knows {", ".join(type_map)}.')
-    types = {element: index for index, element in enumerate(type_map, 1)}
-    lines = []
-    for element in sorted({first for (first, _), _ in pairs}):
-        lines.append(f'group sis_{element} type {types[element]}')
-        if settings.fixed_atoms:
-            lines.append(f'group sis_mobile_{element} intersect sis_{element} sis_mobile')
+    lines = [f'group sis_{element} type {types[element]}' for element in elements]
+    if settings.fixed_atoms:
+        lines += [f'group sis_mobile_{element} intersect sis_{element} sis_mobile' for element in elements]
     centre = 'sis_mobile_' if settings.fixed_atoms else 'sis_'
-    for number, ((first, second), limit) in enumerate(pairs):
-        group = centre + first
-        lines += [
-            f'compute sis_count_{number} {group} coord/atom cutoff {limit:.12g} {types[second]}',
-            f'compute sis_most_{number} {group} reduce max c_sis_count_{number}',
-        ]
+    for pair, limit in settings.least_distances.items():
+        for name, around, neighbour in _counts(settings, pair):
+            lines += [
+                f'compute sis_count_{name} {centre}{around} coord/atom cutoff {limit:.12g} {types[neighbour]}',
+                f'compute sis_most_{name} {centre}{around} reduce max c_sis_count_{name}',
+            ]
     lines.append('run 0 post no')
-    for number, (pair, _) in enumerate(pairs):
+    for pair in settings.least_distances:
+        watch = f'sis_watch_{pair.replace("-", "_")}'
         lines += [
-            f'variable sis_watch_{number} equal $(c_sis_most_{number} < 1)',
-            f'if "${{sis_watch_{number}}} == 0" then "print \'{NEAR_START_MARK} {"-".join(sorted(pair))}\'"',
+            f'variable {watch} equal $({_near(settings, pair)} == 0)',
+            f'if "${{{watch}}} == 0" then "print \'{NEAR_START_MARK} {pair}\'"',
         ]
     return lines
 
@@ -62,9 +61,9 @@ def write_near_halt(settings: MdSettings) -> list[str]:
     :param settings: What to do.
     :return: Lines, none where no distance is watched.
     """
-    terms = [f'v_sis_watch_{number}*(c_sis_most_{number} > 0)' for number, _ in enumerate(_pairs(settings))]
-    if not terms:
+    if not settings.least_distances:
         return []
+    terms = [f'v_sis_watch_{pair.replace("-", "_")}*{_near(settings, pair)}' for pair in settings.least_distances]
     every = settings.steps(settings.thermo_interval_fs)
     return [
         f'variable sis_too_near equal "{" + ".join(terms)}"',
@@ -72,12 +71,13 @@ def write_near_halt(settings: MdSettings) -> list[str]:
     ]
 
 
-def _pairs(settings: MdSettings) -> list[tuple[tuple[str, str], float]]:
-    """List what is counted: the element in the middle, that of its neighbours, and the limit in Å."""
-    counted = []
-    for pair, limit in settings.least_distances.items():
-        first, second = pair.split('-')
-        counted.append(((first, second), limit))
-        if settings.fixed_atoms and first != second:
-            counted.append(((second, first), limit))
-    return counted
+def _counts(settings: MdSettings, pair: str) -> list[tuple[str, str, str]]:
+    """List the counts of a pair: name, element of the atoms in the middle, element of their neighbours."""
+    first, second = pair.split('-')
+    both = [(first, second), (second, first)] if settings.fixed_atoms and first != second else [(first, second)]
+    return [(f'{around}_{neighbour}', around, neighbour) for around, neighbour in both]
+
+
+def _near(settings: MdSettings, pair: str) -> str:
+    """Write a term that is above 0 where a pair is too near; a group without atoms has a most of -1e20."""
+    return f'({" + ".join(f"(c_sis_most_{name} > 0)" for name, _, _ in _counts(settings, pair))})'

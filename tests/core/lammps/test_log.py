@@ -58,6 +58,19 @@ def test_a_start_outside_the_window_within_the_grace_time() -> None:
     assert found.time_ps * 1e3 == pytest.approx(float(log.halted_at_step or 0))
 
 
+def test_halted_by_two_atoms_that_came_too_near() -> None:
+    log = log_of('near')
+    assert log.near_at_start == ('O-S',)
+    found = diagnose(log, 1.0, [0, 1000], 0.0)
+    assert found is not None
+    assert (found.bound, found.time_ps) == ('distance', pytest.approx(0.035))
+    assert found.temperature_k == pytest.approx(458.339, abs=1e-3)
+    # A temperature outside the window tells first.
+    hot = diagnose(log, 1.0, [0, 400], 0.0)
+    assert hot is not None
+    assert (hot.bound, hot.time_ps) == ('high', 0.0)
+
+
 def test_nan_is_placed_at_the_last_finite_sample() -> None:
     log = log_of('nan')
     assert log.halted_at_step == 56
@@ -112,7 +125,7 @@ def test_out_of_time() -> None:
     assert 0 < log.n_steps_run < 50000
 
 
-@pytest.mark.parametrize('name', ['stable', 'halted', 'nan', 'lost', 'bad_element', 'bad_start'])
+@pytest.mark.parametrize('name', ['stable', 'halted', 'near', 'nan', 'lost', 'bad_element', 'bad_start'])
 def test_a_log_may_be_cut_anywhere(name: str) -> None:
     text = (FILES / name / 'log.lammps').read_text()
     whole = parse_log(text)

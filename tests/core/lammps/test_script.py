@@ -88,6 +88,33 @@ def test_the_grace_time_keeps_a_guard() -> None:
     assert '(temp >= 200) && (temp <= 500)' in condition
 
 
+def test_without_least_distances_nothing_is_counted() -> None:
+    assert not any('sis_near' in line or 'coord/atom' in line for line in script())
+
+
+def test_pairs_are_counted_within_their_limits() -> None:
+    lines = script(least_distances={'F-Li': 1.4, 'Li-Li': 2.0})
+    assert 'compute sis_count_F_Li sis_F coord/atom cutoff 1.4 2' in lines
+    assert 'compute sis_count_Li_Li sis_Li coord/atom cutoff 2 2' in lines
+    halt = 'fix sis_near all halt 10 v_sis_too_near > 0 error soft message yes'
+    # The pairs that are too near at the start are found before the dynamics begins, and the halt comes with it.
+    order = [lines.index(line) for line in ('run 0 post no', 'print "SIS_BEGIN_MD"', halt)]
+    assert order == sorted(order)
+    # The watch of the temperature is as before.
+    assert set(script()) <= set(lines)
+
+
+def test_two_fixed_atoms_are_never_counted() -> None:
+    lines = script(least_distances={'F-Li': 1.4}, fixed_atoms=[0])
+    assert 'compute sis_count_F_Li sis_mobile_F coord/atom cutoff 1.4 2' in lines
+    assert 'compute sis_count_Li_F sis_mobile_Li coord/atom cutoff 1.4 3' in lines
+
+
+def test_a_least_distance_of_an_unknown_element() -> None:
+    with pytest.raises(ValueError, match='least_distances has S, but the potential knows N, Li, F'):
+        script(least_distances={'Li-S': 2.0})
+
+
 def test_time_starts_after_the_minimisation() -> None:
     lines = script()
     starts = (

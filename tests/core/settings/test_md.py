@@ -51,6 +51,9 @@ def test_defaults() -> None:
         ({'fixed_atoms': 3}, "3 of 'fixed_atoms' .*: give a list"),
         ({'fixed_atoms': [0, -1]}, "-1 of 'fixed_atoms.1' .*: it must be at least 0"),
         ({'fixed_atoms': [2, 2]}, "'fixed_atoms' .* a site is named more than once"),
+        ({'least_distances': {'Li-F': 1.0}}, "'Li-F' must name two elements in alphabetical order, as in 'F-Li'"),
+        ({'least_distances': {'F-Xx': 1.0}}, "'F-Xx' must name two elements"),
+        ({'least_distances': {'F-Li': 0}}, "0 of 'least_distances.F-Li' .*: it must be above 0"),
         (
             {'deviation': {'low_ev_per_angstrom': 0.1}},
             "'deviation.high_ev_per_angstrom' of the MD parameters is missing",
