@@ -71,13 +71,16 @@ def test_completion_of_verbs(tmp_path: Path) -> None:
     assert '--json' in complete(tmp_path, 'aiida-sis status --')
 
 
-def test_completion_of_runs(aiida_profile_clean, tmp_path: Path) -> None:
+def test_completion_of_runs(aiida_profile_clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The PKs of runs, none of other nodes, and nothing but silence where there is no profile."""
     run = orm.WorkChainNode(process_type='aiida.workflows:sis.hybrid')
     run.store()
     orm.WorkChainNode().store()
     name = str(get_config().default_profile_name)
     assert complete(tmp_path, f'aiida-sis watch -p {name} ') == [str(run.pk)]
+    assert complete(tmp_path, 'aiida-sis watch ') == [str(run.pk)], 'AIIDA_PATH names it'
+    monkeypatch.delenv('AIIDA_PATH')
+    monkeypatch.setenv('HOME', str(tmp_path))
     assert complete(tmp_path, 'aiida-sis watch ') == []
 
 

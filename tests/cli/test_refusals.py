@@ -56,6 +56,15 @@ def test_commands_that_are_named_reach_the_profile_that_is_open(aiida_profile_cl
     assert call('query runs').exit_code == 0
 
 
+def test_profile_of_aiida_path(example_run: orm.WorkChainNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From another folder, as `verdi` finds it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('AIIDA_PATH', str(Path(get_config().dirpath).parent))
+    result = call(f'status {example_run.pk}', own=False)
+    assert result.exit_code == 0, result.output
+    assert f'SIS run {example_run.pk}' in result.output
+
+
 def test_no_profile_names_the_setup(tmp_path: Path) -> None:
     """A newcomer has none yet."""
     assert '`aiida-sis setup` makes one' in call(f'status 1 --profile-dir {tmp_path}', own=False).output

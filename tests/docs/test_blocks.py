@@ -19,10 +19,12 @@ from aiida import orm
 from aiida.engine import WorkChain
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
+from aiida.manage.configuration import get_config
 from aiida.plugins import CalculationFactory
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
+from click.testing import CliRunner
 
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.cli import main
@@ -302,21 +304,26 @@ def test_overrides_of_the_protocols() -> None:
 def test_own_system(
     aiida_profile_clean,
     submitted: list[orm.ProcessNode],
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The molecule of the page becomes a structure and a run, and the window of the protocol is refused as it says."""
+    """The molecule of the page becomes a run, by its command and by its script, and shows the numbers of the page."""
     page = text_of('docs/own_system.md')
     texts = re.findall(r'^```text\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)
     Path('lipf6.xyz').write_text(texts[0])
+    codes = ['--cp2k', 'cp2k', '--dp', 'dp', '--lmp', 'lmp', '-p', str(get_config().default_profile_name)]
+    words = 'run lipf6.xyz --protocol demo --length 20'
+    assert f'aiida-sis {words} --dry-run' in page
+    shown = CliRunner().invoke(main, [*words.split(), '--dry-run', *codes])
+    assert shown.exit_code == 0, shown.output
+    compare(Command(words, tuple(texts[1].splitlines()), ''), shown.output)
+    assert not submitted
+    assert CliRunner().invoke(main, [*words.split(), '--no-wait', *codes]).exit_code == 0
     structure = orm.StructureData(ase=atoms_from_file(Path('lipf6.xyz'), (10.0, 10.0, 10.0))).store()
-    assert f'{structure.get_formula("hill_compact")}' in texts[1]
     monkeypatch.setattr(sys, 'argv', ['submit.py', str(structure.pk)])
     (script,) = scripts('docs/own_system.md')
     exec(compile(script, 'submit.py', 'exec'), {'__name__': '__main__'})
-    assert capsys.readouterr().out.strip() == str(submitted[0].pk)
+    assert capsys.readouterr().out.strip() == str(submitted[1].pk)
+    assert submitted[0].inputs.parameters['optimise_first'] is submitted[1].inputs.parameters['optimise_first'] is True
     for override in re.findall(r"`(\{'.+?\})`", page):
         load_protocol('demo', ast.literal_eval(override))
-    refused = next(text for text in texts if text.startswith('ValueError')).partition(' … ')[2]
-    with pytest.raises(ValueError, match=re.escape(' '.join(refused.split()))):
-        exec(compile(script.replace(", 'stages': stages", ''), 'submit.py', 'exec'), {'__name__': '__main__'})

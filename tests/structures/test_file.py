@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bcc100, bulk, molecule
 from ase.constraints import FixAtoms, FixBondLength, FixCartesian
 from ase.io import write
 
@@ -207,3 +207,41 @@ def test_masses_and_atoms_on_top_of_each_other(tmp_path: Path) -> None:
     write(tmp_path / 'heavy.extxyz', heavy, columns=['symbols', 'positions', 'masses'])
     with pytest.raises(ValueError, match=r'H has the mass 2.014 u'):
         atoms_from_file(tmp_path / 'heavy.extxyz')
+
+
+@pytest.mark.parametrize('name', ['H2O', 'C6H6', 'isobutane'])
+def test_molecule_gets_a_box_in_which_it_may_turn(name: str, tmp_path: Path) -> None:
+    """Whatever its orientation, atoms of two images are at least the gap apart; one ångström more at most."""
+    atoms = molecule(name)
+    write(tmp_path / 'a.xyz', atoms, format='xyz')
+    boxed = atoms_from_file(tmp_path / 'a.xyz', gap=8.0)
+    size = atoms.get_all_distances().max()
+    edges = boxed.cell.lengths()
+    assert boxed.pbc.all()
+    assert size + 8.0 <= edges[0] == edges[1] == edges[2] < size + 9.0
+    assert boxed.get_all_distances() == pytest.approx(atoms.get_all_distances(), abs=1e-6)
+    assert f'a cube of {edges[0]:g} Å' in boxed.info['box']
+
+
+def test_slab_gets_vacuum_where_it_has_no_vector(tmp_path: Path) -> None:
+    """The other two vectors stay, and so do the atoms that are held."""
+    slab = bcc100('Li', (2, 2, 4), a=3.44)
+    slab.info.clear()
+    slab.set_constraint(FixAtoms([12]))
+    write(tmp_path / 'slab.extxyz', slab)
+    boxed = atoms_from_file(tmp_path / 'slab.extxyz', gap=8.0)
+    assert boxed.cell.lengths() == pytest.approx([6.88, 6.88, 1.5 * 3.44 + 8.0])
+    assert fixed_atoms_of(boxed) == [12]
+    with pytest.raises(ValueError, match='has no cell'):
+        atoms_from_file(tmp_path / 'slab.extxyz')
+
+
+def test_cell_that_is_not_marked_as_periodic(tmp_path: Path) -> None:
+    """A molecule in a box of somebody's program keeps that box."""
+    write(tmp_path / 'a.extxyz', molecule('H2O', vacuum=4.0))
+    boxed = atoms_from_file(tmp_path / 'a.extxyz', gap=8.0)
+    assert boxed.pbc.all()
+    assert boxed.cell.lengths() == pytest.approx(molecule('H2O', vacuum=4.0).cell.lengths())
+    assert boxed.info['box'] == 'its cell, taken as periodic in all three directions'
+    with pytest.raises(ValueError, match='not periodic'):
+        atoms_from_file(tmp_path / 'a.extxyz')
