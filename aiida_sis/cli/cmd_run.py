@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ('run',)
 
+#: Thickness of a cell in Å below which CP2K's labels, which are of the Γ point alone, have large errors in a crystal.
+THIN = 8.0
 #: How much farther than the cutoff, in Å, the images of a molecule are kept: it stretches.
 STRETCH = 2.0
 _POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -46,6 +48,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 )
 @click.option('--name', help='Name of the system.  [default: the name of the file]')
 @click.option('--cell', type=_POSITIVE, nargs=3, metavar='X Y Z', help='Edges in Å, for a file without a cell.')
+@click.option('--repeat', type=click.IntRange(min=1), nargs=3, metavar='A B C', help='Repeat the cell so often.')
 @click.option('--index', type=int, default=-1, show_default=True, help='Which frame of a file of several.')
 @TYPES
 @code_options
@@ -75,7 +78,6 @@ def run(
         open_profile(profile_dir, profile)
     else:
         point_to_nothing()
-    from aiida_sis.core.settings.label import read_label_settings
     from aiida_sis.workflows.protocols import load_protocol
 
     try:
@@ -88,8 +90,7 @@ def run(
     codes = load_codes({key: options[key] for key in ('cp2k', 'dp', 'lmp')}, profile_dir, not (dry_run or trial))
     builder = _builder(codes, atoms, file, name, protocol, overrides, seed, options['ranks'])
     _say(builder, atoms, name, options)
-    if 'H' in atoms.symbols and read_label_settings(values['label']).timestep_fs > 0.5:
-        click.echo('Note: with hydrogen 0.5 fs is safer: --set label.timestep_fs=0.5 --set md.timestep_fs=0.5')
+    _say_notes(atoms, values)
     if trial:
         _say_estimate(builder)
     elif dry_run:
@@ -153,7 +154,8 @@ def _atoms(file: Path, values: Mapping[str, Any], options: Mapping[str, Any]) ->
         part['rcut'] for part in descriptors(values['dp']['model']) if isinstance(part.get('rcut'), (int, float))
     ]
     gap = max(cutoffs, default=6.0) + STRETCH
-    return atoms_from_file(file, options['cell'], options['index'], options['type_map'], gap=gap)
+    atoms = atoms_from_file(file, options['cell'], options['index'], options['type_map'], gap=gap)
+    return atoms.repeat(options['repeat']) if options['repeat'] else atoms
 
 
 def _builder(
@@ -203,6 +205,22 @@ def _say(builder: Any, atoms: Atoms, name: str, options: Mapping[str, Any]) -> N
     rows.append(('temperature', f'{builder.parameters["temperature_k"]:g} K, seed {builder.seed.value}'))
     for title, text in (*rows, *plan_rows(builder)):
         click.echo(f'{title:<13} {text}')
+
+
+def _say_notes(atoms: Atoms, values: Mapping[str, Any]) -> None:
+    """Say what can be run and is seldom meant."""
+    import numpy as np
+
+    from aiida_sis.core.settings.label import read_label_settings
+
+    if 'H' in atoms.symbols and read_label_settings(values['label']).timestep_fs > 0.5:
+        click.echo('Note: with hydrogen 0.5 fs is safer: --set label.timestep_fs=0.5 --set md.timestep_fs=0.5')
+    thickness = 1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1).max()
+    if thickness < THIN:
+        click.echo(
+            f'Note: the cell is {thickness:.3g} Å thick, but labels are of the Γ point alone: a supercell is safer, '
+            '--repeat 2 2 2 say'
+        )
 
 
 def _say_settings(builder: Any) -> None:

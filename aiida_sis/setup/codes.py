@@ -27,6 +27,8 @@ __all__ = (
 )
 
 _MPI_ADVICE = 'Debian, Ubuntu: sudo apt-get install cp2k openmpi-bin.  Elsewhere: conda install -c conda-forge cp2k'
+#: How long a code may take to say its version, in s; ten where nothing else runs.
+_PATIENCE_S = 120
 _PIP_ADVICE = "pip install 'deepmd-kit[cpu,lmp]' (or: conda install -c conda-forge deepmd-kit lammps)"
 
 
@@ -118,11 +120,14 @@ def _ask(spec: CodeSpec, path: Path) -> FoundCode:
             input=spec.stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=_PATIENCE_S,
             check=False,
             env=environment,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        busy = f'it did not say its version in {_PATIENCE_S} s: try again when the machine is less busy'
+        return FoundCode(spec, path, 'unknown', busy)
+    except OSError as error:
         return FoundCode(spec, path, 'unknown', f'it does not start ({error}); remove it, then: {spec.advice}')
     text = answer.stdout + answer.stderr
     match = re.search(spec.version_pattern, answer.stdout) or re.search(spec.version_pattern, answer.stderr)

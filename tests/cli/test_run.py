@@ -108,7 +108,12 @@ def test_changes_are_laid_over_each_other(stand_in_codes: Codes, water: str, sub
 def test_crystal_and_slab(stand_in_codes: Codes, tmp_path: Path, submitted: list[Any]) -> None:
     """A CIF keeps its cell; a slab without a vector gets vacuum, and what it holds stays held."""
     write(tmp_path / 'LiF.cif', bulk('LiF', 'rocksalt', a=4.03, cubic=True))
-    assert said(typed(str(tmp_path / 'LiF.cif'), '--dry-run'))['cell'] == ['4.03 × 4.03 × 4.03 Å, periodic']
+    small = typed(str(tmp_path / 'LiF.cif'), '--dry-run')
+    assert said(small)['cell'] == ['4.03 × 4.03 × 4.03 Å, periodic']
+    assert 'the cell is 4.03 Å thick' in small.output
+    large = typed(str(tmp_path / 'LiF.cif'), '--repeat', '2', '2', '2', '--dry-run')
+    assert said(large)['system'] == ['LiF: 64 atoms, F32Li32']
+    assert 'Å thick' not in large.output
     slab = bcc100('Li', (2, 2, 4), a=3.44)
     slab.set_constraint(FixAtoms([12, 13]))
     slab.info.clear()
