@@ -23,9 +23,10 @@ def md(replica: int, stage: int = 0, **known: object) -> Md:
 
 
 def test_node_and_back() -> None:
-    """What a parser writes is plain data under the keys that the nodes had from the first version on."""
+    """What a parser writes is plain data under the keys that the nodes had from the first version on, and later ones."""
     content = FAILED.model_dump()
-    assert content['catastrophe'] == {'time_ps': 0.12, 'temperature_k': 1120.0, 'bound': 'high'}
+    contact = {'pair': None, 'distance_angstrom': None}
+    assert content['catastrophe'] == {'time_ps': 0.12, 'temperature_k': 1120.0, 'bound': 'high'} | contact
     assert content['t_next'] == {'time_ps': 0.07, 'requested_time_ps': 0.072, 'snapshot_index': 3, 'rule': 'band'}
     assert MdResults.model_validate(content) == FAILED
 
@@ -34,7 +35,8 @@ def test_outcome_of_an_md() -> None:
     """The flat keys are fields of the record of an MD; a stable one has no points."""
     assert md(0, **FAILED.outcome).t_next_ps == 0.07
     assert set(FAILED.outcome) <= set(Md.model_fields)
-    assert FAILED.points == {'t_cp_ps': 0.12, 'temperature_cp_k': 1120.0, 'bound': 'high', 't_next_ps': 0.07}
+    point = {'t_cp_ps': 0.12, 'temperature_cp_k': 1120.0, 'bound': 'high', 't_next_ps': 0.07}
+    assert FAILED.points == point | {'pair_cp': None, 'distance_cp_angstrom': None}
     assert MdResults(stable=True, length_ps_reached=2.0).points == dict.fromkeys(FAILED.points)
 
 
