@@ -54,7 +54,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     'ladder': sampling('ladder'),
     'ladder and burst': sampling('ladder_and_burst'),
     'ladder, first AIMD 50 fs': sampling('ladder', initial_length_fs=50.0),
-    'ladder and burst, first AIMD 50 fs': sampling('ladder_and_burst', initial_length_fs=50.0),
+    'ladder, first AIMD 50 fs, 0.1 eV/Å': sampling(
+        'ladder', initial_length_fs=50.0, verification={'force_rmse_max': 0.1}
+    ),
 }
 CODES = {name: f'{name}@localhost' for name in ('cp2k', 'dp', 'lmp')}
 
