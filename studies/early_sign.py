@@ -23,7 +23,7 @@ from aiida_sis.core.distances import pair_name, shortest_distances
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, read_call
 from aiida_sis.run.record import called
 
-FACTORS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+FACTORS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
 def learnt(run: orm.WorkChainNode, generation: int, rcut: float) -> dict[str, float]:
@@ -105,7 +105,7 @@ def row_of(run: orm.WorkChainNode, child: orm.WorkChainNode, label: str) -> dict
     if call is None or call.kind != EXPLORE or not child.is_finished_ok or 'trajectory' not in child.outputs:
         return None
     results = child.outputs.results.get_dict()
-    limits = learnt(run, call.generation, child.inputs.md.potential.rcut)
+    limits = learnt(run, call.generation, child.inputs.md.potential.base.attributes.get('rcut'))
     if not limits:
         return None
     point = results['catastrophe']
@@ -176,7 +176,8 @@ def main() -> None:
         found = [row for child, label in called(run) if (row := row_of(run, child, label)) is not None]
         rows = [row for row in rows if row['run'] != run.uuid] + found
     path.write_text(json.dumps(rows, indent=1) + '\n')
-    print(table(rows))
+    for system in sorted({row['system'] for row in rows}):
+        print(f'\n{system}: {table([row for row in rows if row["system"] == system])}')
 
 
 if __name__ == '__main__':

@@ -98,6 +98,8 @@ class CatastropheRow(Row):
     t_cp_ps: Annotated[float | None, Column('t_cp\n(ps)', 3)]
     temperature_cp_k: Annotated[float | None, Column('T at\nt_cp (K)', 0)]
     bound: Annotated[str | None, Column('Bound')]
+    pair_cp: Annotated[str | None, Column('Pair', table=False)]
+    distance_cp_angstrom: Annotated[float | None, Column('Distance\n(Å)', 2, table=False)]
     t_next_ps: Annotated[float | None, Column('t_next\n(ps)', 3)]
 
 
@@ -146,6 +148,8 @@ class OriginRow(Row):
     t_cp_ps: Annotated[float | None, Column('t_cp\n(ps)', 3)] = None
     temperature_cp_k: Annotated[float | None, Column('T at\nt_cp (K)', 0)] = None
     bound: Annotated[str | None, Column('Bound')] = None
+    pair_cp: Annotated[str | None, Column('Pair', table=False)] = None
+    distance_cp_angstrom: Annotated[float | None, Column('Distance\n(Å)', 2, table=False)] = None
     t_next_ps: Annotated[float | None, Column('t_next\n(ps)', 3)] = None
     snapshot_index: Annotated[int | None, Column('Snap-\nshot', table=False)] = None
     file: Annotated[str | None, Column('File', table=False)] = None

@@ -23,7 +23,7 @@ def md(replica: int, stage: int = 0, **known: object) -> Md:
 
 
 def test_node_and_back() -> None:
-    """What a parser writes is plain data under the keys that the nodes had from the first version on, and later ones."""
+    """What a parser writes is plain data under the keys that the nodes had from the first version on, and two more."""
     content = FAILED.model_dump()
     contact = {'pair': None, 'distance_angstrom': None}
     assert content['catastrophe'] == {'time_ps': 0.12, 'temperature_k': 1120.0, 'bound': 'high'} | contact
