@@ -103,7 +103,7 @@ def read_cp2k(what: str, generation: int, sections: Sections, parameters: Mappin
     if str(md.get('ENSEMBLE')) == 'REFTRAJ':
         total = float(md['STEPS']) if 'STEPS' in md else None
         done = max(steps, len(_rows(sections.get('aiida-1.ener', []))))
-        return JobStatus(what='single points', generation=generation, done=done, total=total, unit='frames')
+        return JobStatus(what=what, generation=generation, done=done, total=total, unit='frames')
     rows = [row for row in _rows(sections.get('aiida-1.ener', [])) if len(row) >= 4]
     if not rows:
         if not md and steps:

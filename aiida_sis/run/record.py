@@ -15,9 +15,21 @@ from aiida import orm
 from aiida.common.links import LinkType
 
 from aiida_sis.core.indicator import TemperatureSeries
-from aiida_sis.core.loop.call_labels import LABEL, LOOP, TRAIN, Call, read_call
-from aiida_sis.core.loop.record import Generation, Label, Md, MdResults, Run, State, Training
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, LADDER, LOOP, TRAIN, VERDICT, VERIFY, Call, read_call
+from aiida_sis.core.loop.record import (
+    Generation,
+    Label,
+    Ladder,
+    Md,
+    MdResults,
+    Run,
+    State,
+    Training,
+    Verification,
+)
 from aiida_sis.run.clock import wall_time
+from aiida_sis.run.graph import EXPLORE as EXPLORE_TYPE
+from aiida_sis.run.graph import REPLAY
 from aiida_sis.run.loops import is_hybrid, settings_of
 
 __all__ = (
@@ -25,6 +37,7 @@ __all__ = (
     'collect',
     'dictionary',
     'input_of',
+    'label_kind',
     'loop_of',
     'output_of',
     'parts_of',
@@ -43,25 +56,10 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> Run:
     :param node: the node of a SIS or a hybrid run.
     :param with_series: also load the temperature series from the repository, which only the figure needs.
     """
-    labels: dict[int, list[Label]] = {}
-    trainings: dict[int, Training] = {}
-    explorations: dict[int, list[Md]] = {}
+    parts: dict[int, list[tuple[orm.ProcessNode, Call]]] = {}
     for child, call in parts_of(node):
-        if call.kind == LABEL:
-            labels.setdefault(call.generation, []).append(_label(child, call))
-        elif call.kind == TRAIN:
-            trainings[call.generation] = _training(child)
-        else:
-            explorations.setdefault(call.generation, []).append(read_md(child, call, with_series))
-    generations = tuple(
-        Generation(
-            generation=number,
-            labels=tuple(sorted(labels.get(number, []), key=lambda label: label.index)),
-            training=trainings.get(number),
-            md=tuple(sorted(explorations.get(number, []), key=lambda md: (md.stage, md.replica))),
-        )
-        for number in sorted({*labels, *trainings, *explorations})
-    )
+        parts.setdefault(call.generation, []).append((child, call))
+    generations = tuple(_generation(number, parts[number], with_series) for number in sorted(parts))
     settings, summary = settings_of(node), dictionary(output_of(node, 'summary'))
     clock = wall_time(node, (node.mtime - node.ctime).total_seconds()) if node.is_terminated else None
     state = process_state(node)
@@ -104,7 +102,7 @@ def called(node: orm.Node) -> list[tuple[orm.ProcessNode, str]]:
 
 
 def parts_of(node: orm.ProcessNode) -> Iterator[tuple[orm.ProcessNode, Call]]:
-    """Give the labels, trainings and explorations of a run, oldest first; of a committee the first member only.
+    """Give the parts of a run, oldest first; of a committee the first member only.
 
     :param node: the node of a ``SisWorkChain``.
     """
@@ -120,6 +118,18 @@ def loop_of(node: orm.ProcessNode) -> orm.ProcessNode:
     :param node: the node of a run.
     """
     return next((child for child, label in called(node) if label == LOOP), node)
+
+
+def label_kind(node: orm.ProcessNode) -> str:
+    """Say how a label gets its frames: ``AIMD``, ``ladder`` or ``single points``.
+
+    :param node: the node of the label.
+    """
+    if node.process_type != REPLAY:
+        return 'AIMD'
+    frames = input_of(node, 'frames')
+    maker = frames.creator if frames is not None else None
+    return 'ladder' if maker is not None and maker.process_label == 'select_rungs' else 'single points'
 
 
 def process_state(node: orm.ProcessNode) -> State:
@@ -207,6 +217,35 @@ def read_md(node: orm.ProcessNode, call: Call, with_series: bool = False) -> Md:
         **own,
         **results.outcome,
     )
+
+
+def _generation(number: int, parts: list[tuple[orm.ProcessNode, Call]], with_series: bool) -> Generation:
+    """What one generation did, from its parts."""
+
+    def of(kind: str) -> list[tuple[orm.ProcessNode, Call]]:
+        return sorted((part for part in parts if part[1].kind == kind), key=lambda part: part[1].number)
+
+    trainings = [_training(child) for child, _ in of(TRAIN)]
+    verdicts = [results for child, _ in of(VERDICT) if (results := results_of(child))]
+    md = [read_md(child, call, with_series) for child, call in of(EXPLORE)]
+    return Generation(
+        generation=number,
+        labels=tuple(_label(child, call) for child, call in of(LABEL)),
+        training=trainings[-1] if trainings else None,
+        md=tuple(sorted(md, key=lambda run: (run.stage, run.replica))),
+        ladders=tuple(ladder for child, call in of(LADDER) if (ladder := _ladder(child, call)) is not None),
+        stable_labels=tuple(_label(child, call) for child, call in of(VERIFY)),
+        verification=Verification.model_validate(verdicts[-1]) if verdicts else None,
+    )
+
+
+def _ladder(node: orm.ProcessNode, call: Call) -> Ladder | None:
+    """What a ladder came to, and the MD that it leads back along; nothing where it gave no result."""
+    found = dictionary(output_of(node, 'result'))
+    failed = input_of(node, 'results')
+    links = [] if failed is None else failed.base.links.get_incoming(link_type=LinkType.RETURN).all()
+    explored = [_pk(link.node) for link in links if link.node.process_type == EXPLORE_TYPE]
+    return Ladder.model_validate(found | {'index': call.number, 'md': min(explored, default=None)}) if found else None
 
 
 def _label(node: orm.ProcessNode, call: Call) -> Label:

@@ -19,17 +19,17 @@ from aiida.schedulers.datastructures import JobState
 from aiida.transports import Transport
 
 from aiida_sis.command_lines import verdi
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call, read_call
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, VERIFY, Call, read_call
 from aiida_sis.core.settings.sis import plan_replicas, read_settings
 from aiida_sis.run.job_readings import COMMAND, JobStatus, read_cp2k, read_lammps, read_training, sections_of
 from aiida_sis.run.loops import settings_of, systems_of
-from aiida_sis.run.record import called, dictionary, input_of
+from aiida_sis.run.record import called, dictionary, input_of, label_kind
 
 __all__ = ('LiveReader', 'daemon_problem', 'running_job')
 
 LOGGER = logging.getLogger(__name__)
 
-_READERS = {LABEL: read_cp2k, TRAIN: read_training, EXPLORE: read_lammps}
+_READERS = {LABEL: read_cp2k, VERIFY: read_cp2k, TRAIN: read_training, EXPLORE: read_lammps}
 
 #: What AiiDA does with a job that has no file to read, by its state.
 _PHASES = {
@@ -73,7 +73,7 @@ class LiveReader:
         readings = []
         for child, link_label in called(self._node):
             call = read_call(link_label)
-            if call is not None and not child.is_terminated:
+            if call is not None and call.kind in _READERS and not child.is_terminated:
                 readings.append(self._read_child(child, call))
         return readings
 
@@ -82,7 +82,9 @@ class LiveReader:
         job = running_job(child)
         problem = _paused(self._node, child, job)
         if call.kind == LABEL:
-            what, system = f'AIMD {call.number}', _label_of(child)
+            what, system = f'{label_kind(child)} {call.number}', _label_of(child)
+        elif call.kind == VERIFY:
+            what, system = f'frames of the stable MD, replica {call.number}', _label_of(child)
         elif call.kind == TRAIN:
             what, system = f'training, member {call.number}' if call.number else 'training', ''
         else:

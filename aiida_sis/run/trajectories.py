@@ -19,10 +19,11 @@ from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.analysis.bonds import BondHistory, bond_history
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, VERIFY, Call
 from aiida_sis.core.loop.record import Md, MdResults, Run
 from aiida_sis.core.loop.summary import forgetting
 from aiida_sis.core.series import evenly
+from aiida_sis.run import graph
 from aiida_sis.run.clock import cores_of, job_interval
 from aiida_sis.run.inputs import Facts, read_facts
 from aiida_sis.run.loops import systems_of
@@ -33,7 +34,7 @@ __all__ = ('Details', 'JobCost', 'Motion', 'Observation', 'Snapshots', 'read_det
 
 #: Most frames of one trajectory that a report looks at.
 MOST_FRAMES = 300
-_KINDS = {LABEL: 'AIMD', TRAIN: 'training', EXPLORE: 'MD'}
+_KINDS = {LABEL: 'AIMD', TRAIN: 'training', EXPLORE: 'MD', VERIFY: 'verification'}
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,8 @@ def _labelled(parts: list[_Part]) -> Iterator[Motion]:
 def _aimds(parts: list[_Part]) -> Iterator[Motion]:
     """Give the trajectory of every AIMD, spoilt frames included, in its own time."""
     for node, call in parts:
-        trajectory = output_of(node, 'trajectory') if call.kind == LABEL else None
+        is_aimd = call.kind == LABEL and node.process_type != graph.REPLAY
+        trajectory = output_of(node, 'trajectory') if is_aimd else None
         step = dictionary(input_of(node, 'parameters')).get('timestep_fs')
         if _has_frames(trajectory) and trajectory.get_cells() is not None and step:
             fs = float(step) * np.arange(trajectory.numsteps, dtype=float)

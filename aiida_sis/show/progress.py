@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import click
 from aiida import orm
@@ -11,7 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from aiida_sis.command_lines import again, verdi
-from aiida_sis.core.loop.record import Run
+from aiida_sis.core.loop.outcome import verification_lines
+from aiida_sis.core.loop.record import Ladder, Run
 from aiida_sis.run.graph import REHEARSAL, SUBMITTED
 from aiida_sis.run.record import collect, loop_of
 from aiida_sis.run.running_jobs import LiveReader
@@ -85,7 +87,7 @@ def follow(
         else:
             _follow_plain(loop, reader, console, interval, plain_interval)
     if not node.is_terminated:
-        text = f'The loop of run {node.pk} has ended; its last part runs: the MD is checked.'
+        text = f'The loop of run {node.pk} has ended; its last part runs: the MD is compared with its teacher.'
         if console.is_terminal:
             with console.status(text):
                 _wait(node, interval)
@@ -160,8 +162,9 @@ def _events(record: Run) -> list[str]:
             if label.aimd_fs is not None:
                 replay = label.route == 'replay'
                 asked = f' of {label.asked_fs:.0f}' if label.cut_short and label.asked_fs is not None else ''
-                what, amount = ('replay', '') if replay else ('AIMD', f' from {label.aimd_fs:.0f}{asked} fs')
+                what, amount = ('single points', '') if replay else ('AIMD', f' from {label.aimd_fs:.0f}{asked} fs')
                 events.append(f'generation {number}: {what} {label.index} gave {label.n_frames or 0} frames{amount}')
+        events += [f'generation {number}: {_measured(ladder)}' for ladder in generation.ladders]
         training = generation.training
         error = generation.force_rmse_ev_per_angstrom
         if training is not None and error is not None:
@@ -175,7 +178,28 @@ def _events(record: Run) -> list[str]:
                 events.append(f'{where}: catastrophic point at {md.t_cp_ps:.3f} ps')
             elif md.state == 'failed':
                 events.append(f'{where}: failed')
+        for label in generation.stable_labels:
+            if label.n_frames is not None or label.state in ('finished', 'failed'):
+                where = f'generation {number}, replica {label.index}'
+                events.append(f'{where}: {label.n_frames or 0} frames of the stable MD labelled')
+        if generation.verification is not None:
+            events += [f'generation {number}: {line}' for line in verification_lines(generation.verification)]
+            events.append(f'generation {number}: {"verified" if generation.verification.verified else "not verified"}')
     return events
+
+
+def _measured(ladder: Ladder) -> str:
+    """What a ladder came to, in one line."""
+    counts = Counter(rung.state for rung in ladder.rungs)
+    rungs = ', '.join(
+        f'{counts[state]} {state}' for state in ('right', 'wrong', 'unphysical', 'failed') if counts[state]
+    )
+    if ladder.t_next_ps is None:
+        found = f'no rung before t_cp {ladder.t_cp_ps:.3f} ps is right'
+    else:
+        before = 1000 * (ladder.t_cp_ps - ladder.t_next_ps)
+        found = f't_next measured at {ladder.t_next_ps:.3f} ps, {before:.0f} fs before t_cp'
+    return f'ladder {ladder.index}: {found} ({rungs})'
 
 
 def _print(console: Console, record: Run, text: str) -> None:

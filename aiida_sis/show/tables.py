@@ -7,9 +7,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from aiida_sis.core.loop.outcome import last_verified, outcome_in_words, verification_lines
 from aiida_sis.core.loop.record import Generation, Label, Md, Run, Training
 
-__all__ = ('format_seconds', 'generations_table', 'stage_lines', 'verdict_lines', 'warning_lines')
+__all__ = ('format_seconds', 'generations_table', 'stage_lines', 'true_error_lines', 'verdict_lines', 'warning_lines')
 
 _BOUNDS = {'crash': 'crash', 'lost_atoms': 'atoms lost', 'non_finite': 'not a number', 'distance': 'atoms too near'}
 
@@ -105,6 +106,7 @@ def verdict_lines(record: Run) -> list[str]:
     :param record: the run.
     """
     lines = [*stage_lines(record), _LEGEND, *warning_lines(record), f'Verdict: {_verdict(record)}']
+    lines += true_error_lines(record)
     if record.md_ps is not None:
         what = 'MD' if record.is_hybrid else 'Stable MD'
         lines.append(f'{what}: {record.md_ps:.4g} ps from {record.aimd_ps:.4g} ps of AIMD')
@@ -113,6 +115,20 @@ def verdict_lines(record: Run) -> list[str]:
     lines.append(f'Wall time: {format_seconds(record.wall_seconds)}')
     if record.framework_share is not None:
         lines.append(_framework(record.framework_share, record.untimed_jobs))
+    return lines
+
+
+def true_error_lines(record: Run) -> list[str]:
+    """Say how wrong the potential is along its stable MD, where that was labelled.
+
+    :param record: the run.
+    """
+    verified = last_verified(record)
+    if verified is None or verified.verification is None:
+        return []
+    lines = verification_lines(verified.verification)
+    if verified is not record.generations[-1]:
+        lines[0] += f', generation {verified.generation}'
     return lines
 
 
@@ -220,13 +236,10 @@ def _open(state: str) -> str:
 def _verdict(record: Run) -> str:
     if record.is_running:
         return 'the run goes on'
-    texts = {
-        'stable': 'stable through the last stage',
-        'max_generations': 'not stable within the allowed number of generations',
-    }
     if record.is_hybrid:
-        texts = {'finished': 'every cycle was run'}
-    text = texts.get(record.outcome, record.outcome)
+        text = 'every cycle was run' if record.outcome == 'finished' else record.outcome
+    else:
+        text = outcome_in_words(record.outcome)
     if record.exit_status:
         text += f' (exit code {record.exit_status}: {record.message})'
     elif record.state == 'failed' and record.message:

@@ -178,6 +178,8 @@ class Ladder(Record):
     """Largest force error of a rung that is right, in eV/Å."""
     n_learnt: int
     """Rungs that joined the data."""
+    md: int | None = None
+    """The exploration that met the catastrophe."""
     rungs: tuple[Rung, ...] = ()
     """The rungs in the order of time."""
 
@@ -316,8 +318,13 @@ class Generation(Record):
 
     @property
     def n_frames(self) -> int:
-        """The number of frames that this generation added to the data."""
+        """The number of frames that this generation added to the data before its training."""
         return sum(label.n_frames or 0 for label in self.labels)
+
+    @property
+    def n_stable_frames(self) -> int:
+        """The number of frames of its stable MD that were labelled."""
+        return sum(label.n_frames or 0 for label in self.stable_labels)
 
     @property
     def stable_ps(self) -> dict[int, float]:

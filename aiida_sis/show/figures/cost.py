@@ -47,8 +47,9 @@ def gain_table(details: Details) -> Table:
             continue
         now = min(lengths.values())
         gain = now - before
-        per_ps = (generation.n_frames / gain, seconds / gain) if gain > 0 else (None, None)
-        rows.append((generation.generation, generation.n_frames, seconds, now, gain, *per_ps))
+        frames = generation.n_frames + generation.n_stable_frames
+        per_ps = (frames / gain, seconds / gain) if gain > 0 else (None, None)
+        rows.append((generation.generation, frames, seconds, now, gain, *per_ps))
         before = max(before, now)
     headers = (
         'generation',

@@ -42,9 +42,10 @@ def growth_table(details: Details) -> Table:
 
     :param details: of a run.
     """
-    rows, frames, aimd = [], 0, 0.0
+    rows, frames, stable_frames, aimd = [], 0, 0, 0.0
     for generation in details.run.generations:
-        frames += generation.n_frames
+        frames += generation.n_frames + stable_frames
+        stable_frames = generation.n_stable_frames
         aimd += sum(label.aimd_fs or 0.0 for label in generation.labels) / 1000.0
         lengths = generation.stable_ps
         if lengths:

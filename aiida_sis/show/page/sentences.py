@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aiida_sis.core.loop.outcome import UNVERIFIED, is_stable, last_verified
 from aiida_sis.core.loop.record import Generation, Run
-from aiida_sis.show.tables import format_ratio, format_seconds, warning_lines
+from aiida_sis.show.tables import format_ratio, format_seconds, true_error_lines, warning_lines
 
 __all__ = ('headline', 'key_figures', 'sentences', 'verdict_kind')
 
@@ -16,11 +17,14 @@ _COUNTS = {1: 'One', 2: 'Two', 3: 'Three', 4: 'Four', 5: 'Five', 6: 'Six'}
 def verdict_kind(record: Run) -> str:
     """Return the verdict in a word: ``stable``, ``running`` or ``ended``; all cycles of a hybrid run count as stable.
 
+    A run whose stable MD turned out too wrong has ended.
+
     :param record: of the run.
     """
     if record.is_running:
         return 'running'
-    return 'stable' if record.outcome == ('finished' if record.is_hybrid else 'stable') else 'ended'
+    good = ('finished',) if record.is_hybrid else ('stable', 'stable and verified')
+    return 'stable' if record.outcome in good else 'ended'
 
 
 def headline(record: Run) -> str:
@@ -31,8 +35,9 @@ def headline(record: Run) -> str:
     kind = verdict_kind(record)
     if kind == 'stable' and record.is_hybrid:
         return f'{_count(len(record.generations), "cycle")}, {_stable_ps(record):.4g} ps of MD'
-    if kind == 'stable':
-        return f'Stable for {_stable_ps(record):.4g} ps'
+    if is_stable(record.outcome):
+        verdict = {'stable and verified': ' and verified', 'stable, not verified': ', but not right enough'}
+        return f'Stable for {_stable_ps(record):.4g} ps{verdict.get(record.outcome, "")}'
     if kind == 'running':
         number = record.generations[-1].generation if record.generations else 0
         return f'Still running, in generation {number}'
@@ -44,7 +49,14 @@ def sentences(record: Run) -> list[str]:
 
     :param record: of the run.
     """
-    return [*_outcome(record), *_data(record), *_catastrophes(record), *warning_lines(record), *_time(record)]
+    return [
+        *_outcome(record),
+        *_true_error(record),
+        *_data(record),
+        *_catastrophes(record),
+        *warning_lines(record),
+        *_time(record),
+    ]
 
 
 def key_figures(record: Run) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
@@ -65,6 +77,10 @@ def key_figures(record: Run) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
     error = _last_error(record)
     if error is not None:
         found.append(('force error, held out', ((f'{error:.3f}', 'eV/Å'),)))
+    verified = last_verified(record)
+    true = verified.verification and verified.verification.force_rmse_ev_per_angstrom if verified else None
+    if true is not None:
+        found.append(('force error, stable MD', ((f'{true:.3f}', 'eV/Å'),)))
     words = format_seconds(record.wall_seconds).split()
     found.append(('wall time', tuple(zip(words[::2], words[1::2], strict=True))))
     return found
@@ -95,6 +111,15 @@ def _outcome(record: Run) -> Iterator[str]:
         yield f'The run ended{code}{said}. Everything it had made until then is below.'
 
 
+def _true_error(record: Run) -> Iterator[str]:
+    """What the frames of the stable MD say, or that nobody asked them."""
+    found = [f'{line}.' for line in true_error_lines(record)]
+    if found:
+        yield ' '.join(found)
+    elif record.outcome == 'stable' and not record.is_hybrid:
+        yield UNVERIFIED
+
+
 def _doing(last: Generation | None) -> str:
     """Say what the last generation is about, from what is not finished in it."""
     if last is None:
@@ -103,20 +128,22 @@ def _doing(last: Generation | None) -> str:
         return f': the MD of generation {last.generation} explores'
     if last.training is not None and last.training.state in ('waiting', 'running'):
         return f': the potential of generation {last.generation} is being trained'
+    if any(label.state in ('waiting', 'running') for label in last.stable_labels):
+        return f': frames of the stable MD of generation {last.generation} are labelled'
     if any(label.state in ('waiting', 'running') for label in last.labels):
-        return f': AIMD labels frames for generation {last.generation}'
+        return f': frames are labelled for generation {last.generation}'
     return ''
 
 
 def _data(record: Run) -> Iterator[str]:
-    frames = sum(generation.n_frames for generation in record.generations)
+    frames = sum(generation.n_frames + generation.n_stable_frames for generation in record.generations)
     if not frames:
         yield 'No frame has been labelled yet.'
         return
     ratio = record.acceleration_ratio
     of = record.ratio_of if record.is_hybrid else 'stable MD over AIMD'
     gained = f' The acceleration ratio, {of}, is {format_ratio(ratio)}.' if ratio else ''
-    verb = 'So far it has' if record.is_running else 'It learnt from'
+    verb = 'So far it has' if record.is_running else 'It took'
     yield f'{verb} {frames} labelled frames, {record.aimd_ps:.3g} ps of AIMD.{gained}'
     error = _last_error(record)
     if error is not None:
