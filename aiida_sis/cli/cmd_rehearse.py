@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ('rehearse',)
 
-STRATEGIES = ('burst', 'replay', 'burst_and_replay', 'committee')
+STRATEGIES = ('burst', 'replay', 'burst_and_replay', 'ladder', 'ladder_and_burst', 'committee')
 CHOICES = ('every', 'stride', 'farthest_point', 'entropy')
 
 
@@ -48,7 +48,7 @@ def rehearse(
     wanted = {'choice': choice, 'max_frames': max_frames}
     dataset = {key: value for key, value in wanted.items() if value is not None}
     node = submit_rehearsal(codes, {'sis': sis, 'label': {'dataset': dataset} if dataset else {}}, seed)
-    watch_submitted(node, no_wait, show_verification)
+    watch_submitted(node, no_wait, show_comparison)
 
 
 def submit_rehearsal(codes: dict[str, orm.InstalledCode], overrides: dict[str, Any], seed: int) -> orm.ProcessNode:
@@ -74,15 +74,15 @@ def submit_rehearsal(codes: dict[str, orm.InstalledCode], overrides: dict[str, A
     return submit(builder)
 
 
-def show_verification(node: orm.ProcessNode, console: Console) -> None:
+def show_comparison(node: orm.ProcessNode, console: Console) -> None:
     """Print what the teacher says of the MD, and write it into a folder together with what the loop gave.
 
     :param node: the node of the rehearsal.
     :param console: where to print.
     """
-    from aiida_sis.run.record import loop_of, output_of
+    from aiida_sis.run.record import collect, loop_of, output_of
+    from aiida_sis.show.figures.comparison import plot_comparison
     from aiida_sis.show.figures.style import save
-    from aiida_sis.show.figures.verification import plot_verification
 
     run = loop_of(node)
     if run is node:
@@ -99,10 +99,18 @@ def show_verification(node: orm.ProcessNode, console: Console) -> None:
                 f'worst frame {row["largest_force_rmse_ev_per_angstrom"]:.3f} ({row["n_frames"]} frames)',
                 highlight=False,
             )
+        verification = collect(run).summary.get('verification') or {}
+        true, whole = verification.get('force_rmse_ev_per_angstrom'), facts['force_rmse_ev_per_angstrom']
+        if true is not None:
+            console.print(
+                f'Verification: {true:.3f} eV/Å from {verification["n_frames"]} frames, {whole:.3f} eV/Å from all '
+                f'({true / whole - 1:+.0%})',
+                highlight=False,
+            )
         differences = ', '.join(f'{k.replace("_", "–")} {v:.1%}' for k, v in facts['rdf_difference'].items())
         console.print(f"RDF against the teacher's own MD, mean difference: {differences}", highlight=False)
-        paths['Checked'] = save(plot_verification(node), folder / 'verification.png')
-        (folder / 'verification.json').write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+        paths['Compared'] = save(plot_comparison(node), folder / 'comparison.png')
+        (folder / 'comparison.json').write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
     elif node.exit_message:
         console.print(node.exit_message, highlight=False, markup=False)
     print_paths(paths, console)

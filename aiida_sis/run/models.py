@@ -8,6 +8,7 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
+from aiida_sis.core.loop.call_labels import TRAIN, VERDICT, Call, read_call
 from aiida_sis.run import graph
 from aiida_sis.run.rows import ModelRow, NodeRef
 from aiida_sis.run.runs import run_filters
@@ -45,6 +46,7 @@ def models(below: float | None = None, selected: Collection[int] | None = None) 
     refs = dict(graph.table(orm.CalcJobNode, graph.pks(tested), ('id', 'uuid')))
     in_workchain = graph.callers(graph.pks(tested))
     stable = _longest_stable({edge.there.pk for edge in created})
+    true = _true_errors([run for _, run in workchains.values() if run is not None])
     rows = []
     for edge in created:
         potential = edge.there
@@ -67,6 +69,7 @@ def models(below: float | None = None, selected: Collection[int] | None = None) 
                 descriptor=descriptor,
                 force_rmse_ev_per_angstrom=force,
                 energy_rmse_ev_per_atom=energy,
+                true_force_rmse_ev_per_angstrom=true.get((run.there.pk, run.label)) if run else None,
                 n_train_frames=n_frames,
                 longest_stable_ps=stable.get(potential.pk),
                 deepmd_version=version,
@@ -90,6 +93,22 @@ def _returned(selected: Collection[int] | None) -> tuple[dict[int, tuple[int, gr
     for edge in graph.outputs(of, LinkType.RETURN, 'potential'):
         found[edge.there.pk] = (edge.here, callers.get(edge.here))
     return found, {workchain for workchain, _ in found.values()}
+
+
+def _true_errors(trainings: Collection[graph.Edge]) -> dict[tuple[int, str], float | None]:
+    """Find the force errors along stable MD, in eV/Å, by the PK of the run and the label of the training in it.
+
+    :param trainings: the edges from trainings to the runs that called them.
+    """
+    runs = graph.pks({edge.there.pk for edge in trainings})
+    verdicts = {
+        edge.there.pk: (edge.here, str(Call(call.generation, TRAIN)))
+        for edge in graph.callees(runs, orm.CalcFunctionNode)
+        if (call := read_call(edge.label)) is not None and call.kind == VERDICT
+    }
+    column = ('attributes.force_rmse_ev_per_angstrom',)
+    found = graph.outputs(graph.pks(verdicts), LinkType.CREATE, 'results', orm.Dict, project=column)
+    return {verdicts[edge.here]: edge.values[0] for edge in found}
 
 
 def _longest_stable(potentials: Collection[int]) -> dict[int, float]:

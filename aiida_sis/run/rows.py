@@ -75,6 +75,7 @@ class RunRow(Row):
     aimd_ps: Annotated[float | None, Column('AIMD\n(ps)', 3)]
     md_ps: Annotated[float | None, Column('MD\n(ps)', 1)]
     acceleration_ratio: Annotated[float | None, Column('AR', 1)]
+    true_force_rmse_ev_per_angstrom: Annotated[float | None, Column('True force\nRMSE (eV/Å)', 4)]
     potential: Annotated[NodeRef | None, Column('Potential')]
 
 
@@ -157,7 +158,11 @@ class OriginRow(Row):
 
 @dataclass(frozen=True)
 class ModelRow(Row):
-    """A potential and how good it is. Errors are on held-out frames; the stable length is that of its longest MD."""
+    """A potential and how good it is.
+
+    Errors are on held-out frames, but for the true one, which is along its stable MD where that was labelled. The
+    stable length is that of its longest MD.
+    """
 
     potential: Annotated[NodeRef, Column('Potential')]
     run: Annotated[NodeRef | None, Column('Run')]
@@ -167,6 +172,7 @@ class ModelRow(Row):
     descriptor: Annotated[str | None, Column('Descriptor')]
     force_rmse_ev_per_angstrom: Annotated[float, Column('Force RMSE\n(eV/Å)', 4)]
     energy_rmse_ev_per_atom: Annotated[float | None, Column('Energy RMSE\n(eV/atom)', 5)]
+    true_force_rmse_ev_per_angstrom: Annotated[float | None, Column('True force\nRMSE (eV/Å)', 4)]
     n_train_frames: Annotated[int | None, Column('Training\nframes')]
     longest_stable_ps: Annotated[float | None, Column('Longest\nstable (ps)', 2)]
     deepmd_version: Annotated[str | None, Column('DeePMD-kit', table=False)]

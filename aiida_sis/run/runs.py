@@ -18,7 +18,13 @@ from aiida_sis.run.rows import CatastropheRow, NodeRef, RunRow, UseRow
 
 __all__ = ('catastrophes', 'explorations_of', 'run_filters', 'runs', 'uses_of')
 
-_SUMMARY = ('attributes.outcome', 'attributes.aimd_ps', 'attributes.md_ps', 'attributes.acceleration_ratio')
+_SUMMARY = (
+    'attributes.outcome',
+    'attributes.aimd_ps',
+    'attributes.md_ps',
+    'attributes.acceleration_ratio',
+    'attributes.verification.force_rmse_ev_per_angstrom',
+)
 
 
 def run_filters(selected: Collection[int] | None) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def runs(selected: Collection[int] | None = None) -> list[RunRow]:
             generations.setdefault(edge.here, set()).add(call.generation)
     rows = []
     for pk, uuid, label, created, state, exit_status in nodes:
-        outcome, aimd_ps, md_ps, ratio = summaries[pk].values if pk in summaries else (None,) * 4
+        outcome, aimd_ps, md_ps, ratio, true = summaries[pk].values if pk in summaries else (None,) * 5
         rows.append(
             RunRow(
                 run=NodeRef(pk, uuid),
@@ -66,6 +72,7 @@ def runs(selected: Collection[int] | None = None) -> list[RunRow]:
                 aimd_ps=aimd_ps,
                 md_ps=md_ps,
                 acceleration_ratio=ratio,
+                true_force_rmse_ev_per_angstrom=true,
                 potential=potentials[pk].there if pk in potentials else None,
             )
         )

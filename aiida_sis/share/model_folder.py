@@ -18,12 +18,13 @@ from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files.input import INPUT_FILENAME
 from aiida_sis.calculations.structure import positions_of, symbols_of
 from aiida_sis.core.lammps.script import write_data, write_script
-from aiida_sis.core.loop.call_labels import EXPLORE, Call, read_call
-from aiida_sis.core.loop.record import LabelResults, Md, MdResults, TrainingResults
+from aiida_sis.core.loop.call_labels import EXPLORE, VERDICT, Call, read_call
+from aiida_sis.core.loop.outcome import outcome_in_words, verification_lines
+from aiida_sis.core.loop.record import LabelResults, Md, MdResults, TrainingResults, Verification
 from aiida_sis.core.settings.md import read_md_settings
 from aiida_sis.run import graph, training_frames
 from aiida_sis.run.origins import labels_of
-from aiida_sis.run.record import read_md, results_of
+from aiida_sis.run.record import called, read_md, results_of
 from aiida_sis.run.rows import FramesRow
 from aiida_sis.share.card import level_in_words, write_card
 
@@ -211,8 +212,21 @@ def _card(
         compositions=sorted({f'{row["composition"]} ({row["node"].label})' for row in data}),
         hottest_k=max((row['highest_k'] for row in data if row['highest_k']), default=None),
         longest_ps=max((md.length_ps or 0.0 for _, _, md in runs if md.stable), default=None),
+        true_error=_true_error(explorations),
         origin=_origin(job, explorations, training),
     )
+
+
+def _true_error(explorations: Sequence[tuple[str, orm.ProcessNode]]) -> tuple[str, ...]:
+    """What the labelled frames of its stable MD say of it, in lines; none where none was labelled."""
+    for place, node in reversed(explorations):
+        call, run = read_call(place), node.caller
+        if call is None or run is None:
+            continue
+        for child, label in called(run):
+            if label == str(Call(call.generation, VERDICT)) and (results := results_of(child)):
+                return tuple(verification_lines(Verification.model_validate(results)))
+    return ()
 
 
 def _command(job: orm.CalcJobNode | None) -> str:
@@ -285,7 +299,8 @@ def _trained_by(job: orm.CalcJobNode) -> dict[str, Any]:
         if 'summary' in run.outputs:
             summary = run.outputs.summary.get_dict()
             md = 'MD' if run.process_type == graph.HYBRID else 'stable MD'
-            facts['outcome of the run'] = f'{summary["outcome"]}, {summary["md_ps"]:g} ps of {md}'
+            ended = outcome_in_words(summary['outcome'])
+            facts['outcome of the run'] = f'{ended}; {summary["md_ps"]:g} ps of {md}'
             facts['AIMD of the run'] = f'{summary["aimd_ps"]:g} ps'
         if 'seed' in run.inputs:
             facts['seed of the run'] = run.inputs.seed.value

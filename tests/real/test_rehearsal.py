@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from aiida import orm
 
+from aiida_sis.show.figures.comparison import plot_comparison
 from aiida_sis.show.figures.style import save
-from aiida_sis.show.figures.verification import plot_verification
 from aiida_sis.structures.demo import rehearsal_systems
 from aiida_sis.workflows.rehearsal import RehearsalWorkChain
 
@@ -47,4 +47,4 @@ def test_stable_dynamics_is_checked_by_its_teacher(
     assert np.isfinite(errors).all()
     assert errors[-1] > 0.02, 'forty femtoseconds of crystal cannot teach the melt'
     assert set(results['rdf_difference']) == {'Cl_Cl', 'Cl_Na', 'Na_Na'}
-    assert save(plot_verification(node), tmp_path / 'checked.png').stat().st_size > 10_000
+    assert save(plot_comparison(node), tmp_path / 'checked.png').stat().st_size > 10_000

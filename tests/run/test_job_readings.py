@@ -82,7 +82,7 @@ def test_minimisation_is_no_dynamics() -> None:
 def test_single_points() -> None:
     """Frames of a given trajectory are counted."""
     md = {'ENSEMBLE': 'REFTRAJ', 'STEPS': 8}
-    reading = read_cp2k('AIMD', 1, {'aiida.out': ['3']}, {'MOTION': {'MD': md}})
+    reading = read_cp2k('single points', 1, {'aiida.out': ['3']}, {'MOTION': {'MD': md}})
     assert str(reading) == 'generation 1, single points: 3/8 frames'
 
 

@@ -14,7 +14,12 @@ from aiida_sis.show.tabular import Table
 __all__ = ('KINDS', 'cost_table', 'draw_cost', 'gain_table')
 
 #: The kinds of job, each the work of one code.
-KINDS = {'AIMD': 'AIMD (CP2K)', 'training': 'Training (DeePMD-kit)', 'MD': 'MD (LAMMPS)'}
+KINDS = {
+    'AIMD': 'Labels (CP2K)',
+    'training': 'Training (DeePMD-kit)',
+    'MD': 'MD (LAMMPS)',
+    'verification': 'Labels of the stable MD (CP2K)',
+}
 
 
 def cost_table(details: Details) -> Table:

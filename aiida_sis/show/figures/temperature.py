@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from aiida_deepmd.arrays import FloatArray
-from aiida_sis.core.loop.record import Generation, Md, Run
+from aiida_sis.core.loop.record import Generation, Ladder, Md, Run
 from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures.style import (
     CP,
@@ -37,6 +38,13 @@ __all__ = ('draw_temperature', 'draw_zoom', 'envelope', 'plot_run', 'points_tabl
 _MOST_LISTED = 3
 _MAX_COLUMNS = 3
 _MOST_ZOOMED = 9
+#: Rungs of a ladder by what they turned out to be: shape and colour each tell them apart.
+_RUNGS: dict[str, dict[str, Any]] = {
+    'right': {'marker': '^', 'ms': 6.5, 'mfc': '#0072B2'},
+    'wrong': {'marker': 's', 'ms': 5.5, 'mfc': '#E69F00'},
+    'unphysical': {'marker': 'D', 'ms': 5.5, 'mfc': '#CC79A7'},
+    'failed': {'marker': 'v', 'ms': 6.5, 'mfc': '#5B5B5B'},
+}
 
 
 def envelope(times: FloatArray, values: FloatArray, n_bins: int = 600) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -75,8 +83,9 @@ def plot_run(record: Run, width: float | None = None, titled: bool = True) -> Fi
         FigureCanvasAgg(figure)
         axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
         limits = _limits(record.all_md)
+        ladders = _ladders(record)
         for axis, (generation, stage, runs) in zip(axes, panels, strict=False):
-            _panel(axis, generation, record.stage_name(stage), runs, limits)
+            _panel(axis, generation, record.stage_name(stage), runs, limits, ladders)
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
         for axis in axes[-n_columns:]:
@@ -87,7 +96,7 @@ def plot_run(record: Run, width: float | None = None, titled: bool = True) -> Fi
         if not panels:
             axes[0].text(0.5, 0.5, 'no MD has been run yet', ha='center', va='center', transform=axes[0].transAxes)
         else:
-            legend_below(figure, _handles(record.all_md), 3 if width <= NARROW else 7)
+            legend_below(figure, _handles(record.all_md, list(ladders.values())), 3 if width <= NARROW else 7)
     return figure
 
 
@@ -114,14 +123,15 @@ def draw_zoom(details: Details, width: float) -> Figure:
     if not runs:
         raise NothingToShowError('No MD has left its window.')
     figure, axes = new_figure(width, len(runs[-_MOST_ZOOMED:]), 2.35)
+    ladders = _ladders(details.run)
     for axis, run in zip(axes, runs[-_MOST_ZOOMED:], strict=True):
-        _zoom_panel(axis, run)
+        _zoom_panel(axis, run, ladders.get(run.pk))
         axis.set_xlabel('Time (fs)')
     figure.supylabel('Temperature (K)', fontsize=9)
     return figure
 
 
-def _zoom_panel(axis: Axes, run: Md) -> None:
+def _zoom_panel(axis: Axes, run: Md, ladder: Ladder | None) -> None:
     end = float(run.series.time_ps[-1])
     first = run.t_next_ps if run.t_next_ps is not None else 0.8 * end
     begin = max(0.0, min(first, end - 0.02) - 0.25 * (end - first))
@@ -139,6 +149,7 @@ def _zoom_panel(axis: Axes, run: Md) -> None:
     ceiling = 1.4 * run.window_k[1] if run.window_k is not None else top
     axis.set_ylim(0, min(1.06 * top, ceiling))
     axis.set_xlim(fs[0], fs[-1] + 0.04 * max(fs[-1] - fs[0], 1.0))
+    _draw_rungs(axis, run, ladder, 1000.0)
     _draw_marks(axis, run, 1000.0)
     axis.set_title(f'Generation {run.generation}, replica {run.replica}', pad=19)
     before = '' if run.t_next_ps is None or run.t_cp_ps is None else f'{1000 * (run.t_cp_ps - run.t_next_ps):.0f} fs'
@@ -182,7 +193,14 @@ def _panels(record: Run) -> list[tuple[Generation, int, list[Md]]]:
     ]
 
 
-def _panel(axis: Axes, generation: Generation, stage: str, runs: Sequence[Md], limits: tuple[float, float]) -> None:
+def _panel(
+    axis: Axes,
+    generation: Generation,
+    stage: str,
+    runs: Sequence[Md],
+    limits: tuple[float, float],
+    ladders: Mapping[int | None, Ladder],
+) -> None:
     bottom, top = limits
     first = runs[0]
     for low, high in {run.window_k for run in runs if run.window_k is not None}:
@@ -198,6 +216,7 @@ def _panel(axis: Axes, generation: Generation, stage: str, runs: Sequence[Md], l
     if length > 0:
         axis.set_xlim(0, length * 1.04)
     for run in runs:
+        _draw_rungs(axis, run, ladders.get(run.pk))
         _draw_marks(axis, run)
     force = generation.force_rmse_ev_per_angstrom
     error = '' if force is None else f', {force:.2f} eV/Å'
@@ -248,6 +267,28 @@ def _draw_marks(axis: Axes, run: Md, scale: float = 1.0) -> None:
     axis.plot(scale * run.t_cp_ps, height, 'x', color=CP, ms=7.5, mew=2.2, zorder=6, clip_on=False)
 
 
+def _ladders(record: Run) -> dict[int | None, Ladder]:
+    """Return the ladder of each MD that has one, by its PK."""
+    return {ladder.md: ladder for generation in record.generations for ladder in generation.ladders}
+
+
+def _draw_rungs(axis: Axes, run: Md, ladder: Ladder | None, scale: float = 1.0) -> None:
+    """Put a mark on the temperature at each rung, and a ring around the measured t_next."""
+    finite = np.isfinite(run.series.temperature)
+    if ladder is None or not finite.any():
+        return
+    bottom, top = axis.get_ylim()
+    left = axis.get_xlim()[0]
+    for rung in ladder.rungs:
+        if scale * rung.time_ps < left:
+            continue
+        height = float(np.interp(rung.time_ps, run.series.time_ps[finite], run.series.temperature[finite]))
+        at = scale * rung.time_ps, min(max(height, bottom), top)
+        axis.plot(*at, **_RUNGS[rung.state], ls='', mec=PAPER, mew=0.6, zorder=5, clip_on=False)
+        if rung.time_ps == ladder.t_next_ps:
+            axis.plot(*at, 'o', ms=11, mfc='none', mec=NEXT, mew=1.6, zorder=6, clip_on=False)
+
+
 def _limits(runs: Sequence[Md]) -> tuple[float, float]:
     """Return the ends of the temperature axis: the window with a margin, so that no explosion flattens the rest."""
     values = [run.series.temperature[np.isfinite(run.series.temperature)] for run in runs]
@@ -268,7 +309,7 @@ def _title(record: Run) -> str:
     return ', '.join(parts)
 
 
-def _handles(runs: Sequence[Md]) -> list[Line2D | Patch]:
+def _handles(runs: Sequence[Md], ladders: Sequence[Ladder] = ()) -> list[Line2D | Patch]:
     replicas = sorted({run.replica for run in runs})
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=series_colour(number), lw=1.6, label=f'replica {number}') for number in replicas
@@ -277,4 +318,9 @@ def _handles(runs: Sequence[Md]) -> list[Line2D | Patch]:
     handles.append(Line2D([], [], color=INK, lw=0.9, ls=(0, (4, 3)), label='target'))
     handles.append(Line2D([], [], color=CP, marker='x', ls='', ms=7, mew=2.0, label='$t_{cp}$'))
     handles.append(Line2D([], [], color=NEXT, marker='o', ls='', ms=6, label='$t_{next}$'))
+    states = {rung.state for ladder in ladders for rung in ladder.rungs}
+    handles += [Line2D([], [], ls='', label=f'rung: {name}', **_RUNGS[name]) for name in _RUNGS if name in states]
+    if states:
+        ring = {'marker': 'o', 'ms': 9.0, 'mfc': 'none', 'mec': NEXT, 'mew': 1.6}
+        handles.append(Line2D([], [], ls='', label='$t_{next}$ measured', **ring))
     return handles
