@@ -79,7 +79,9 @@ def explored(stable: bool) -> orm.WorkChainNode:
 def builder(stand_in_codes: dict[str, orm.InstalledCode]) -> Any:
     """The demonstration, with codes that are never run."""
     return SisWorkChain.get_builder_from_protocol(
-        stand_in_codes, {'ion_pair': lifsi_ion_pair()}, overrides={'sis': {'max_generations': 1, 'sampling': {'strategy': 'burst'}}}
+        stand_in_codes,
+        {'ion_pair': lifsi_ion_pair()},
+        overrides={'sis': {'max_generations': 1, 'sampling': {'strategy': 'burst'}}},
     )
 
 

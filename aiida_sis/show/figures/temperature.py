@@ -321,6 +321,6 @@ def _handles(runs: Sequence[Md], ladders: Sequence[Ladder] = ()) -> list[Line2D 
     states = {rung.state for ladder in ladders for rung in ladder.rungs}
     handles += [Line2D([], [], ls='', label=f'rung: {name}', **_RUNGS[name]) for name in _RUNGS if name in states]
     if states:
-        ring = {'marker': 'o', 'ms': 9.0, 'mfc': 'none', 'mec': NEXT, 'mew': 1.6}
+        ring: dict[str, Any] = {'marker': 'o', 'ms': 9.0, 'mfc': 'none', 'mec': NEXT, 'mew': 1.6}
         handles.append(Line2D([], [], ls='', label='$t_{next}$ measured', **ring))
     return handles
