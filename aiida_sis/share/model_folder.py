@@ -223,8 +223,11 @@ def _true_error(explorations: Sequence[tuple[str, orm.ProcessNode]]) -> tuple[st
         call, run = read_call(place), node.caller
         if call is None or run is None:
             continue
-        for child, label in called(run):
-            if label == str(Call(call.generation, VERDICT)) and (results := results_of(child)):
+        for child, label in reversed(called(run)):
+            judged = read_call(label)
+            if judged is None or (judged.kind, judged.generation) != (VERDICT, call.generation):
+                continue
+            if results := results_of(child):
                 return tuple(verification_lines(Verification.model_validate(results)))
     return ()
 

@@ -7,6 +7,7 @@ from aiida import orm
 from aiida.common.links import LinkType
 from plumpy import ProcessState
 
+from aiida_sis.core.loop.call_labels import VERDICT, VERIFY, Call
 from aiida_sis.run.record import called, collect
 
 
@@ -92,7 +93,7 @@ def test_ladder_and_verification(make_run) -> None:
     _calculated(run, 'ladder_g1_0', 'result', found)
     label = orm.WorkChainNode()
     label.set_process_state(ProcessState.WAITING)
-    label.base.links.add_incoming(run, LinkType.CALL_WORK, 'verify_g1_r0')
+    label.base.links.add_incoming(run, LinkType.CALL_WORK, str(Call(1, VERIFY, 0, 0)))
     label.store()
     last = collect(run).generations[1]
     assert [(ladder.index, ladder.t_next_ps, ladder.rungs[0].state) for ladder in last.ladders] == [(0, 0.08, 'right')]
@@ -100,7 +101,7 @@ def test_ladder_and_verification(make_run) -> None:
     assert last.verification is None
     assert len(last.md) == 2
     verdict = {'verified': True, 'n_offered': 24, 'n_frames': 23, 'force_rmse_max': 0.15}
-    _calculated(run, 'verdict_g1', 'results', verdict | {'force_rmse_ev_per_angstrom': 0.11})
+    _calculated(run, str(Call(1, VERDICT, 0, 0)), 'results', verdict | {'force_rmse_ev_per_angstrom': 0.11})
     judged = collect(run).generations[1].verification
     assert judged is not None
     assert (judged.verified, judged.n_frames, judged.force_rmse_ev_per_angstrom) == (True, 23, 0.11)
