@@ -11,6 +11,6 @@ from aiida_sis.core.settings.base import Number
 class LeastDistance(StrictModel):
     """Stop an MD where two atoms come nearer than the training data ever showed, before its temperature tells."""
 
-    factor: Number = Field(default=0.6, gt=0, le=1)
+    factor: Number = Field(gt=0, le=1)
     """The limit of a pair of elements is this times its shortest distance in the training data. Pairs that the data
     never show within the cutoff of the potential are not watched."""
