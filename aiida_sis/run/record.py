@@ -59,7 +59,7 @@ def collect(node: orm.ProcessNode, with_series: bool = False) -> Run:
     parts: dict[int, list[tuple[orm.ProcessNode, Call]]] = {}
     for child, call in parts_of(node):
         parts.setdefault(call.generation, []).append((child, call))
-    generations = tuple(_generation(number, parts[number], with_series) for number in sorted(parts))
+    generations = _with_measured([_generation(number, parts[number], with_series) for number in sorted(parts)])
     settings, summary = settings_of(node), dictionary(output_of(node, 'summary'))
     clock = wall_time(node, (node.mtime - node.ctime).total_seconds()) if node.is_terminated else None
     state = process_state(node)
@@ -237,6 +237,16 @@ def _generation(number: int, parts: list[tuple[orm.ProcessNode, Call]], with_ser
         stable_labels=tuple(_label(child, call) for child, call in of(VERIFY)),
         verification=Verification.model_validate(verdicts[-1]) if verdicts else None,
     )
+
+
+def _with_measured(generations: list[Generation]) -> tuple[Generation, ...]:
+    """Let t_next of an MD with a ladder be the one that was measured, rather than that of the rule."""
+    measured = {ladder.md: ladder.t_next_ps for generation in generations for ladder in generation.ladders}
+
+    def mend(md: Md) -> Md:
+        return md.model_copy(update={'t_next_ps': measured[md.pk]}) if md.pk in measured else md
+
+    return tuple(one.model_copy(update={'md': tuple(mend(md) for md in one.md)}) for one in generations)
 
 
 def _ladder(node: orm.ProcessNode, call: Call) -> Ladder | None:

@@ -29,7 +29,7 @@ _WIDE = 76
 
 _LEGEND = (
     'Force, Energy: error on held-out frames (energy per atom). t_cp: the temperature '
-    'left its window. t_next: the snapshot that starts the next AIMD.'
+    'left its window. t_next: the snapshot to go back to, measured where there is a ladder.'
 )
 
 
