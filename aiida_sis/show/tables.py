@@ -109,7 +109,7 @@ def verdict_lines(record: Run) -> list[str]:
     lines += true_error_lines(record)
     if record.md_ps is not None:
         what = 'MD' if record.is_hybrid else 'Stable MD'
-        lines.append(f'{what}: {record.md_ps:.4g} ps from {record.aimd_ps:.4g} ps of AIMD')
+        lines.append(f'{what}: {record.md_ps:.4g} ps from {record.labelled}')
     if record.acceleration_ratio is not None:
         lines.append(f'Acceleration ratio ({record.ratio_of}): {format_ratio(record.acceleration_ratio)}')
     lines.append(f'Wall time: {format_seconds(record.wall_seconds)}')

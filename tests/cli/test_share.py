@@ -89,7 +89,7 @@ def test_two_profiles_answer_alike(tmp_path: Path, example_archive: Path) -> Non
         assert without_pks(one) == without_pks(other), question
         assert len(one) > 0
     assert status[0] == status[1]
-    assert 'Acceleration ratio (MD / AIMD): 62.5' in status[0]
+    assert 'Acceleration ratio (stable MD over labelled time): 62.5' in status[0]
     trees = [
         {path.relative_to(folder): path.read_bytes() for path in (folder / 'model').rglob('*') if path.is_file()}
         for folder in (first, second)

@@ -40,7 +40,7 @@ def test_verdict(make_run) -> None:
     text = '\n'.join(verdict_lines(collect(make_run())))
     assert 'stage 1: fine, window 50 to 800 K, 10 ps' in text
     assert 'Verdict: stable through the last stage' in text
-    assert 'Acceleration ratio (MD / AIMD): 50' in text
+    assert 'Acceleration ratio (stable MD over labelled time): 50' in text
     assert 'Stable MD: 10 ps from 0.2 ps of AIMD' in text
 
 

@@ -121,12 +121,12 @@ def test_removal(stand_in_codes: Codes) -> None:
 
 def test_removal_for_one_system(stand_in_codes: Codes) -> None:
     """Its level of theory is that of the run without the key; the protocol's own words of a system go as well."""
-    scf = {'FORCE_EVAL': {'DFT': {'SCF': {'OT': None}}}}
+    scf = {'FORCE_EVAL': {'DFT': {'SCF': {'DIAGONALIZATION': None}}}}
     builder = fill(stand_in_codes, overrides={'sis': {'systems': {'pair': {'cp2k': scf}}}})
     own = read_settings(builder.parameters.get_dict()).system('pair').cp2k
     level = merge(builder.label.cp2k.cp2k.parameters.get_dict(), own)
-    assert 'OT' not in level['FORCE_EVAL']['DFT']['SCF']
-    assert 'OT' in builder.label.cp2k.cp2k.parameters['FORCE_EVAL']['DFT']['SCF']
+    assert 'DIAGONALIZATION' not in level['FORCE_EVAL']['DFT']['SCF']
+    assert 'DIAGONALIZATION' in builder.label.cp2k.cp2k.parameters['FORCE_EVAL']['DFT']['SCF']
     theirs = load_protocol('moderate', {'sis': {'systems': {'lithium': None}}})['sis']['systems']
     assert set(theirs) == {'electrolyte', 'interface'}
 

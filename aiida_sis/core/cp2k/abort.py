@@ -48,7 +48,7 @@ def _charges_reason(text: str) -> str:
     if abs(charge) < 1.1 * limit:
         return reason + 'So little beyond may be the method: try CHECK_ATOMIC_CHARGES false in FORCE_EVAL/DFT/QS/XTB.'
     return reason + (
-        'Shorter first steps may help: set STEPSIZE 0.03 in FORCE_EVAL/DFT/SCF/OT. If they do not, an SCF may pass '
-        'such charges on its way: set CHECK_ATOMIC_CHARGES false in FORCE_EVAL/DFT/QS/XTB; a frame that does not '
-        'converge is refused all the same.'
+        'Shorter first steps may help: set STEPSIZE 0.03 in FORCE_EVAL/DFT/SCF/OT, or ALPHA 0.05 in MIXING where it '
+        'diagonalises. If they do not, an SCF may pass such charges on its way: set CHECK_ATOMIC_CHARGES false in '
+        'FORCE_EVAL/DFT/QS/XTB; a frame that does not converge is refused all the same.'
     )

@@ -25,6 +25,8 @@ GFN1_XTB_ELEMENTS = frozenset(chemical_symbols[1:87])
 REPLAY_POSITION_FILE, REPLAY_CELL_FILE = 'aiida-reftraj.xyz', 'aiida-reftraj.cell'
 # First step of the orbital transformation in a second try. CP2K's own is 0.15 (0.08 with some preconditioners).
 CAREFUL_STEP = 0.03
+#: The mixing of a diagonalisation whose SCF has gone astray, and the error below which DIIS sets in.
+CAREFUL_MIXING, CAREFUL_DIIS = 0.05, 0.01
 BASIS_METHODS = ('GPW', 'GAPW', 'GAPW_XC', 'LRIGPW', 'RIGPW')
 
 
@@ -176,7 +178,8 @@ def _start_afresh(tree: Tree, *, careful: bool) -> Tree:
     file of the frame before is a history too.
 
     :param tree: CP2K input tree.
-    :param careful: whether the orbital transformation begins with a short step, so that it does not overshoot.
+    :param careful: whether the orbital transformation begins with a short step, or a diagonalisation mixes little and
+        extrapolates late, so that it does not overshoot.
     """
     if not _section(tree, 'FORCE_EVAL', 'DFT'):
         return tree
@@ -189,6 +192,8 @@ def _start_afresh(tree: Tree, *, careful: bool) -> Tree:
         own = scf['OT'].get('STEPSIZE')
         shorter = isinstance(own, (int, float)) and 0 < own < CAREFUL_STEP
         scf['OT'] = {**scf['OT'], 'STEPSIZE': own if shorter else CAREFUL_STEP}
+    elif careful and isinstance(scf.get('MIXING'), Mapping):
+        scf |= {'MIXING': {**scf['MIXING'], 'ALPHA': CAREFUL_MIXING}, 'EPS_DIIS': CAREFUL_DIIS}
     dft['SCF'] = scf
     return tree
 

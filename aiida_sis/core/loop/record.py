@@ -332,7 +332,19 @@ class Run(Record):
     @property
     def ratio_of(self) -> str:
         """What its acceleration ratio is the ratio of."""
-        return 'MD + AIMD over AIMD' if self.is_hybrid else 'MD / AIMD'
+        return 'MD + AIMD over AIMD' if self.is_hybrid else 'stable MD over labelled time'
+
+    @property
+    def n_single_points(self) -> int:
+        """Frames that were labelled by single points, those of stable MD included."""
+        labels = [label for one in self.generations for label in (*one.labels, *one.stable_labels)]
+        return sum(label.n_single_points or 0 for label in labels)
+
+    @property
+    def labelled(self) -> str:
+        """What the teacher labelled: the length of AIMD, and single points where there are any."""
+        points = f' and {self.n_single_points} single points' if self.n_single_points else ''
+        return f'{self.aimd_ps:.3g} ps of AIMD{points}'
 
     @property
     def is_running(self) -> bool:

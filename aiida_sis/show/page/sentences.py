@@ -141,10 +141,9 @@ def _data(record: Run) -> Iterator[str]:
         yield 'No frame has been labelled yet.'
         return
     ratio = record.acceleration_ratio
-    of = record.ratio_of if record.is_hybrid else 'stable MD over AIMD'
-    gained = f' The acceleration ratio, {of}, is {format_ratio(ratio)}.' if ratio else ''
+    gained = f' The acceleration ratio, {record.ratio_of}, is {format_ratio(ratio)}.' if ratio else ''
     verb = 'So far it has' if record.is_running else 'It took'
-    yield f'{verb} {frames} labelled frames, {record.aimd_ps:.3g} ps of AIMD.{gained}'
+    yield f'{verb} {frames} labelled frames, {record.labelled}.{gained}'
     error = _last_error(record)
     if error is not None:
         yield f'On frames that it never saw the force error of the last potential is {error:.3f} eV/Å (RMSE).'

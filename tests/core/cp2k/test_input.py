@@ -120,6 +120,17 @@ def test_no_frame_of_a_replay_knows_the_frame_before(dft, scf):
     assert {key: value for key, value in made['SCF'].items() if key != 'PRINT'} == scf
 
 
+def test_careful_replay_that_diagonalises():
+    """It mixes little, and DIIS sets in later; the first try is as the user has it."""
+    scf = {'DIAGONALIZATION': {}, 'MIXING': {'METHOD': 'DIRECT_P_MIXING', 'ALPHA': 0.2}, 'EPS_DIIS': 1.0}
+    level = {'FORCE_EVAL': {'DFT': {'SCF': scf}}}
+    made = [cp2k.replay_input(level, n_frames=2, careful=careful)['FORCE_EVAL']['DFT']['SCF'] for careful in (0, 1)]
+    for one in made:
+        one.pop('PRINT', None)
+    assert made[0] == scf
+    assert made[1] == scf | {'MIXING': {'METHOD': 'DIRECT_P_MIXING', 'ALPHA': 0.05}, 'EPS_DIIS': 0.01}
+
+
 def test_careful_replay():
     """The second try takes shorter first steps, where the SCF has any."""
     scf = {'OT': {'MINIMIZER': 'DIIS'}, 'EPS_SCF': 1e-6}

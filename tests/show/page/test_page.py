@@ -101,7 +101,7 @@ def test_page_says_what_matters(full_page: Path) -> None:
     for words in (
         'Stable for 10 ps',
         'The potential of generation 1 carried the MD through the last stage, fine: 10 ps inside 50 to 800 K.',
-        'It took 30 labelled frames, 0.03 ps of AIMD. The acceleration ratio, stable MD over AIMD, is 333.',
+        'It took 30 labelled frames, 0.03 ps of AIMD. The acceleration ratio, stable MD over labelled time, is 333.',
         'the force error of the last potential is 0.100 eV/Å',
         'One MD run left the window, at 0.12 ps',
         'The seed of the run is 7',
