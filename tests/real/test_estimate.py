@@ -17,11 +17,17 @@ from aiida_sis.cli import main
 pytestmark = pytest.mark.real
 
 
+def runs() -> int:
+    """Count the SIS runs of the profile."""
+    return orm.QueryBuilder().append(orm.WorkChainNode, filters={'process_type': {'like': '%sis.sis'}}).count()
+
+
 def test_estimate(real_codes: dict[str, orm.InstalledCode], tmp_path: Path) -> None:
     """The cost of a step is that of the label, and nothing is submitted."""
     write(tmp_path / 'water.xyz', molecule('H2O'), format='xyz')
     words = ['run', str(tmp_path / 'water.xyz'), '--protocol', 'demo', '--estimate']
     codes = [word for key in ('cp2k', 'dp', 'lmp') for word in (f'--{key}', f'real-{key}')]
+    before = runs()
     result = CliRunner().invoke(main, [*words, *codes, '-p', str(get_config().default_profile_name)])
     assert result.exit_code == 0, result.output
     pk, start, step = re.search(r'label (\d+): ([\d.]+) s to start, ([\d.]+) s a step', result.output).groups()
@@ -29,4 +35,4 @@ def test_estimate(real_codes: dict[str, orm.InstalledCode], tmp_path: Path) -> N
     assert float(step) == pytest.approx(facts['seconds_per_step'], rel=0.01)
     assert float(start) + 2 * float(step) == pytest.approx(facts['wall_seconds'], rel=0.02)
     assert facts['aimds'][0]['n_frames'] == 3
-    assert not orm.QueryBuilder().append(orm.WorkChainNode, filters={'process_type': {'like': '%sis.sis'}}).count()
+    assert runs() == before

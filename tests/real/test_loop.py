@@ -18,6 +18,7 @@ pytestmark = pytest.mark.real
 STARVED = {
     'sis': {
         'initial_length_fs': 40.0,
+        'sampling': {'strategy': 'burst'},
         'max_generations': 1,
         'learning': {'fine_tune_steps': 200, 'fine_tune_lr': 2e-3},
     },
