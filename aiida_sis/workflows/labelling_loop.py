@@ -19,6 +19,7 @@ from aiida_sis.calculations.single_points import (
     select_verification_frames,
 )
 from aiida_sis.core.loop.call_labels import LABEL, LADDER, VERDICT, VERIFY, Call, read_call
+from aiida_sis.core.loop.outcome import verification_lines
 from aiida_sis.core.loop.record import Verification
 from aiida_sis.core.overlay import merge
 from aiida_sis.core.settings.md import read_md_settings
@@ -214,7 +215,8 @@ class LabellingLoop(LoopWorkChain):
         self.ctx.errors = judged['errors']
         verdict = Verification.model_validate(judged['results'].get_dict())
         self.ctx.verified = verdict.verified
-        self.report(f'generation {generation}: {verdict.sentence}')
+        sentence = verification_lines(verdict)[0]
+        self.report(f'generation {generation}: {sentence}')
         if verdict.verified:
             return None
         self.ctx.stage -= 1
@@ -222,7 +224,7 @@ class LabellingLoop(LoopWorkChain):
         learnt = any(call.key in self.ctx.datasets for call in calls)
         last = self.ctx.n_not_verified >= wanted.max_verifications or generation >= self.settings.max_generations
         if last or not learnt:
-            return self.end_with('ERROR_NOT_VERIFIED', verdict.sentence)
+            return self.end_with('ERROR_NOT_VERIFIED', sentence)
         return None
 
     # --- go back ---------------------------------------------------------------------------------------------------

@@ -527,7 +527,7 @@ def test_a_verification_that_fails_for_good(at_last_stage: tuple[SisWorkChain, C
     process.ctx.n_not_verified = process.settings.verification.max_verifications - 1
     code = verify(process, children, 0.2)
     assert code.status == 411
-    assert 'true force RMSE along the stable MD 0.200 eV/Å (8 of 8 frames' in code.message
+    assert 'True force error along the stable MD: 0.200 eV/Å RMSE, 0.15 allowed (8 of 8 frames' in code.message
     assert process.outputs['summary']['outcome'] == 'stable, not verified'
     assert {'potential', 'datasets', 'errors', 'trajectories'} <= set(process.outputs)
 
@@ -553,7 +553,7 @@ def test_a_verification_that_labels_nothing(at_last_stage: tuple[SisWorkChain, C
     process, children = at_last_stage
     code = verify(process, children, 0.0, n_labelled=0)
     assert code.status == 411
-    assert 'none of 8 frames' in code.message
+    assert 'unknown, 0 of 8 frames could be labelled' in code.message
     assert process.outputs['summary']['outcome'] == 'stable, not verified'
 
 

@@ -59,14 +59,3 @@ class Verification(Record):
     """Energy error in eV/atom."""
     energy_drift_ev_per_atom_per_ps: float | None = None
     """How the energy error changes along the MD, in eV/atom a ps."""
-
-    @property
-    def sentence(self) -> str:
-        """What it says, in one line."""
-        if self.force_rmse_ev_per_angstrom is None:
-            return f'none of {self.n_offered} frames of the stable MD could be labelled'
-        return (
-            f'true force RMSE along the stable MD {self.force_rmse_ev_per_angstrom:.3f} eV/Å '
-            f'({self.n_frames} of {self.n_offered} frames, worst {self.largest_force_rmse_ev_per_angstrom:.3f}; '
-            f'allowed {self.force_rmse_max:g})'
-        )
