@@ -215,11 +215,12 @@ def _say_notes(atoms: Atoms, values: Mapping[str, Any]) -> None:
 
     if 'H' in atoms.symbols and read_label_settings(values['label']).timestep_fs > 0.5:
         click.echo('Note: with hydrogen 0.5 fs is safer: --set label.timestep_fs=0.5 --set md.timestep_fs=0.5')
-    thickness = 1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1).max()
-    if thickness < THIN:
+    thickness = 1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)
+    if thickness.min() < THIN:
+        repeats = ' '.join(str(number) for number in np.ceil(THIN / thickness).astype(int))
         click.echo(
-            f'Note: the cell is {thickness:.3g} Å thick, but labels are of the Γ point alone: a supercell is safer, '
-            '--repeat 2 2 2 say'
+            f'Note: the cell is {thickness.min():.3g} Å thick, but labels are of the Γ point alone: a supercell is '
+            f'safer, --repeat {repeats} say'
         )
 
 

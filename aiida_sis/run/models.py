@@ -101,14 +101,19 @@ def _true_errors(trainings: Collection[graph.Edge]) -> dict[tuple[int, str], flo
     :param trainings: the edges from trainings to the runs that called them.
     """
     runs = graph.pks({edge.there.pk for edge in trainings})
-    verdicts = {
-        edge.there.pk: (edge.here, str(Call(call.generation, TRAIN)))
+    found = [
+        (call, edge)
         for edge in graph.callees(runs, orm.CalcFunctionNode)
         if (call := read_call(edge.label)) is not None and call.kind == VERDICT
-    }
+    ]
+    # Of several stages that a potential was verified in the last counts; PKs say no order after an import.
+    last: dict[tuple[int, str], int] = {}
+    for call, edge in sorted(found, key=lambda one: one[0].stage or 0):
+        last[edge.here, str(Call(call.generation, TRAIN))] = edge.there.pk
+    verdicts = {pk: training for training, pk in last.items()}
     column = ('attributes.force_rmse_ev_per_angstrom',)
-    found = graph.outputs(graph.pks(verdicts), LinkType.CREATE, 'results', orm.Dict, project=column)
-    return {verdicts[edge.here]: edge.values[0] for edge in found}
+    errors = graph.outputs(graph.pks(verdicts), LinkType.CREATE, 'results', orm.Dict, project=column)
+    return {verdicts[edge.here]: edge.values[0] for edge in errors}
 
 
 def _longest_stable(potentials: Collection[int]) -> dict[int, float]:

@@ -8,13 +8,13 @@ from typing import Any
 from aiida import orm
 from aiida.common.links import LinkType
 
-from aiida_sis.core.loop.call_labels import read_call
+from aiida_sis.core.loop.call_labels import LADDER, read_call
 from aiida_sis.core.loop.record import MdResults
 from aiida_sis.run import graph
 from aiida_sis.run.graph import Edge
 from aiida_sis.run.rows import FramesRow, NodeRef, OriginRow
 
-__all__ = ('datasets_of', 'labels_of', 'origins', 'training_frames')
+__all__ = ('datasets_of', 'labels_of', 'measured_t_next', 'origins', 'training_frames')
 
 _DATASET = (
     'label',
@@ -147,6 +147,25 @@ def labels_of(datasets: Collection[int]) -> dict[int, Edge]:
     return {edge.here: edge for edge in edges}
 
 
+def measured_t_next(explorations: Collection[int]) -> dict[int, float | None]:
+    """Find the t_next that ladders have measured; it stands for that of the rule.
+
+    :param explorations: PKs of explorations that met a catastrophe.
+    :returns: the time in ps by PK, ``None`` where no rung was right; no key where there was no ladder.
+    """
+    results = graph.outputs(graph.pks(explorations), LinkType.RETURN, 'results', orm.Dict)
+    of = {edge.there.pk: edge.here for edge in results}
+    ladders: dict[int, int] = {}
+    users = graph.users(graph.pks(of), 'results')
+    callers = graph.callers(graph.pks([edge.there.pk for edge in users]))
+    for edge in users:
+        call = read_call(callers[edge.there.pk].label) if edge.there.pk in callers else None
+        if call is not None and call.kind == LADDER:
+            ladders[edge.there.pk] = of[edge.here]
+    found = graph.outputs(graph.pks(ladders), LinkType.CREATE, 'result', orm.Dict, project=('attributes.t_next_ps',))
+    return {ladders[edge.here]: edge.values[0] for edge in found}
+
+
 def _trajectories_of(datasets: Collection[int]) -> dict[int, NodeRef]:
     """The trajectory that each dataset was made of, by PK of the dataset."""
     makers = {edge.there.pk: edge.here for edge in graph.sources(graph.pks(datasets), LinkType.CREATE)}
@@ -209,9 +228,12 @@ def _catastrophe_of(job: NodeRef) -> dict[str, Any]:
     catastrophe, t_next = results[0].values if results else (None, None)
     call = graph.callers(graph.pks([exploration.there.pk])).get(exploration.there.pk) if exploration else None
     potentials = graph.inputs(of, 'potential')
+    points = MdResults(catastrophe=catastrophe, t_next=t_next).points
+    if exploration and (measured := measured_t_next([exploration.there.pk])):
+        points['t_next_ps'] = measured[exploration.there.pk]
     return {
         'exploration': exploration.there if exploration else job,
         'explored_as': call.label if call else None,
         'potential': potentials[0].there if potentials else None,
-        **MdResults(catastrophe=catastrophe, t_next=t_next).points,
+        **points,
     }

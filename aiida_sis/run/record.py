@@ -223,7 +223,8 @@ def _generation(number: int, parts: list[tuple[orm.ProcessNode, Call]], with_ser
     """What one generation did, from its parts."""
 
     def of(kind: str) -> list[tuple[orm.ProcessNode, Call]]:
-        return sorted((part for part in parts if part[1].kind == kind), key=lambda part: part[1].number)
+        found = [part for part in parts if part[1].kind == kind]
+        return sorted(found, key=lambda part: (part[1].stage or 0, part[1].number))
 
     trainings = [_training(child) for child, _ in of(TRAIN)]
     verdicts = [results for child, _ in of(VERDICT) if (results := results_of(child))]
@@ -232,7 +233,7 @@ def _generation(number: int, parts: list[tuple[orm.ProcessNode, Call]], with_ser
         generation=number,
         labels=tuple(_label(child, call) for child, call in of(LABEL)),
         training=trainings[-1] if trainings else None,
-        md=tuple(sorted(md, key=lambda run: (run.stage, run.replica))),
+        md=tuple(md),
         ladders=tuple(ladder for child, call in of(LADDER) if (ladder := _ladder(child, call)) is not None),
         stable_labels=tuple(_label(child, call) for child, call in of(VERIFY)),
         verification=Verification.model_validate(verdicts[-1]) if verdicts else None,
@@ -261,7 +262,7 @@ def _ladder(node: orm.ProcessNode, call: Call) -> Ladder | None:
 def _label(node: orm.ProcessNode, call: Call) -> Label:
     dataset = output_of(node, 'dataset')
     kept = {} if dataset is None else {'n_frames': dataset.base.attributes.get('n_frames', None)}
-    own = {'pk': _pk(node), 'index': call.number, 'state': process_state(node)}
+    own = {'pk': _pk(node), 'index': call.number, 'stage': call.stage, 'state': process_state(node)}
     return Label.model_validate(results_of(node) | kept | own)
 
 

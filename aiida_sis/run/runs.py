@@ -14,6 +14,7 @@ from aiida_sis.core.loop.record import MdResults
 from aiida_sis.run import graph
 from aiida_sis.run.graph import Edge
 from aiida_sis.run.loops import system_of
+from aiida_sis.run.origins import measured_t_next
 from aiida_sis.run.rows import CatastropheRow, NodeRef, RunRow, UseRow
 
 __all__ = ('catastrophes', 'explorations_of', 'run_filters', 'runs', 'uses_of')
@@ -98,6 +99,7 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
     potentials = _first(graph.inputs(nodes, 'md__potential'))
     matter = compositions({edge.there.pk for edge in structures.values()})
     results = {edge.here: edge for edge in failed}
+    measured = measured_t_next(refs)
     rows = []
     for pk, ref in refs.items():
         edge = results[pk]
@@ -122,7 +124,8 @@ def catastrophes(selected: Collection[int] | None = None) -> list[CatastropheRow
                 temperature_target_k=temperature,
                 window_low_k=low,
                 window_high_k=high,
-                **MdResults(catastrophe=catastrophe, t_next=t_next).points,
+                **MdResults(catastrophe=catastrophe, t_next=t_next).points
+                | ({'t_next_ps': measured[pk]} if pk in measured else {}),
             )
         )
     return rows

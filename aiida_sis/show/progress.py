@@ -180,7 +180,7 @@ def _events(record: Run) -> list[str]:
                 events.append(f'{where}: failed')
         for label in generation.stable_labels:
             if label.n_frames is not None or label.state in ('finished', 'failed'):
-                where = f'generation {number}, replica {label.index}'
+                where = f'generation {number}, {record.stage_name(label.stage or 0)}, replica {label.index}'
                 events.append(f'{where}: {label.n_frames or 0} frames of the stable MD labelled')
         if generation.verification is not None:
             events += [f'generation {number}: {line}' for line in verification_lines(generation.verification)]

@@ -60,8 +60,8 @@ class RehearsalWorkChain(WorkChain):
         spec.output('results', valid_type=orm.Dict, help='Force error along the MD (eV/Å), RDF difference by pair.')
         spec.output('rdf', valid_type=orm.ArrayData, required=False, help='r (Å) and g(r) by pair, (n_bins,).')
         spec.output_namespace('errors', valid_type=orm.ArrayData, dynamic=True, help='Force error along each MD.')
-        spec.exit_code(401, 'ERROR_SIS_FAILED', message='The loop gave no MD to verify: {problem}')
-        spec.exit_code(402, 'ERROR_VERIFICATION_FAILED', message='The teacher could not label the MD: {problem}')
+        spec.exit_code(401, 'ERROR_SIS_FAILED', message='The loop gave no MD to compare: {problem}')
+        spec.exit_code(402, 'ERROR_COMPARISON_FAILED', message='The teacher could not label the MD: {problem}')
         spec.exit_code(410, 'ERROR_NOT_STABLE', message='The MD did not become stable: {problem}')
         spec.outline(
             cls.run_sis,
@@ -105,7 +105,7 @@ class RehearsalWorkChain(WorkChain):
     def inspect_sis(self) -> ExitCode | None:
         """Take what the loop gave.
 
-        :returns: an exit code where there is no MD to verify.
+        :returns: an exit code where there is no MD to compare.
         """
         node = self.ctx[LOOP]
         self.out_many(self.exposed_outputs(node, SisWorkChain, namespace='sis'))
@@ -151,7 +151,7 @@ class RehearsalWorkChain(WorkChain):
         runs = {key: self.ctx[evaluation_of(key)] for key in self.ctx[LOOP].outputs.trajectories}
         failed = [node for node in (*runs.values(), self.ctx[TEACHER_MD]) if 'trajectory' not in node.outputs]
         if failed:
-            return self._exit('ERROR_VERIFICATION_FAILED', failed[0].exit_message)
+            return self._exit('ERROR_COMPARISON_FAILED', failed[0].exit_message)
         forces: dict[str, Any] = {}
         errors: dict[str, orm.Data] = {}
         for key, node in runs.items():

@@ -169,7 +169,9 @@ class Label(LabelResults):
     pk: int
     """The label workchain."""
     index: int
-    """Its number in the generation."""
+    """Its number in the generation; of frames of a stable MD the number of the replica."""
+    stage: int | None = None
+    """The stage of the stable MD whose frames it labels."""
     state: State
     """How far it is."""
 
