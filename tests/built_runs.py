@@ -77,6 +77,21 @@ def add_md(run: orm.Node, key: str, stage: int, t_cp: float | None, length_ps: f
     return node
 
 
+def calculated(run: orm.Node, label: str, name: str, content: orm.Data | dict[str, Any], **inputs: orm.Data) -> None:
+    """Add a calcfunction to a run, whether it is sealed or not, and something that it gave: a node or a dictionary."""
+    run.backend_entity.set_attribute('sealed', False)
+    node = orm.CalcFunctionNode()
+    node.set_process_state(ProcessState.FINISHED)
+    node.set_exit_status(0)
+    node.base.links.add_incoming(run, LinkType.CALL_CALC, label)
+    for port, data in inputs.items():
+        node.base.links.add_incoming(data, LinkType.INPUT_CALC, port)
+    node.store()
+    given = orm.Dict(content) if isinstance(content, dict) else content
+    given.base.links.add_incoming(node, LinkType.CREATE, name)
+    given.store()
+
+
 @pytest.fixture
 def make_run(aiida_profile_clean: Any) -> MakeRun:
     """Return a function that stores a run of two generations in a given state."""

@@ -107,22 +107,19 @@ def export(node: orm.ProcessNode, folder: Path) -> dict[str, Path]:
     :param folder: the folder; made if need be.
     :returns: the paths by title.
     """
-    from aiida import orm
-
     from aiida_deepmd.data.potential import PotentialData
-    from aiida_sis.core.loop.outcome import last_verified
-    from aiida_sis.run.record import collect, output_of
-    from aiida_sis.show.figures.style import save
+    from aiida_sis.run.record import output_of
+    from aiida_sis.run.trajectories import read_details
+    from aiida_sis.show.figures.catalogue import FIGURES
+    from aiida_sis.show.figures.style import WIDE, save
     from aiida_sis.show.figures.temperature import plot_run
-    from aiida_sis.show.figures.verification import plot_verification
 
     folder.mkdir(parents=True, exist_ok=True)
-    record = collect(node, with_series=True)
+    details = read_details(node)
+    record = details.run
     paths = {'Figure': save(plot_run(record), folder / 'temperature.png')}
-    errors, verified = output_of(node, 'errors'), last_verified(record)
-    if isinstance(errors, orm.ArrayData) and 'force_rmse' in errors.get_arraynames() and verified is not None:
-        limit = verified.verification.force_rmse_max if verified.verification is not None else None
-        paths['Verified'] = save(plot_verification(errors, limit), folder / 'verification.png')
+    if details.true_errors:
+        paths['Verified'] = save(FIGURES['verification'].figure(details, WIDE), folder / 'verification.png')
     potential = output_of(node, 'potential')
     if isinstance(potential, PotentialData):
         potential.export(folder / 'model')

@@ -19,8 +19,8 @@ __all__ = ('plot',)
 
 # The names of `show.figures.catalogue.FIGURES`, which can't be imported before AiiDA has been pointed to a profile.
 NAMES = (
-    'temperature', 'zoom', 'growth', 'learning', 'parity', 'elements', 'forgetting', 'cost', 'rdf', 'reactions',
-    'census',
+    'temperature', 'zoom', 'growth', 'learning', 'parity', 'elements', 'forgetting', 'ladders', 'verification', 'cost',
+    'rdf', 'reactions', 'census',
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from aiida_deepmd.arrays import FloatArray
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.trajectory_data import values_of
 from aiida_sis.core.analysis.bonds import BondHistory, bond_history
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, VERIFY, Call
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, VERDICT, VERIFY, Call
 from aiida_sis.core.loop.record import Md, MdResults, Run
 from aiida_sis.core.loop.summary import forgetting
 from aiida_sis.core.series import evenly
@@ -88,11 +88,16 @@ class Observation:
 
 @dataclass(frozen=True)
 class Details:
-    """All that the page of a run is made from; ``curves`` are columns (n_rows,) by name, by generation."""
+    """All that the page of a run is made from.
+
+    ``curves`` are columns (n_rows,) by name, by generation. ``true_errors`` are columns (n_frames,) by generation and
+    stage: ``replica``, ``time_ps``, and ``force_rmse`` in eV/Å.
+    """
 
     run: Run
     facts: Facts
     curves: dict[int, dict[str, FloatArray]] = field(default_factory=dict, repr=False)
+    true_errors: dict[tuple[int, int], dict[str, FloatArray]] = field(default_factory=dict, repr=False)
     parities: tuple[Parity, ...] = ()
     forgetting: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: tuple[JobCost, ...] = ()
@@ -125,7 +130,12 @@ def read_details(node: orm.ProcessNode) -> Details:
     return Details(
         run=run,
         facts=read_facts(node),
-        curves={call.generation: curve for child, call in parts if (curve := _curve(child, call))},
+        curves={call.generation: curve for child, call in parts if (curve := _columns(child, call, TRAIN))},
+        true_errors={
+            (call.generation, call.stage or 0): found
+            for child, call in sorted(parts, key=lambda part: (part[1].generation, part[1].stage or 0))
+            if (found := _columns(child, call, VERDICT))
+        },
         parities=tuple(
             parity
             for child, call in parts
@@ -144,9 +154,10 @@ def read_details(node: orm.ProcessNode) -> Details:
 _Part = tuple[orm.ProcessNode, Call]
 
 
-def _curve(node: orm.ProcessNode, call: Call) -> dict[str, FloatArray]:
-    curve = output_of(node, 'learning_curve') if call.kind == TRAIN else None
-    return {name: curve.get_array(name) for name in curve.get_arraynames()} if isinstance(curve, orm.ArrayData) else {}
+def _columns(node: orm.ProcessNode, call: Call, kind: str) -> dict[str, FloatArray]:
+    """The learning curve of a training, or the errors along a stable MD, where the part is of that kind."""
+    found = output_of(node, {TRAIN: 'learning_curve', VERDICT: 'errors'}[kind]) if call.kind == kind else None
+    return {name: found.get_array(name) for name in found.get_arraynames()} if isinstance(found, orm.ArrayData) else {}
 
 
 def _costs(child: orm.ProcessNode, call: Call) -> Iterator[JobCost]:

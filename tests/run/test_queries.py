@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiida import orm
@@ -12,6 +11,7 @@ from aiida.common.links import LinkType
 from aiida_deepmd.calculations.import_data import import_datasets
 from aiida_sis import run as query
 from aiida_sis.run.origins import datasets_of
+from tests.built_runs import calculated
 
 
 def test_runs(example_run: orm.WorkChainNode) -> None:
@@ -56,8 +56,6 @@ def test_frames_of_an_earlier_model(example_run: orm.WorkChainNode) -> None:
 
 def test_frames_that_only_a_parent_saw(example_run: orm.WorkChainNode) -> None:
     """What a training was continued from is followed back."""
-    from aiida.common.links import LinkType
-
     last = example_run.outputs.potential
     dataset = example_run.outputs.datasets['g1_0']
     job = orm.CalcJobNode(process_type='aiida.calculations:deepmd.train')
@@ -123,25 +121,12 @@ def test_catastrophes(example_run: orm.WorkChainNode) -> None:
     assert query.catastrophes([other.pk]) == []
 
 
-def _called(run: orm.Node, label: str, name: str, content: dict[str, Any], **inputs: orm.Data) -> None:
-    """Add a calcfunction of the run and what it gave."""
-    run.backend_entity.set_attribute('sealed', False)
-    node = orm.CalcFunctionNode()
-    node.base.links.add_incoming(run, LinkType.CALL_CALC, label)
-    for port, data in inputs.items():
-        node.base.links.add_incoming(data, LinkType.INPUT_CALC, port)
-    node.store()
-    given = orm.Dict(content)
-    given.base.links.add_incoming(node, LinkType.CREATE, name)
-    given.store()
-
-
 def test_measured_t_next(example_run: orm.WorkChainNode) -> None:
     """Where a ladder has measured it, t_next of the rule is shown nowhere; no right rung is no t_next."""
     first, second = query.catastrophes()
     for index, (row, measured) in enumerate([(first, 0.021), (second, None)]):
         results = orm.load_node(row.exploration.pk).outputs.results
-        _called(example_run, f'ladder_g1_{index}', 'result', {'t_next_ps': measured}, results=results)
+        calculated(example_run, f'ladder_g1_{index}', 'result', {'t_next_ps': measured}, results=results)
     assert first.t_next_ps != 0.021
     assert [row.t_next_ps for row in query.catastrophes()] == [0.021, None]
     assert [row.t_next_ps for row in query.origins(datasets_of(example_run.pk)) if row.explored_as] == [0.021, None]
@@ -150,7 +135,7 @@ def test_measured_t_next(example_run: orm.WorkChainNode) -> None:
 def test_the_last_verdict_counts(example_run: orm.WorkChainNode) -> None:
     """A potential that was verified in two stages has the error of the last, whatever the order of their PKs."""
     for stage, error in ((1, 0.12), (0, 0.34)):
-        _called(example_run, f'verdict_g1_s{stage}', 'results', {'force_rmse_ev_per_angstrom': error})
+        calculated(example_run, f'verdict_g1_s{stage}', 'results', {'force_rmse_ev_per_angstrom': error})
     assert {row.place: row.true_force_rmse_ev_per_angstrom for row in query.models()} == {
         'train_g0': None,
         'train_g1': 0.12,

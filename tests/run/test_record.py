@@ -9,6 +9,7 @@ from plumpy import ProcessState
 
 from aiida_sis.core.loop.call_labels import VERDICT, VERIFY, Call
 from aiida_sis.run.record import called, collect
+from tests.built_runs import calculated
 
 
 def test_finished_run(make_run) -> None:
@@ -71,26 +72,12 @@ def test_run_without_children(aiida_profile_clean) -> None:
     assert (record.state, record.generations, called(run)) == ('waiting', (), [])
 
 
-def _calculated(run: orm.Node, label: str, name: str, results: dict, **inputs: orm.Data) -> None:
-    """Add a calcfunction of the run and what it gave."""
-    node = orm.CalcFunctionNode()
-    node.set_process_state(ProcessState.FINISHED)
-    node.set_exit_status(0)
-    node.base.links.add_incoming(run, LinkType.CALL_CALC, label)
-    for port, data in inputs.items():
-        node.base.links.add_incoming(data, LinkType.INPUT_CALC, port)
-    node.store()
-    given = orm.Dict(results)
-    given.base.links.add_incoming(node, LinkType.CREATE, name)
-    given.store()
-
-
 def test_ladder_and_verification(make_run) -> None:
     """They stand in their generation, and no label of a stable MD is taken for an exploration."""
     run = make_run(ProcessState.WAITING, None)
     rung = {'time_ps': 0.08, 'before_t_cp_fs': 40.0, 'state': 'right', 'force_rmse_ev_per_angstrom': 0.1}
     found = {'rungs': [rung], 't_cp_ps': 0.12, 't_next_ps': 0.08, 'n_learnt': 1, 'force_rmse_max': 0.3}
-    _calculated(run, 'ladder_g1_0', 'result', found)
+    calculated(run, 'ladder_g1_0', 'result', found)
     label = orm.WorkChainNode()
     label.set_process_state(ProcessState.WAITING)
     label.base.links.add_incoming(run, LinkType.CALL_WORK, str(Call(1, VERIFY, 0, 0)))
@@ -101,7 +88,7 @@ def test_ladder_and_verification(make_run) -> None:
     assert last.verification is None
     assert len(last.md) == 2
     verdict = {'verified': True, 'n_offered': 24, 'n_frames': 23, 'force_rmse_max': 0.15}
-    _calculated(run, str(Call(1, VERDICT, 0, 0)), 'results', verdict | {'force_rmse_ev_per_angstrom': 0.11})
+    calculated(run, str(Call(1, VERDICT, 0, 0)), 'results', verdict | {'force_rmse_ev_per_angstrom': 0.11})
     judged = collect(run).generations[1].verification
     assert judged is not None
     assert (judged.verified, judged.n_frames, judged.force_rmse_ev_per_angstrom) == (True, 23, 0.11)

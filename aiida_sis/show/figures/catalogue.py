@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from aiida_sis.run.trajectories import Details
-from aiida_sis.show.figures import cost, learning, structure, temperature
+from aiida_sis.show.figures import cost, learning, structure, temperature, verification
 from aiida_sis.show.figures.style import STYLE
 from aiida_sis.show.tabular import Table
 
@@ -97,6 +97,21 @@ FIGURES: dict[str, FigureSpec] = {
         learning.draw_forgetting,
         learning.forgetting_table,
         learning.forgetting_table,
+    ),
+    'ladders': FigureSpec(
+        'How far back it was still right',
+        'The force error of frames of each failed MD, from single points, over how long before t_cp they are: a dot is '
+        'right, a square wrong but learnt, a cross beyond what is learnt. The latest dot is the measured t_next.',
+        verification.draw_ladders,
+        verification.ladders_table,
+        verification.ladders_table,
+    ),
+    'verification': FigureSpec(
+        'The true error of the stable MD',
+        'Frames of each stable MD were labelled afterwards: a dot is the force error of one. The error over all frames '
+        'decides whether the MD is verified; a potential that is wrong learns them.',
+        verification.draw_verification,
+        verification.verification_table,
     ),
     'cost': FigureSpec(
         'What it cost',

@@ -25,6 +25,7 @@ def plot_comparison(node: orm.ProcessNode) -> Figure:
     axis = figure.add_subplot(grid[0, :])
     named = {int(key.removeprefix('r')): node for key, node in node.outputs.errors.items()}
     draw_errors(axis, {number: (e.get_array('time_ps'), e.get_array('force_rmse')) for number, e in named.items()})
+    axis.legend(frameon=False, ncols=3, fontsize=8)
     whole = node.outputs.results['force_rmse_ev_per_angstrom']
     axis.set_title(f'The potential against its teacher along the MD: force RMSE {whole:.3f} eV/Å', loc='left')
     r = rdf.get_array('r')

@@ -1,18 +1,20 @@
-"""The figure of a verification: the true force error of frames along the stable MD, and its limit."""
+"""What single points say: the true force error along the stable MD, and where a failed MD was still right."""
 
 from __future__ import annotations
 
 import numpy as np
-from aiida import orm
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from aiida_deepmd.arrays import FloatArray
-from aiida_sis.show.figures.style import CP, series_colour
+from aiida_sis.run.trajectories import Details
+from aiida_sis.show.figures.style import CP, NEXT, NothingToShowError, legend_below, new_figure, series_colour
+from aiida_sis.show.tabular import Table
 
-__all__ = ('draw_errors', 'plot_verification')
+__all__ = ('draw_errors', 'draw_ladders', 'draw_verification', 'ladders_table', 'verification_table')
 
+_COLUMNS = ('replica', 'time_ps', 'force_rmse')
 Errors = dict[int, tuple[FloatArray, FloatArray]]
 
 
@@ -32,23 +34,102 @@ def draw_errors(axis: Axes, errors: Errors, limit: float | None = None, marker: 
     axis.set_ylabel('force RMSE (eV/Å)')
     axis.set_xlabel('time (ps)')
     axis.set_ylim(bottom=0)
-    axis.legend(frameon=False, ncols=3, fontsize=8)
     axis.spines[['top', 'right']].set_visible(False)
 
 
-def plot_verification(errors: orm.ArrayData, limit: float | None) -> Figure:
-    """Draw what the labels of a stable MD say of its potential.
+def draw_verification(details: Details, width: float) -> Figure:
+    """Draw what the labels of each stable MD say of its potential.
 
-    :param errors: the output `errors` of a SIS run: ``replica``, ``time_ps``, ``force_rmse``, each (n_frames,).
-    :param limit: largest error over all frames with which it is verified, in eV/Å.
-    :returns: the figure.
+    :param details: of a run.
+    :param width: inches.
+    :raises NothingToShowError: where no stable MD was verified.
     """
-    replicas, times, values = (errors.get_array(name) for name in ('replica', 'time_ps', 'force_rmse'))
-    figure = Figure(figsize=(7.6, 3.2), layout='constrained')
-    FigureCanvasAgg(figure)
-    axis = figure.add_subplot()
-    parts = {int(number): (times[replicas == number], values[replicas == number]) for number in np.unique(replicas)}
-    draw_errors(axis, parts, limit, marker='o')
-    whole = float(np.sqrt((values**2).mean()))
-    axis.set_title(f'True force error along the stable MD: {whole:.3f} eV/Å over {len(values)} frames', loc='left')
+    if not details.true_errors:
+        raise NothingToShowError('No stable MD was verified: its frames have no labels.')
+    figure, axes = new_figure(width, len(details.true_errors), 2.6, most_columns=2)
+    limits = {one.generation: one.verification.force_rmse_max for one in details.run.generations if one.verification}
+    for axis, ((generation, stage), columns) in zip(axes, details.true_errors.items(), strict=True):
+        replicas, times, values = (columns[name] for name in ('replica', 'time_ps', 'force_rmse'))
+        parts = {int(number): (times[replicas == number], values[replicas == number]) for number in np.unique(replicas)}
+        draw_errors(axis, parts, limits.get(generation), marker='o')
+        whole = float(np.sqrt((values**2).mean()))
+        name = details.run.stage_name(stage)
+        axis.set_title(f'g{generation} {name}: {whole:.3f} eV/Å, {len(values)} frames')
+    longest = max(axes, key=lambda axis: len(axis.get_lines()))
+    legend_below(figure, longest.get_legend_handles_labels()[0], 1 if width < 5 else 4)
     return figure
+
+
+def verification_table(details: Details) -> Table:
+    """Return the error of every frame of a stable MD that was labelled.
+
+    :param details: of a run.
+    """
+    rows = (
+        (generation, details.run.stage_name(stage), int(replica), time, error)
+        for (generation, stage), columns in details.true_errors.items()
+        for replica, time, error in zip(*(columns[name] for name in _COLUMNS), strict=True)
+    )
+    return Table(('generation', 'stage', 'replica', 'time_ps', 'force_rmse_ev_per_angstrom'), tuple(rows))
+
+
+def draw_ladders(details: Details, width: float) -> Figure:
+    """Draw the force error of the rungs of each ladder over their distance from the catastrophe.
+
+    :param details: of a run.
+    :param width: inches.
+    :raises NothingToShowError: where there is no ladder of which a rung could be labelled.
+    """
+    ladders = [
+        (generation.generation, ladder)
+        for generation in details.run.generations
+        for ladder in generation.ladders
+        if any(rung.force_rmse_ev_per_angstrom is not None for rung in ladder.rungs)
+    ]
+    if not ladders:
+        raise NothingToShowError('No ladder was labelled: the strategy takes none, or no MD failed.')
+    figure, (axis,) = new_figure(width, 1, 3.4)
+    for number, (generation, ladder) in enumerate(ladders):
+        rungs = [rung for rung in ladder.rungs if rung.force_rmse_ev_per_angstrom is not None]
+        back = [rung.before_t_cp_fs for rung in rungs]
+        errors = [rung.force_rmse_ev_per_angstrom for rung in rungs]
+        colour = series_colour(number)
+        axis.plot(back, errors, lw=0.9, color=colour, label=f'generation {generation}, label {ladder.index}')
+        for rung in rungs:
+            mark = 'o' if rung.state == 'right' else 'X' if rung.state == 'unphysical' else 's'
+            axis.plot(rung.before_t_cp_fs, rung.force_rmse_ev_per_angstrom, mark, color=colour, ms=4.5)
+    for limit in sorted({ladder.force_rmse_max for _, ladder in ladders}):
+        axis.axhline(limit, color=NEXT, lw=1.0, ls=(0, (4, 3)), label='the largest that is right')
+    axis.set(xscale='log', yscale='log', xlabel='before t_cp (fs)', ylabel='force RMSE (eV/Å)')
+    axis.invert_xaxis()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_major_formatter(ScalarFormatter())
+    handles, _ = axis.get_legend_handles_labels()
+    legend_below(figure, handles, 1 if width < 5 else 3)
+    return figure
+
+
+def ladders_table(details: Details) -> Table:
+    """Return every rung of every ladder.
+
+    :param details: of a run.
+    """
+    rows = (
+        (generation.generation, ladder.index, rung.time_ps, rung.before_t_cp_fs, rung.state,
+         rung.force_rmse_ev_per_angstrom, rung.largest_force_ev_per_angstrom)
+        for generation in details.run.generations
+        for ladder in generation.ladders
+        for rung in ladder.rungs
+    )  # fmt: skip
+    headers = (
+        'generation',
+        'label',
+        'time_ps',
+        'before_t_cp_fs',
+        'state',
+        'force_rmse_ev_per_angstrom',
+        'largest_force_ev_per_angstrom',
+    )
+    return Table(headers, tuple(rows))

@@ -26,8 +26,8 @@ __all__ = ('ELEMENT_COLOURS', 'make_page')
 
 #: Chapters of the page and the figures in each.
 CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ('went', 'How it went', ('temperature', 'zoom', 'growth')),
-    ('learnt', 'How well it learnt', ('learning', 'parity', 'elements', 'forgetting')),
+    ('went', 'How it went', ('temperature', 'zoom', 'ladders', 'growth')),
+    ('learnt', 'How well it learnt', ('verification', 'learning', 'parity', 'elements', 'forgetting')),
     ('moved', 'What moved', ('rdf', 'reactions', 'census')),
 )
 #: Colours of elements in the viewer: the usual ones, strong enough on white and on black.
@@ -46,6 +46,8 @@ _HEADINGS = {
     'shortest_ps': 'Shortest replica (ps)', 'longest_ps': 'Longest replica (ps)', 'dataset': 'Frames of',
     'best': 'Best', 'last': 'Last', 'new_frames': 'New frames', 'core_seconds': 'Core seconds',
     'stable_ps': 'Stable MD (ps)', 'gained_ps': 'Gained (ps)', 'frames_per_ps': 'Frames per ps gained',
+    'label': 'Label', 'time_ps': 'Time (ps)', 'before_t_cp_fs': 'Before t_cp (fs)', 'state': 'It is',
+    'largest_force_ev_per_angstrom': 'Largest force (eV/Å)',
     'core_seconds_per_ps': 'Core seconds per ps gained', 'trajectory': 'Trajectory', 'time_fs': 'Time (fs)',
     'change': 'Change', 'bond': 'Bond', 'atoms': 'Atoms', 'molecule': 'Molecule',
 }  # fmt: skip
