@@ -26,6 +26,8 @@ from aiida.tools.pytest_fixtures import (
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from aiida_sis.setup.storage import use_write_ahead_log
+
 __all__ = (
     'aiida_code',
     'aiida_code_installed',
@@ -71,6 +73,8 @@ def aiida_profile(
         # A machine whose cores are all busy answers late.
         aiida_config.set_option('daemon.timeout', 30, scope=profile.name)
         aiida_config.store()
+        # As in a newcomer's profile: else a daemon that writes keeps the test out until it gives up.
+        use_write_ahead_log(Path(profile.storage_config['filepath']) / 'database.sqlite')
         with run_aiida_broker_service_for_profile(profile):
             yield profile
 
