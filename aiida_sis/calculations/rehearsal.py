@@ -69,17 +69,22 @@ def compare_structure(settings: orm.Dict, reference: orm.TrajectoryData, **runs:
 
 
 @calcfunction
-def merge_results(structure: orm.Dict, **forces: orm.Dict) -> orm.Dict:
-    """Put the facts of a verification into one node.
+def merge_results(structure: orm.Dict, summary: orm.Dict, **forces: orm.Dict) -> orm.Dict:
+    """Put the facts of a comparison into one node.
 
     :param structure: as :func:`compare_structure` gives them.
+    :param summary: of the loop, with what its own verification said from a few of these frames.
     :param forces: by replica, as :func:`compare_forces` gives them.
-    :returns: ``forces`` by replica, ``force_rmse_ev_per_angstrom`` over all of them, ``rdf_difference``.
+    :returns: ``forces`` by replica, ``force_rmse_ev_per_angstrom`` over all of them, ``rdf_difference``; and
+        ``verification``, ``n_frames`` and ``force_rmse_ev_per_angstrom`` of the loop's own, None where there was none.
     """
     rows = {key: node.get_dict() for key, node in forces.items()}
     frames = sum(row['n_frames'] for row in rows.values())
     square = sum(row['n_frames'] * row['force_rmse_ev_per_angstrom'] ** 2 for row in rows.values()) / frames
-    return orm.Dict({'force_rmse_ev_per_angstrom': square**0.5, 'forces': rows, **structure.get_dict()})
+    verification = summary.get_dict().get('verification') or {}
+    few = {name: verification.get(name) for name in ('n_frames', 'force_rmse_ev_per_angstrom')}
+    facts = {'force_rmse_ev_per_angstrom': square**0.5, 'verification': few if verification else None, 'forces': rows}
+    return orm.Dict({**facts, **structure.get_dict()})
 
 
 def _thin(run: orm.TrajectoryData, skip_ps: float, n_frames: int) -> tuple[Any, Any]:

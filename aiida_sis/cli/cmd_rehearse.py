@@ -80,7 +80,7 @@ def show_comparison(node: orm.ProcessNode, console: Console) -> None:
     :param node: the node of the rehearsal.
     :param console: where to print.
     """
-    from aiida_sis.run.record import collect, loop_of, output_of
+    from aiida_sis.run.record import loop_of, output_of
     from aiida_sis.show.figures.comparison import plot_comparison
     from aiida_sis.show.figures.style import save
 
@@ -99,7 +99,7 @@ def show_comparison(node: orm.ProcessNode, console: Console) -> None:
                 f'worst frame {row["largest_force_rmse_ev_per_angstrom"]:.3f} ({row["n_frames"]} frames)',
                 highlight=False,
             )
-        verification = collect(run).summary.get('verification') or {}
+        verification = facts.get('verification') or {}
         true, whole = verification.get('force_rmse_ev_per_angstrom'), facts['force_rmse_ev_per_angstrom']
         if true is not None:
             console.print(

@@ -162,7 +162,7 @@ class RehearsalWorkChain(WorkChain):
         structure = compare_structure(orm.Dict(wanted), self.ctx[TEACHER_MD].outputs.trajectory, **trajectories)
         self.out('errors', errors)
         self.out('rdf', structure['rdf'])
-        self.out('results', merge_results(structure['results'], **forces))
+        self.out('results', merge_results(structure['results'], self.ctx[LOOP].outputs.summary, **forces))
         if not self.ctx[LOOP].is_finished_ok:
             return self._exit('ERROR_NOT_STABLE', self.ctx[LOOP].exit_message)
         return None

@@ -8,7 +8,7 @@ from aiida import orm
 from ase.build import bulk
 
 from aiida_deepmd.units import HARTREE_PER_BOHR_TO_EV_PER_ANGSTROM
-from aiida_sis.calculations.rehearsal import compare_forces, compare_structure
+from aiida_sis.calculations.rehearsal import compare_forces, compare_structure, merge_results
 
 
 def trajectory(n_frames: int, seed: int = 0, scale: float = 0.1) -> orm.TrajectoryData:
@@ -70,3 +70,19 @@ def test_structure_differs_from_a_hotter_one_and_not_from_itself() -> None:
     assert set(same) == {'Cl_Cl', 'Cl_Na', 'Na_Na'}
     assert all(value == pytest.approx(0.0) for value in same.values())
     assert all(value > 0.1 for value in other.values())
+
+
+def test_results_in_one_node(aiida_profile) -> None:
+    """The error over all frames weighs them alike, and stands beside that of the loop's own verification."""
+    forces = {
+        'r0': orm.Dict({'n_frames': 300, 'force_rmse_ev_per_angstrom': 0.1}),
+        'r1': orm.Dict({'n_frames': 100, 'force_rmse_ev_per_angstrom': 0.2}),
+    }
+    structure = orm.Dict({'rdf_difference': {'Cl_Na': 0.02}})
+    few = {'n_frames': 24, 'force_rmse_ev_per_angstrom': 0.15}
+    results = merge_results(structure, orm.Dict({'verification': {**few, 'verified': True}}), **forces).get_dict()
+    assert results['force_rmse_ev_per_angstrom'] == pytest.approx(0.0175**0.5)
+    assert results['verification'] == few
+    assert results['rdf_difference'] == {'Cl_Na': 0.02}
+    assert set(results['forces']) == {'r0', 'r1'}
+    assert merge_results(structure, orm.Dict({'verification': None}), **forces)['verification'] is None

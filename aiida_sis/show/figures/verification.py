@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from aiida_deepmd.arrays import FloatArray
+from aiida_sis.core.loop.record import Ladder
 from aiida_sis.run.trajectories import Details
 from aiida_sis.show.figures.style import CP, NEXT, NothingToShowError, legend_below, new_figure, series_colour
 from aiida_sis.show.tabular import Table
@@ -80,25 +81,18 @@ def draw_ladders(details: Details, width: float) -> Figure:
     :param width: inches.
     :raises NothingToShowError: where there is no ladder of which a rung could be labelled.
     """
-    ladders = [
-        (generation.generation, ladder)
-        for generation in details.run.generations
-        for ladder in generation.ladders
-        if any(rung.force_rmse_ev_per_angstrom is not None for rung in ladder.rungs)
-    ]
-    if not ladders:
+    found = [(generation, ladder) for generation in details.run.generations for ladder in generation.ladders]
+    labelled = [(*one, rungs) for one in found if (rungs := _labelled(one[1]))]
+    if not labelled:
         raise NothingToShowError('No ladder was labelled: the strategy takes none, or no MD failed.')
     figure, (axis,) = new_figure(width, 1, 3.4)
-    for number, (generation, ladder) in enumerate(ladders):
-        rungs = [rung for rung in ladder.rungs if rung.force_rmse_ev_per_angstrom is not None]
-        back = [rung.before_t_cp_fs for rung in rungs]
-        errors = [rung.force_rmse_ev_per_angstrom for rung in rungs]
+    for number, (generation, ladder, rungs) in enumerate(labelled):
         colour = series_colour(number)
-        axis.plot(back, errors, lw=0.9, color=colour, label=f'generation {generation}, label {ladder.index}')
-        for rung in rungs:
-            mark = 'o' if rung.state == 'right' else 'X' if rung.state == 'unphysical' else 's'
-            axis.plot(rung.before_t_cp_fs, rung.force_rmse_ev_per_angstrom, mark, color=colour, ms=4.5)
-    for limit in sorted({ladder.force_rmse_max for _, ladder in ladders}):
+        name = f'generation {generation.generation}, label {ladder.index}'
+        axis.plot(*zip(*(rung[:2] for rung in rungs), strict=True), lw=0.9, color=colour, label=name)
+        for back, error, state in rungs:
+            axis.plot(back, error, {'right': 'o', 'unphysical': 'X'}.get(state, 's'), color=colour, ms=4.5)
+    for limit in sorted({ladder.force_rmse_max for _, ladder, _ in labelled}):
         axis.axhline(limit, color=NEXT, lw=1.0, ls=(0, (4, 3)), label='the largest that is right')
     axis.set(xscale='log', yscale='log', xlabel='before t_cp (fs)', ylabel='force RMSE (eV/Å)')
     axis.invert_xaxis()
@@ -109,6 +103,15 @@ def draw_ladders(details: Details, width: float) -> Figure:
     handles, _ = axis.get_legend_handles_labels()
     legend_below(figure, handles, 1 if width < 5 else 3)
     return figure
+
+
+def _labelled(ladder: Ladder) -> list[tuple[float, float, str]]:
+    """The rungs that have a force error: how long before t_cp in fs, the error in eV/Å, what they turned out to be."""
+    return [
+        (rung.before_t_cp_fs, rung.force_rmse_ev_per_angstrom, rung.state)
+        for rung in ladder.rungs
+        if rung.force_rmse_ev_per_angstrom is not None
+    ]
 
 
 def ladders_table(details: Details) -> Table:
