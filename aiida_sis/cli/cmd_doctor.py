@@ -104,9 +104,11 @@ def _profile(folder: Path) -> list[Finding]:
     if PROFILE_NAME not in config.profile_names:
         return [Finding('AiiDA profile', 'not made yet', str(folder), remedy, essential=False)]
     profile = config.get_profile(PROFILE_NAME)
-    running = get_daemon_client(PROFILE_NAME).is_daemon_running
+    from aiida_sis.run.daemon import why_nobody_works
+
+    problem = why_nobody_works(get_daemon_client(PROFILE_NAME))
     return [
         Finding('AiiDA profile', PROFILE_NAME, str(folder)),
         Finding('broker', str(profile.process_control_backend), 'comes with the daemon'),
-        Finding('daemon', 'running' if running else 'stopped', '', '' if running else remedy, essential=False),
+        Finding('daemon', 'stopped' if problem else 'running', '', problem and f'{problem}; {remedy}', essential=False),
     ]

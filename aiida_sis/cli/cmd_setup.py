@@ -10,7 +10,8 @@ import click
 
 from aiida_sis.cli.options import SETUP_DIR
 from aiida_sis.setup.codes import CODES, FoundCode, find_code, find_mpirun, problem_of_ps
-from aiida_sis.setup.profile import ensure_codes, ensure_computer, ensure_daemon, ensure_profile
+from aiida_sis.setup.daemon import ensure_daemon
+from aiida_sis.setup.profile import ensure_codes, ensure_computer, ensure_profile
 
 if TYPE_CHECKING:
     from aiida import orm

@@ -13,8 +13,6 @@ from types import TracebackType
 from typing import Any
 
 from aiida import orm
-from aiida.common.exceptions import AiidaException
-from aiida.manage import get_manager
 from aiida.schedulers.datastructures import JobState
 from aiida.transports import Transport
 
@@ -25,7 +23,7 @@ from aiida_sis.run.job_readings import COMMAND, JobStatus, read_cp2k, read_lammp
 from aiida_sis.run.loops import settings_of, systems_of
 from aiida_sis.run.record import called, dictionary, input_of, label_kind
 
-__all__ = ('LiveReader', 'daemon_problem', 'running_job')
+__all__ = ('LiveReader', 'running_job')
 
 LOGGER = logging.getLogger(__name__)
 
@@ -146,19 +144,6 @@ def running_job(node: orm.ProcessNode) -> orm.CalcJobNode | None:
         if not child.is_terminated and (job := running_job(child)) is not None:
             return job
     return None
-
-
-def daemon_problem() -> str:
-    """Say in one sentence that the daemon does not run and how to start it, or nothing if it runs."""
-    from aiida.engine.daemon.client import get_daemon_client
-
-    profile = get_manager().get_profile()
-    try:
-        if profile is None or get_daemon_client(profile.name).is_daemon_running:
-            return ''
-    except AiidaException:  # the profile has no broker, so it has no daemon either
-        return 'this profile has no daemon, so the run advances only while the process that began it is alive'
-    return f'the daemon is not running, so nothing advances; start it: {verdi("daemon start")}'
 
 
 def _paused(*nodes: orm.ProcessNode | None) -> str:

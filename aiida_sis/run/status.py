@@ -12,9 +12,10 @@ from aiida import orm
 
 from aiida_sis.command_lines import verdi
 from aiida_sis.core.loop.record import Record, Run
+from aiida_sis.run.daemon import daemon_problem
 from aiida_sis.run.job_readings import JobStatus
 from aiida_sis.run.record import collect, loop_of
-from aiida_sis.run.running_jobs import LiveReader, daemon_problem
+from aiida_sis.run.running_jobs import LiveReader
 
 __all__ = ('SCHEMA_VERSION', 'JobStatus', 'RunStatus', 'StageStatus', 'current_status', 'run_status')
 

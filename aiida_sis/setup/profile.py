@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-import aiida_deepmd
-import aiida_sis
 from aiida_sis.command_lines import PROFILE_NAME, again
 from aiida_sis.setup.codes import FoundCode, environment_of, prepend_text
 from aiida_sis.setup.storage import use_write_ahead_log
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from aiida import orm
 
 __all__ = (
-    'DEFAULT_FOLDER', 'ensure_codes', 'ensure_computer', 'ensure_daemon', 'ensure_profile', 'find_folder', 'load_node',
+    'DEFAULT_FOLDER', 'ensure_codes', 'ensure_computer', 'ensure_profile', 'find_folder', 'load_node',
     'load_run', 'open_profile', 'point_to', 'point_to_nothing',
 )  # fmt: skip
 
@@ -227,49 +225,6 @@ def _is_same(code: orm.Code, path: str, text: str) -> bool:
     return isinstance(code, orm.InstalledCode) and (str(code.filepath_executable), code.prepend_text) == (path, text)
 
 
-def ensure_daemon() -> str:
-    """Start the daemon with one worker; start it anew if it runs older source or other versions than are here now.
-
-    :returns: what was done, in a word.
-    """
-    from aiida.cmdline.utils.daemon import validate_daemon_env
-    from aiida.engine.daemon.client import get_daemon_client
-
-    client = get_daemon_client(PROFILE_NAME)
-    if client.is_daemon_running:
-        started = Path(client.circus_pid_file).stat().st_mtime
-        if validate_daemon_env(client) is None and started > _newest_source():
-            return 'running'
-        client.stop_daemon(wait=True, timeout=60)
-        client.start_daemon(number_workers=1, timeout=60)
-        await_broker()
-        return 'restarted'
-    client.start_daemon(number_workers=1, timeout=60)
-    await_broker()
-    return 'started'
-
-
-def await_broker(attempts: int = 12) -> None:
-    """Wait until the broker of a daemon that was just started answers: AiiDA gives a busy machine 10 s for that.
-
-    :param attempts: how often it is asked.
-    :raises click.ClickException: if it never answers.
-    """
-    from aiida.manage import get_manager
-
-    for attempt in range(1, attempts + 1):
-        try:
-            get_manager().get_communicator()
-        except ConnectionError as error:
-            if attempt == attempts:
-                raise click.ClickException(
-                    f'The daemon was started, but its broker does not answer ({error}): wait until the machine is '
-                    'less busy, then give the same command again.'
-                ) from error
-        else:
-            return
-
-
 def open_profile(folder: Path, name: str | None) -> None:
     """Load the profile to read from: the named one of the user's own installation, else the default one of a folder.
 
@@ -352,9 +307,3 @@ def load_run(identifier: str) -> orm.WorkChainNode:
 
 def _lists_runs() -> str:
     return f'`{again("query runs")}` lists the runs.'
-
-
-def _newest_source() -> float:
-    """Return when the source of this package, or of the plugin beside it, was last changed."""
-    packages = [Path(str(package.__file__)).resolve().parent for package in (aiida_deepmd, aiida_sis)]
-    return max(path.stat().st_mtime for package in packages for path in package.rglob('*.py'))

@@ -12,7 +12,7 @@ from aiida.manage import get_manager
 from aiida.schedulers.datastructures import JobState
 from plumpy import ProcessState
 
-from aiida_sis.run.running_jobs import LiveReader, daemon_problem
+from aiida_sis.run.running_jobs import LiveReader
 from tests.run.test_job_readings import LCURVE
 
 
@@ -104,8 +104,3 @@ def test_computer_that_cannot_be_reached(training_job: tuple, monkeypatch: pytes
 
 def _no_route(_: object) -> None:
     raise ConnectionError('No route to host')
-
-
-def test_daemon_that_does_not_run(aiida_profile) -> None:
-    """The remedy can be typed as it stands."""
-    assert f'verdi -p {aiida_profile.name} daemon start' in daemon_problem()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from aiida_sis.setup.profile import await_broker
+from aiida_sis.setup.daemon import await_broker
 
 
 class SlowBroker:
