@@ -10,8 +10,9 @@ import click
 
 from aiida_sis.cli.cmd_protocol import as_yaml
 from aiida_sis.cli.codes import code_options, load_codes
-from aiida_sis.cli.nodes import load_sis_run
+from aiida_sis.cli.nodes import load_sis_run, say_daemon_problem
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN
+from aiida_sis.command_lines import again
 from aiida_sis.setup.profile import open_profile
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ __all__ = ('continue_',)
 @click.option('--seed', type=click.IntRange(min=0), help='Seed of the new run.  [default: the old one plus 1]')
 @code_options
 @click.option('--ranks', type=click.IntRange(min=1), help='MPI ranks of CP2K.  [default: as before]')
+@click.option(
+    '--keep-options', is_flag=True, help='Keep all options of its jobs, lines for a shell too: if it is yours.'
+)
 @click.option('--dry-run', is_flag=True, help='Say what would be run, and submit nothing.')
 @click.option('--wait', is_flag=True, help='Follow the run until it ends.')
 def continue_(
@@ -37,10 +41,11 @@ def continue_(
 ) -> None:
     """Go on from an earlier run, which may have been imported.
 
-    The new run takes the datasets and the last potential of run PK, and all its settings. It begins with the MD of the
-    first stage that this potential has not passed, or of the last stage; catastrophes are labelled and learnt as
-    before. On the isolated profile the codes of this machine are set up; with -p, name them. With --wait the exit code
-    tells how it ended, as that of `aiida-sis watch`.
+    The new run takes all frames and the last potential of run PK, however that ended, and its settings. It begins with
+    the MD of the first stage that this potential has not passed, or of the last stage; catastrophes are labelled and
+    learnt as before. Without a potential it labels what is missing and trains. Shell lines, queues and accounts of the
+    earlier jobs are left out and printed. On the isolated profile the codes of this machine are set up; with -p, name
+    them. With --wait the exit code tells how it ended, as that of `aiida-sis watch`.
 
     Example: aiida-sis continue 21 --length-ps 200 --wait
     """
@@ -55,6 +60,7 @@ def continue_(
     codes = load_codes(names, profile_dir, start_daemon=not dry_run)
     resources = {'num_machines': 1, 'num_mpiprocs_per_machine': ranks}
     changes = {'cp2k': {'resources': resources, 'withmpi': ranks > 1}} if ranks else {}
+    dropped: list[str] = []
     try:
         builder = continuation(
             run,
@@ -64,8 +70,10 @@ def continue_(
             all_stages=options['all_stages'],
             seed=options['seed'],
             options=changes,
+            keep_options=options['keep_options'],
+            dropped=dropped,
         )
-        _say(builder, run)
+        _say(builder, run, dropped)
         if dry_run:
             _say_training(builder)
             return
@@ -74,7 +82,8 @@ def continue_(
         node = submit(builder)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f'Submitted run {node.pk}; `aiida-sis watch {node.pk}` follows it.')
+    click.echo(f'Submitted run {node.pk}; `{again(f"watch {node.pk}")}` follows it.')
+    say_daemon_problem()
     if wait:
         from rich.console import Console
 
@@ -83,14 +92,24 @@ def continue_(
         sys.exit(watch_run(node, Console()))
 
 
-def _say(builder: Any, run: orm.ProcessNode) -> None:
-    """Print what the new run is given."""
+def _say(builder: Any, run: orm.ProcessNode, dropped: list[str]) -> None:
+    """Print what the new run is given, and what of the earlier one it is not."""
     from aiida_sis.workflows.plan import stage_lines
+    from aiida_sis.workflows.remains import what_is_left
 
     settings = builder.parameters.get_dict()
     frames = sum(node.base.attributes.get('n_frames') for node in builder.datasets.values())
     click.echo(f'From run {run.pk} ({run.uuid}): {len(builder.datasets)} datasets with {frames} frames,')
-    click.echo(f'potential {builder.potential.pk}; seed {builder.seed.value}.')
+    if settings.get('start') == 'explore':
+        click.echo(f'potential {builder.potential.pk}; seed {builder.seed.value}.')
+    else:
+        click.echo(f'no potential yet, so it labels what is missing and trains; seed {builder.seed.value}.')
+    if more := what_is_left(run).not_in_outputs:
+        click.echo(f'Found in its parts, not among its outputs: {", ".join(more)}.')
+    for line in dropped:
+        click.echo(f'Left out, {line}')
+    if dropped:
+        click.echo('What jobs here need instead belongs to the codes and computers here; --keep-options keeps options.')
     for line in stage_lines(settings, builder.systems):
         click.echo(f'{line}.')
     click.echo(f'At most {settings.get("max_generations", 10)} more generations.')

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiida_sis.cli.cmd_setup import prepare
+from aiida_sis.cli.nodes import say_daemon_problem
 from aiida_sis.cli.options import NO_WAIT, SEED, SETUP_DIR
 from aiida_sis.command_lines import again
 
@@ -53,6 +54,7 @@ def watch_submitted(node: orm.ProcessNode, no_wait: bool, show: Callable[[orm.Pr
     :param show: what shows it.
     """
     click.echo(f'Submitted run {node.pk}; `{again(f"watch {node.pk}")}` comes back to it.')
+    say_daemon_problem()
     if no_wait:
         return
     from rich.console import Console

@@ -15,7 +15,7 @@ from aiida_sis.setup.profile import load_node, load_run, open_profile
 if TYPE_CHECKING:
     from aiida import orm
 
-__all__ = ('load_node', 'load_sis_run', 'open_place', 'open_run', 'potential_of', 'run_pks')
+__all__ = ('load_node', 'load_sis_run', 'open_place', 'open_run', 'potential_of', 'run_pks', 'say_daemon_problem')
 
 
 def open_place(profile_dir: Path, profile: str | None, archive: Path | None) -> None:
@@ -105,3 +105,11 @@ def potential_of(node: orm.Node) -> orm.Data:
     raise click.BadParameter(
         f'node {node.pk} is a {kind} without a potential: give a potential, a training or a run that has trained one.'
     )
+
+
+def say_daemon_problem() -> None:
+    """Say that nobody works on what was just submitted, with the remedy, where that is so."""
+    from aiida_sis.run.daemon import daemon_problem
+
+    if problem := daemon_problem():
+        click.echo(f'Note: {problem}', err=True)

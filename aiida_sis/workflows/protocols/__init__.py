@@ -30,6 +30,7 @@ from aiida_sis.workflows.protocols.given import (
     check_structures,
     load_codes,
 )
+from aiida_sis.workflows.remains import what_is_left
 from aiida_sis.workflows.validation import check_inputs_names
 
 _GIVEN = ('supporting', 'datasets', 'potential', 'continue_from')
@@ -173,20 +174,20 @@ def _set(namespace: Any, name: str, value: Any, section: str = '') -> None:
 
 
 def _outputs_of(run: Any) -> tuple[dict[str, DatasetData], PotentialData]:
-    """Give the datasets and the potential of an earlier run."""
+    """Give all labelled frames and the last potential of an earlier run, however it ended."""
     if not isinstance(run, orm.ProcessNode):
         check_node('continue_from', run, orm.ProcessNode, 'run')
     if run.process_label != 'SisWorkChain':
         raise ValueError(f'`continue_from` is node {run.pk}, a {run.process_label}: give the node of a SisWorkChain.')
-    outputs = run.outputs
-    if 'potential' in outputs:
-        return dict(outputs.datasets) if 'datasets' in outputs else {}, outputs.potential
-    remedy = (
-        'give its frames alone, `datasets=dict(run.outputs.datasets)`, if it has any'
-        if run.is_terminated
-        else 'wait for it to end'
-    )
-    raise ValueError(f'The run {run.pk} has no potential to continue from: {remedy}.')
+    if not run.is_terminated:
+        raise ValueError(f'The run {run.pk} has no potential to continue from: wait for it to end.')
+    remains = what_is_left(run)
+    if remains.potential is None:
+        raise ValueError(
+            f'The run {run.pk} has no potential to continue from: `aiida-sis continue {run.pk}` labels and trains what '
+            'it lacks, if it has any frames.'
+        )
+    return remains.datasets, remains.potential
 
 
 def _names() -> list[str]:
