@@ -10,7 +10,7 @@ from typing import Any
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files import model_trial
 from aiida_deepmd.files.backend import PYTORCH, TENSORFLOW, Backend, cutoff_of, neighbours_of
-from aiida_deepmd.files.model_file import ModelFacts, read_model
+from aiida_deepmd.files.model_file import ModelFacts, find_damage, read_model
 
 #: Backend of a file, and its name in the potential, by its ending.
 _FILES = {
@@ -29,7 +29,7 @@ def import_potential(path: str | Path, *, type_map: Sequence[str] | None = None,
     """Store a model of DeePMD-kit as a potential to start from, with what it says about itself.
 
     It is loaded and evaluated before (some ten seconds); where DeePMD-kit is not installed beside AiiDA, or not with
-    the backend of the model, a warning says that it was not.
+    the backend of the model, it is read to its end, and a warning says that it was not evaluated.
 
     :param path: the frozen model of TensorFlow (``*.pb``) or PyTorch (``*.pth``), or a checkpoint of PyTorch
         (``*.pt``), which can be trained further and fine-tuned, but not run by LAMMPS.
@@ -87,23 +87,30 @@ def _kind(path: Path) -> tuple[Backend, str]:
 def _try(path: Path, backend: Backend) -> model_trial.ModelTrial | None:
     """What the model answers; None where that can't be asked."""
     if not model_trial.can_try(backend):
+        damage = find_damage(path.read_bytes(), backend is TENSORFLOW)
+        if damage is not None:
+            raise _no_model(path, backend, damage)
         warnings.warn(
-            f"'{path}' was stored as it is: DeePMD-kit ({backend.label}) is not installed beside AiiDA, so neither was "
-            'it loaded, nor were its forces compared with its energies.',
+            f"'{path}' was read to its end and stored as it is: DeePMD-kit ({backend.label}) is not installed beside "
+            'AiiDA, so neither was it loaded, nor were its forces compared with its energies.',
             stacklevel=3,
         )
         return None
     try:
         trial = model_trial.try_model(path)
     except ValueError as error:
-        raise ValueError(
-            f"'{path}' is no model that DeePMD-kit ({backend.label}) can evaluate ({error}): compare its size with "
-            'that of the original and copy it again, as a binary file.'
-        ) from error
+        raise _no_model(path, backend, str(error)) from error
     fault = trial.find_fault()
     if fault is not None:
         raise ValueError(f"'{path}' {fault}.")
     return trial
+
+
+def _no_model(path: Path, backend: Backend, reason: str) -> ValueError:
+    return ValueError(
+        f"'{path}' is no model that DeePMD-kit ({backend.label}) can evaluate ({reason}): compare its size with that "
+        'of the original and copy it again, as a binary file.'
+    )
 
 
 def _check_order(path: Path, given: list[str], known: list[str]) -> None:

@@ -12,6 +12,7 @@ from aiida import orm
 
 from aiida_deepmd.calculations.import_potential import import_potential
 from aiida_deepmd.data.potential import PotentialData
+from aiida_deepmd.files.model_file import find_damage
 
 pytestmark = pytest.mark.real
 
@@ -43,12 +44,14 @@ def test_models_and_what_is_none(aiida_profile_clean: Any, model: bytes, tmp_pat
     path = tmp_path / 'model.pb'
     for content, words in (
         (b'no', 'is no model that DeePMD-kit .*copy it again'),
-        (model[:20_000], 'is no model that DeePMD-kit .*copy it again'),
+        (model[:300_000], 'is no model that DeePMD-kit .*copy it again'),
+        (model[:1_200_000], 'is no model that DeePMD-kit .*copy it again'),
         (rescaled(model, 0.065), 'converted from another backend .* by 0.065'),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=words):
             import_potential(path, type_map=['F', 'Li', 'N', 'O', 'S'])
     assert orm.QueryBuilder().append(PotentialData).count() == 0
+    assert [find_damage(model[:end], True) is None for end in (300_000, 1_200_000, len(model))] == [False, False, True]
     path.write_bytes(model)
     assert import_potential(path).type_map == ['F', 'Li', 'N', 'O', 'S']

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from aiida_deepmd.calculations.import_potential import import_potential
 from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files import model_trial
 from aiida_deepmd.files.model_trial import ModelTrial
+from tests.deepmd.files.test_model_file import whole_graph
 
 DESCRIPTOR = {'type': 'se_e2_a', 'rcut': 6.0, 'sel': [20, 40]}
 SCRIPT: dict[str, Any] = {'model': {'type_map': ['O', 'Li'], 'descriptor': DESCRIPTOR}}
@@ -79,10 +81,13 @@ def test_without_deepmd_it_is_said_what_was_not_checked(
     aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_trial, 'can_try', lambda _: False)
+    graph = whole_graph()
     with pytest.warns(UserWarning, match='neither was it loaded, nor were its forces compared'):
-        assert import_potential(write(tmp_path)).type_map == ['O', 'Li']
+        assert import_potential(write(tmp_path, graph), type_map=['O', 'Li']).type_map == ['O', 'Li']
     with pytest.warns(UserWarning, match='stored as it is'), pytest.raises(ValueError, match='give its type_map'):
-        import_potential(write(tmp_path, b'graph'))
+        import_potential(write(tmp_path, graph))
+    with pytest.raises(ValueError, match=r'can evaluate \(it ends too early .* copy it again'):
+        import_potential(write(tmp_path, graph[:-30]), type_map=['O', 'Li'])
 
 
 @pytest.mark.parametrize('name', ['model.pt2', 'model.dp', 'model.savedmodel', 'model.json'])
@@ -107,8 +112,12 @@ def test_without_pytorch_a_model_is_stored_unseen(
     aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_trial, 'can_try', lambda _: False)
+    with pytest.raises(ValueError, match='ends too early or is no model of PyTorch'):
+        import_potential(write(tmp_path, b'zip', 'public.pt'), type_map=['O', 'Li'])
+    with zipfile.ZipFile(tmp_path / 'public.pt', 'w') as archive:
+        archive.writestr('data.pkl', b'weights')
     with pytest.warns(UserWarning, match=r'\(PyTorch\) is not installed'):
-        potential = import_potential(write(tmp_path, b'zip', 'public.pt'), type_map=['O', 'Li'])
+        potential = import_potential(tmp_path / 'public.pt', type_map=['O', 'Li'])
     assert (potential.type_map, potential.descriptor, potential.branches) == (['O', 'Li'], '', {})
 
 
