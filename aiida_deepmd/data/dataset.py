@@ -12,6 +12,7 @@ import numpy as np
 from aiida import orm
 from numpy.typing import ArrayLike, NDArray
 
+from aiida_deepmd.elements import check_elements
 from aiida_deepmd.frames import SUBSETS, TEST, TRAIN, VALIDATION, Frames, check_shapes
 
 if TYPE_CHECKING:
@@ -232,6 +233,7 @@ def atom_types(symbols: list[str], type_map: list[str]) -> list[int]:
 def _check(frames: Frames, types: NDArray[np.int64], type_map: list[str], subset: NDArray[np.int8]) -> None:
     """Raise a ValueError that names the first array that does not fit."""
     check_shapes(frames)
+    check_elements(type_map)
     n_frames, n_atoms = frames.coords.shape[:2]
     for name in UNITS:
         if len(getattr(frames, name)) != n_frames:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from aiida import orm
 
+from aiida_deepmd.elements import check_elements
 from aiida_deepmd.files.backend import BACKENDS, Backend
 
 
@@ -47,7 +48,7 @@ class PotentialData(orm.Data):
         :param deepmd_version: version of DeePMD-kit that trained it.
         :param compressed: whether the model file is a compressed (tabulated) one.
         :param branches: branches of a model of several tasks, name -> element of each type.
-        :raises ValueError: for an unknown backend, an empty type map or a missing model file.
+        :raises ValueError: for an unknown backend, an empty type map, what is no element, or a missing model file.
         """
         super().__init__(**kwargs)
         if files is None:
@@ -56,6 +57,8 @@ class PotentialData(orm.Data):
             raise ValueError(f"deepmd_backend '{deepmd_backend}' is unknown; use one of {sorted(BACKENDS)}.")
         if not type_map:
             raise ValueError('type_map is empty: a potential must name its elements in order.')
+        for names in (type_map, *(branches or {}).values()):
+            check_elements(names)
         backend = BACKENDS[deepmd_backend]
         filename = backend.model_file
         if filename not in files and backend.checkpoint and backend.training_file in files:

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from ase.data import chemical_symbols
 from ase.formula import Formula
 
 from aiida_deepmd.arrays import FloatArray, IntArray
+from aiida_deepmd.elements import ELEMENTS
 from aiida_deepmd.frames import Frames
-
-_ELEMENTS = frozenset(chemical_symbols[1:])
 
 
 class ReadError(ValueError):
@@ -151,7 +149,7 @@ def as_elements(names: Sequence[str], hints: Hints, where: str) -> tuple[dict[st
     :raises ReadError: if a name can be no element's, or is said to be none.
     """
     told = dict(hints.elements)
-    wrong = [f'{name}={element}' for name, element in told.items() if element not in _ELEMENTS]
+    wrong = [f'{name}={element}' for name, element in told.items() if element not in ELEMENTS]
     if wrong:
         raise ReadError(f'--elements {",".join(wrong)} names no element: give the symbol behind the sign, as in Hw=H.')
     found: dict[str, str] = {}
@@ -159,7 +157,7 @@ def as_elements(names: Sequence[str], hints: Hints, where: str) -> tuple[dict[st
     for name in dict.fromkeys(names):
         begin = re.match(r'([A-Z][a-z]?)(?![A-Za-z])', name)
         element = told.get(name) or (begin.group(1) if begin else name)
-        if element not in _ELEMENTS:
+        if element not in ELEMENTS:
             unknown.append(name)
         found[name] = element
     if unknown:
@@ -178,7 +176,7 @@ def check_type_map(type_map: Sequence[str]) -> None:
     :param type_map: element of each type, in the order of the potential.
     :raises ReadError: if a name is no element, or an element is named twice.
     """
-    foreign = [name for name in type_map if name not in _ELEMENTS]
+    foreign = [name for name in type_map if name not in ELEMENTS]
     twice = sorted({name for name in type_map if type_map.count(name) > 1})
     if foreign:
         raise ReadError(f'type_map {list(type_map)} names {", ".join(map(repr, foreign))}, no element: give symbols.')

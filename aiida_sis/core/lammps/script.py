@@ -13,6 +13,7 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
 from aiida_deepmd.arrays import FloatArray
+from aiida_deepmd.elements import check_elements
 from aiida_sis.core.lammps.deviation import CANDIDATES_FILENAME, DEVIATION_FILENAME
 from aiida_sis.core.lammps.nearness import write_counts, write_near_halt
 from aiida_sis.core.settings.md import MdSettings
@@ -111,6 +112,7 @@ def write_data(
     :return: Text of a data file.
     :raises ValueError: If an element is not in the type map, or the cell has no volume.
     """
+    check_elements(type_map)
     unknown = sorted(set(symbols) - set(type_map))
     if unknown:
         raise ValueError(f'the potential knows {", ".join(type_map)}, but the structure has {", ".join(unknown)} too.')
@@ -209,6 +211,7 @@ def _pair(filenames: Sequence[str], type_map: Sequence[str], settings: MdSetting
     :param settings: What to do, where the deviation is asked for.
     :return: Lines.
     """
+    check_elements(type_map)  # a line of its own could be any command of LAMMPS
     style = f'pair_style deepmd {" ".join(filenames)}'
     if settings is not None and settings.deviation is not None:
         style += f' out_file {DEVIATION_FILENAME} out_freq {settings.steps(settings.deviation.interval_fs)}'

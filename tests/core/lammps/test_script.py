@@ -52,6 +52,16 @@ def test_an_element_outside_the_type_map() -> None:
         write_data(['S'], np.zeros((1, 3)), np.eye(3), TYPE_MAP)
 
 
+def test_a_line_in_the_place_of_an_element() -> None:
+    """What is no element never reaches a script: LAMMPS has a command for the shell."""
+    stranger = ['Li', 'X\nshell touch f']
+    with pytest.raises(ValueError, match='no chemical element'):
+        write_data(['Li'], np.zeros((1, 3)), 5 * np.eye(3), stranger)
+    settings = read_md_settings({'temperature_k': 300, 'window_k': [0, 1000], 'length_ps': 1})
+    with pytest.raises(ValueError, match='no chemical element'):
+        write_script(settings, stranger, 'model.pb', 7)
+
+
 def test_no_cell() -> None:
     with pytest.raises(ValueError, match='no cell volume'):
         write_data(['Li'], np.zeros((1, 3)), np.zeros((3, 3)), TYPE_MAP)

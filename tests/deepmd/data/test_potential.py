@@ -60,6 +60,8 @@ def test_export(aiida_profile: Any, tmp_path: Path) -> None:
     [
         ({'files': {'frozen.pb': b''}}, 'lack the model'),
         ({'type_map': []}, 'type_map is empty'),
+        ({'type_map': ['Li', 'X\nshell touch f']}, 'which is no chemical element: give symbols'),
+        ({'branches': {'a': ['D']}}, "type_map has 'D', which is no chemical element"),
         ({'deepmd_backend': 'abacus'}, 'abacus'),
     ],
 )
