@@ -40,7 +40,8 @@ class JobStatus(Record):
     pk: int | None = None
     """The calculation job; ``null`` where there is none yet."""
     state: str = 'running'
-    """``starting``, ``sending files``, ``submitting``, ``queued``, ``running``, ``fetching results``, …"""
+    """``starting``, ``sending files``, ``submitting``, ``queued``, ``running``, ``fetching results``, …; ``paused``
+    where AiiDA waits for ``verdi process play``, though the code of the job may go on."""
     done: float | None = None
     """How much is done, in ``unit``."""
     total: float | None = None
@@ -68,7 +69,8 @@ class JobStatus(Record):
     def __str__(self) -> str:
         """Return where the job is as one line of text."""
         now = '' if self.temperature_k is None else f'T = {self.temperature_k:.0f} K'
-        parts = ', '.join(part for part in (now, self.detail) if part)
+        paused = 'paused' if self.state == 'paused' else ''
+        parts = ', '.join(part for part in (now, self.detail, paused) if part)
         amount = f': {self.amount}' if self.amount else ''
         return f'generation {self.generation}, {self.what}{amount}{f", {parts}" if parts else ""}'
 

@@ -78,7 +78,7 @@ class LiveReader:
     def _read_child(self, child: orm.ProcessNode, call: Call) -> JobStatus:
         generation = call.generation
         job = running_job(child)
-        problem = _paused(self._node, child, job)
+        paused = _paused(child, job)
         if call.kind == LABEL:
             what, system = f'{label_kind(child)} {call.number}', _label_of(child)
         elif call.kind == VERIFY:
@@ -90,13 +90,15 @@ class LiveReader:
         known: dict[str, Any] = {'system': system or None, 'pk': None if job is None else job.pk}
         empty = JobStatus(what=what, generation=generation, detail='starting', state='starting', **known)
         if job is None:
-            return empty.model_copy(update={'waits_for': problem or None})
-        if not problem:
-            problem = _queue(job)
-        text, trouble = ('', '') if problem else self._text(job)
+            return empty.model_copy(update={'waits_for': paused, 'state': 'paused'} if paused else {})
+        queue = _queue(job)
+        text, trouble = ('', '') if queue else self._text(job)
+        known['waits_for'] = paused or queue or trouble or None
+        if paused or self._node.paused:  # the code itself knows nothing of that, and is shown as it goes
+            known['state'] = 'paused'
         if not (sections := sections_of(text)):
-            phase = 'queued' if problem else _phase(job)
-            return empty.model_copy(update={'detail': phase, 'state': phase, 'waits_for': problem or trouble or None})
+            phase = 'queued' if queue else _phase(job)
+            return empty.model_copy(update={'detail': phase, 'state': phase} | known)
         settings = dictionary(input_of(job, 'parameters'))
         return _READERS[call.kind](what, generation, sections, settings).model_copy(update=known)
 

@@ -25,10 +25,11 @@ from aiida_sis.setup.storage import use_write_ahead_log
 
 if TYPE_CHECKING:
     from aiida import orm
+    from aiida.manage.configuration.config import Config
 
 __all__ = (
-    'DEFAULT_FOLDER', 'ensure_codes', 'ensure_computer', 'ensure_profile', 'find_folder', 'load_node',
-    'load_run', 'open_profile', 'point_to', 'point_to_nothing',
+    'DEFAULT_FOLDER', 'ensure_codes', 'ensure_computer', 'ensure_profile', 'find_folder', 'load_node', 'load_run',
+    'open_profile', 'point_to', 'point_to_nothing', 'set_options',
 )  # fmt: skip
 
 COMPUTER_LABEL = 'localhost'
@@ -40,9 +41,10 @@ _JOB_POLL_INTERVAL = 0.5
 _PROFILE_OPTIONS = {
     'runner.poll.interval': 1,
     'daemon.timeout': 20,
-    'transport.task_retry_initial_interval': 2,
     'warnings.development_version': False,
 }
+#: What was set earlier and is AiiDA's own now: five tries within half a minute gave up on a disk that was away briefly.
+_FORMER_OPTIONS = {'transport.task_retry_initial_interval': 2}
 
 
 def find_folder(to_make: bool = False) -> Path:
@@ -137,14 +139,26 @@ def ensure_profile(folder: Path) -> bool:
             broker_config=BrokerFactory('core.zeromq').get_default_config(),
         )
         config.set_default_profile(PROFILE_NAME, overwrite=True)
-    for name, value in _PROFILE_OPTIONS.items():
-        config.set_option(name, value, scope=PROFILE_NAME)
+    set_options(config, PROFILE_NAME)
     config.store()
     load_profile(PROFILE_NAME, allow_switch=True)
     storage = get_manager().get_profile_storage()
     if isinstance(storage, SqliteDosStorage):
         use_write_ahead_log(storage.filepath_database)
     return new
+
+
+def set_options(config: Config, profile: str) -> None:
+    """Set AiiDA's options for a local machine, and unset what was set by earlier versions.
+
+    :param config: AiiDA's configuration; changed.
+    :param profile: name of the profile.
+    """
+    for name, value in _PROFILE_OPTIONS.items():
+        config.set_option(name, value, scope=profile)
+    for name, value in _FORMER_OPTIONS.items():
+        if config.get_option(name, scope=profile) == value:
+            config.unset_option(name, scope=profile)
 
 
 def ensure_computer(mpirun: str) -> orm.Computer:

@@ -121,6 +121,7 @@ def _jobs(status: RunStatus, width: int) -> RenderableType:
         grid.add_column(no_wrap=column < 3, justify='right' if column == 2 else 'left')
     for job in status.jobs:
         what = f'{job.what}, {job.system}' if several and job.system else job.what
+        what += ', paused' if job.state == 'paused' else ''
         mark = Text('● ', style='green' if job.state == 'running' else 'yellow') + Text(what, style='default')
         bar: RenderableType = ''
         if job.total:

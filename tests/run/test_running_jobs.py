@@ -77,8 +77,20 @@ def test_paused(training_job: tuple) -> None:
     with LiveReader(run) as reader:
         (reading,) = reader.read()
     assert 'failed 5 times' in reading.waits_for
+    assert reading.state == 'paused'
     name = get_manager().get_profile().name
     assert f'`verdi -p {name} process play {job.pk}`' in reading.waits_for
+
+
+def test_job_of_a_paused_run(training_job: tuple, tmp_path: Path) -> None:
+    """It is called paused, and shown as it goes; the run itself says once what lets it go on."""
+    run, _, _ = training_job
+    run.pause()
+    (tmp_path / 'lcurve.out').write_text('\n'.join(LCURVE) + '\n')
+    with LiveReader(run) as reader:
+        (reading,) = reader.read()
+    assert (reading.state, reading.done, reading.waits_for) == ('paused', 1200, None)
+    assert str(reading).endswith('force error 0.105 eV/Å, paused')
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiida import orm
 from aiida.common.constants import elements
+from aiida.common.links import LinkType
 from ase import Atoms
 from ase.build import molecule
 from ase.data import atomic_masses
@@ -190,7 +191,7 @@ def test_a_start_that_an_optimisation_mends(stand_in_codes: dict[str, orm.Instal
     assert SisWorkChain.spec().inputs.validate(dict(builder)) is None
 
 
-@pytest.mark.parametrize('name', ['Li-slab', 'a.b', 'électrolyte', '_x', 'a__b', 'x' * 300])
+@pytest.mark.parametrize('name', ['Li-slab', 'a.b', 'électrolyte', '_x', 'a__b', 'ion pair', 'a;b', '../x', 'x' * 300])
 def test_names_are_refused_before_submission(name: str, stand_in_codes: dict[str, orm.InstalledCode]) -> None:
     """By the builder of a protocol, by the validation of a run, and by that of a rehearsal."""
     pair = lifsi_ion_pair()
@@ -331,11 +332,15 @@ def test_shares_of_a_protocol_are_scaled_to_the_systems_that_are_there(
 
 def test_a_run_without_a_potential_to_continue_from(stand_in_codes: dict[str, orm.InstalledCode]) -> None:
     """Waiting helps only while it goes on."""
-    run = orm.WorkChainNode().store()
+    run = orm.WorkChainNode()
+    settings = orm.Dict({'stages': [{'name': 'a', 'window_k': 'auto', 'length_ps': 1.0}], 'initial_length_fs': 10.0})
+    run.base.links.add_incoming(settings.store(), LinkType.INPUT_WORK, 'parameters')
+    run.base.links.add_incoming(lifsi_ion_pair().store(), LinkType.INPUT_WORK, 'systems__pair')
+    run.store()
     run.set_process_label('SisWorkChain')
     for state, words in (
         (ProcessState.RUNNING, 'wait for it to end'),
-        (ProcessState.FINISHED, 'give its frames alone'),
+        (ProcessState.FINISHED, f'`aiida-sis continue {run.pk}` labels and trains what it lacks'),
     ):
         run.set_process_state(state)
         assert words in refusal(stand_in_codes, continue_from=run)
