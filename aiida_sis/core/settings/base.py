@@ -11,6 +11,7 @@ from pydantic_core import core_schema
 from aiida_deepmd.settings import Flag, Integer, Number
 
 __all__ = (
+    'ROOM_TEMPERATURE_K',
     'Count',
     'Flag',
     'Integer',
@@ -25,6 +26,9 @@ __all__ = (
     'refusal',
     'sort_sites',
 )
+
+#: What a run, a label or a hybrid run is at unless it is told otherwise, in K.
+ROOM_TEMPERATURE_K = 300.0
 
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from aiida_deepmd.settings import StrictModel
-from aiida_sis.core.settings.base import Count, Flag, Positive, Sites, Window
+from aiida_sis.core.settings.base import ROOM_TEMPERATURE_K, Count, Flag, Positive, Sites, Window
 from aiida_sis.core.settings.sis import LearningSchedule
 
 
@@ -17,7 +17,7 @@ class HybridSettings(StrictModel):
 
     cycles: Count = 10
     """How often AIMD, training and MD follow each other."""
-    temperature_k: Positive = 300.0
+    temperature_k: Positive = ROOM_TEMPERATURE_K
     """The target temperature of AIMD and MD, in K."""
     window_k: Window
     """The lowest and the highest temperature that an MD may reach, in K."""

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from aiida_deepmd.settings import StrictModel
-from aiida_sis.core.settings.base import Count, Flag, Positive, Sites, refusal
+from aiida_sis.core.settings.base import ROOM_TEMPERATURE_K, Count, Flag, Positive, Sites, refusal
 from aiida_sis.core.settings.frames import DatasetSettings
 
 #: Time in s that CP2K is given to start before its budget a step counts.
@@ -31,7 +31,7 @@ class LabelSettings(StrictModel):
     """Length of an AIMD, in fs."""
     timestep_fs: Positive = 0.5
     """Timestep, in fs (0.5 with hydrogen, 1.0 without)."""
-    temperature_k: Positive = 300.0
+    temperature_k: Positive = ROOM_TEMPERATURE_K
     """Temperature of the AIMD, in K."""
     thermostat_time_constant_fs: Positive = 50.0
     """Time constant of the CSVR thermostat, in fs."""

@@ -14,7 +14,18 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from aiida_deepmd.settings import StrictModel, nearest_key
-from aiida_sis.core.settings.base import Count, Flag, Integer, Number, Positive, Sites, Whole, Window, WindowOrAuto
+from aiida_sis.core.settings.base import (
+    ROOM_TEMPERATURE_K,
+    Count,
+    Flag,
+    Integer,
+    Number,
+    Positive,
+    Sites,
+    Whole,
+    Window,
+    WindowOrAuto,
+)
 from aiida_sis.core.settings.distance import LeastDistance
 from aiida_sis.core.settings.verification import LadderSettings, VerificationSettings
 
@@ -141,7 +152,7 @@ class SamplingSettings(StrictModel):
 class SisSettings(StrictModel):
     """The settings of one SIS run."""
 
-    temperature_k: Positive = 300.0
+    temperature_k: Positive = ROOM_TEMPERATURE_K
     """The target temperature of MD and AIMD, in K."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     """The windows and lengths, coarse to fine."""
