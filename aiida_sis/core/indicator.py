@@ -211,8 +211,10 @@ def expected_false_alarms(
     return outside * max(1.0, length_ps / correlation_time_ps)
 
 
-def narrowest_window(temperature: float, n_dof: int, length_ps: float, n_replicas: int = 1) -> tuple[float, float]:
-    """Return the narrowest window that perfect dynamics leave ``MAX_FALSE_ALARMS`` times at most, all of them together.
+def narrowest_window(
+    temperature: float, n_dof: int, length_ps: float, n_replicas: int = 1, false_alarms: float = MAX_FALSE_ALARMS
+) -> tuple[float, float]:
+    """Return the narrowest window that perfect dynamics leave seldom enough, all of them together.
 
     For one dynamics it is the narrowest that :func:`validate_window` accepts, which looks at each by itself.
 
@@ -220,9 +222,10 @@ def narrowest_window(temperature: float, n_dof: int, length_ps: float, n_replica
     :param n_dof: Degrees of freedom of each.
     :param length_ps: Length of each in ps.
     :param n_replicas: How many dynamics there are.
+    :param false_alarms: How often they may leave it.
     :return: Lower and upper edge in K.
     """
-    tail = 0.5 * MAX_FALSE_ALARMS / (n_replicas * max(1.0, length_ps / CORRELATION_TIME_PS))
+    tail = 0.5 * false_alarms / (n_replicas * max(1.0, length_ps / CORRELATION_TIME_PS))
     low, high = canonical_band(temperature, n_dof)
     scale = temperature / n_dof
     # The quantiles of the chi-square law as `scipy.stats` computes them, whose import takes a second.

@@ -9,6 +9,10 @@ from aiida_sis.core.settings.sis import Replica, SisSettings
 
 __all__ = ('stage_windows',)
 
+#: How often the perfect MD of a stage, all replicas together, may leave an automatic window. Each time costs a
+#: generation, and a window that is wider by a tenth costs nothing: a potential that fails heats far beyond.
+FALSE_ALARMS = 0.01
+
 
 def stage_windows(
     settings: SisSettings, replica: Replica, n_atoms: int, n_replicas: int
@@ -30,7 +34,7 @@ def stage_windows(
     for stage in reversed(settings.stages):
         after = found[-1:]
         if stage.window_k == 'auto':
-            low, high = narrowest_window(replica.temperature_k, n_dof, stage.length_ps, n_replicas)
+            low, high = narrowest_window(replica.temperature_k, n_dof, stage.length_ps, n_replicas, FALSE_ALARMS)
             windows = [(float(math.floor(low)), float(math.ceil(high))), *after]
             windows += [] if stage.at_least_k is None else [stage.at_least_k]
             found.append((min(low for low, _ in windows), max(high for _, high in windows)))

@@ -199,7 +199,8 @@ def _measured(ladder: Ladder) -> str:
     else:
         before = 1000 * (ladder.t_cp_ps - ladder.t_next_ps)
         found = f't_next measured at {ladder.t_next_ps:.3f} ps, {before:.0f} fs before t_cp'
-    return f'ladder {ladder.index}: {found} ({rungs})'
+    chance = ': the window was left by chance, or the heat is real' if ladder.is_right_to_the_last else ''
+    return f'ladder {ladder.index}: {found} ({rungs}{chance})'
 
 
 def _print(console: Console, record: Run, text: str) -> None:

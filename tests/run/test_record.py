@@ -84,6 +84,11 @@ def test_ladder_and_verification(make_run) -> None:
     label.store()
     last = collect(run).generations[1]
     assert [(ladder.index, ladder.t_next_ps, ladder.rungs[0].state) for ladder in last.ladders] == [(0, 0.08, 'right')]
+    (ladder,) = last.ladders
+    assert ladder.is_right_to_the_last
+    wrong = ladder.rungs[0].model_copy(update={'state': 'wrong'})
+    assert not ladder.model_copy(update={'rungs': (*ladder.rungs, wrong)}).is_right_to_the_last
+    assert not ladder.model_copy(update={'rungs': ()}).is_right_to_the_last
     assert [(one.index, one.state) for one in last.stable_labels] == [(0, 'running')]
     assert last.verification is None
     assert len(last.md) == 2

@@ -33,6 +33,11 @@ class Ladder(Record):
     rungs: tuple[Rung, ...] = ()
     """The rungs in the order of time."""
 
+    @property
+    def is_right_to_the_last(self) -> bool:
+        """Whether every rung is right: then the window was left by chance, or by heat that is real."""
+        return bool(self.rungs) and all(rung.state == 'right' for rung in self.rungs)
+
 
 class Verification(Record):
     """How wrong a potential is along its own stable MD, from frames labelled by single points."""
