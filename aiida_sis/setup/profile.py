@@ -36,8 +36,9 @@ COMPUTER_LABEL = 'localhost'
 #: Folder of the isolated profile, in the current folder.
 DEFAULT_FOLDER = Path('.sis')
 
-# Seconds between two looks at a running job, and between two looks at a child workchain whose message was lost.
-_JOB_POLL_INTERVAL = 0.5
+# Seconds between two looks at running jobs, and between two looks at a child workchain whose message was lost. A look at
+# two or three jobs costs a worker 0.07 s of the cores that they need.
+_JOB_POLL_INTERVAL = 1.0
 _PROFILE_OPTIONS = {
     'runner.poll.interval': 1,
     'daemon.timeout': 20,
