@@ -10,6 +10,7 @@ from aiida_sis.cli.nodes import load_node
 from aiida_sis.cli.options import PROFILE, PROFILE_DIR, RUN, SETUP_DIR
 from aiida_sis.command_lines import again
 from aiida_sis.setup.profile import ensure_profile, open_profile
+from aiida_sis.share.archive_file import check_archive_file
 
 __all__ = ('export', 'import_', 'size_in_words')
 
@@ -80,6 +81,10 @@ def import_(file: Path, profile_dir: Path, profile: str | None) -> None:
 
     Example: aiida-sis import run.aiida --profile-dir .sis
     """
+    try:
+        check_archive_file(file)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     if profile is None:
         new = ensure_profile(profile_dir)
         click.echo(f'{"Made" if new else "Found"} the profile in {profile_dir}.')

@@ -17,6 +17,7 @@ from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSql
 
 from aiida_sis.run.graph import RUNS
 from aiida_sis.run.rows import NodeRef
+from aiida_sis.share.archive_file import check_archive_file
 
 __all__ = ('ImportedArchive', 'import_run', 'migrated', 'quiet_archives', 'readable')
 
@@ -68,8 +69,7 @@ def readable(path: Path) -> Iterator[None]:
     :param path: the archive.
     :raises ValueError: if it is none, or what is done with it finds it damaged or of another version.
     """
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f'{path} is no AiiDA archive: it is not even a zip file. Copy it again, whole.')
+    check_archive_file(path)
     try:
         yield
     except (CorruptStorage, IncompatibleStorageSchema, StorageMigrationError) as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +116,23 @@ def test_export_says_before_it_writes(example_run: orm.WorkChainNode, tmp_path: 
     assert path.stat().st_size > 1_000_000
 
 
-def test_import_of_nonsense(aiida_profile_clean, tmp_path: Path) -> None:
-    """One sentence, and no traceback."""
-    (tmp_path / 'x').write_text('x')
-    result = call('import', str(tmp_path / 'x'))
-    assert result.exit_code == 1
-    assert 'is no AiiDA archive' in result.output
+@pytest.mark.parametrize('kind', ['text', 'half', 'another zip file', 'a changed byte'])
+def test_import_of_nonsense(aiida_profile_clean, example_archive: Path, tmp_path: Path, kind: str) -> None:
+    """One sentence, no traceback, and no empty profile is left."""
+    content, file = example_archive.read_bytes(), tmp_path / 'x'
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 255
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w') as archive:
+        archive.writestr('a', 'b')
+    written = {'text': b'x', 'half': content[: len(content) // 2], 'another zip file': buffer.getvalue()}
+    file.write_bytes(written.get(kind, bytes(changed)))
+    for words in (['-p', str(get_config().default_profile_name)], ['--profile-dir', str(tmp_path / 'new')]):
+        result = CliRunner().invoke(main, ['import', str(file), *words])
+        assert result.exit_code == 1
+        assert re.search(r'is (no AiiDA archive|damaged).*\.$', result.output.strip(), re.DOTALL), result.output
+        assert 'Traceback' not in result.output
+    assert not (tmp_path / 'new').exists()
 
 
 def test_continue_dry_run(example_run: orm.WorkChainNode, stand_in_codes: dict[str, orm.InstalledCode]) -> None:
