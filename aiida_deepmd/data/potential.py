@@ -90,8 +90,14 @@ class PotentialData(orm.Data):
 
     @property
     def model_filename(self) -> str:
-        """Name of the file LAMMPS reads; of a checkpoint alone its own, which LAMMPS does not read."""
-        return str(self.base.attributes.get('model_filename'))
+        """Name of the file LAMMPS reads; of a checkpoint alone its own, which LAMMPS does not read.
+
+        :raises ValueError: if it is none of its backend's: a node of an archive may say anything, and LAMMPS reads it.
+        """
+        name, backend = str(self.base.attributes.get('model_filename')), self.backend_facts
+        if name not in (backend.model_file, backend.training_file):
+            raise ValueError(f'potential {self.pk} calls its model {name!r}, which is no name of one: do not use it.')
+        return name
 
     @property
     def runs(self) -> bool:
@@ -156,12 +162,14 @@ class PotentialData(orm.Data):
         :param overwrite: replace files of the same name.
         :param kwargs: ignored.
         :return: paths of the files written.
-        :raises OSError: if a file exists and overwrite is false.
+        :raises OSError: if a file exists and overwrite is false, or would lie outside of the folder.
         """
         folder, written = Path(path), []
         for root, _, names in self.base.repository.walk():
             for name in names:
                 target = folder / root / name
+                if not target.resolve().is_relative_to(folder.resolve()):
+                    raise OSError(f'{target} lies outside of {folder}: do not use this potential.')
                 if target.exists() and not overwrite:
                     raise OSError(f'{target} exists; choose another folder or overwrite.')
                 target.parent.mkdir(parents=True, exist_ok=True)

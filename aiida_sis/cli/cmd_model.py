@@ -57,5 +57,7 @@ def model(pk: str, output: Path, length_ps: float, profile_dir: Path, profile: s
         paths = write_model(potential, output, length_ps)
     except FileExistsError as error:
         raise click.ClickException(f'{error}: choose another folder, so that nothing is mixed up.') from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     for path in paths:
         click.echo(f'{path}  {_MEANING.get(path.name, "")}'.rstrip())

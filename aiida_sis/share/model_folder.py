@@ -22,6 +22,7 @@ from aiida_sis.core.loop.call_labels import EXPLORE, VERDICT, Call, read_call
 from aiida_sis.core.loop.outcome import outcome_in_words, verification_lines
 from aiida_sis.core.loop.record import LabelResults, Md, MdResults, TrainingResults, Verification
 from aiida_sis.core.settings.md import read_md_settings
+from aiida_sis.core.start_structure import check_names
 from aiida_sis.run import graph, training_frames
 from aiida_sis.run.origins import labels_of
 from aiida_sis.run.record import called, read_md, results_of
@@ -78,7 +79,12 @@ def _explorations(potential: PotentialData) -> list[tuple[str, orm.ProcessNode]]
 
 
 def _datasets(job: orm.CalcJobNode) -> dict[str, DatasetData]:
-    return dict(sorted(job.inputs.datasets.items()))
+    """The datasets of a training; their names become those of folders."""
+    datasets = dict(sorted(job.inputs.datasets.items()))
+    problem = check_names(datasets, 'dataset')
+    if problem:
+        raise ValueError(problem)
+    return datasets
 
 
 def _run_of(job: orm.CalcJobNode) -> orm.ProcessNode | None:

@@ -10,6 +10,8 @@ import dpdata
 import numpy as np
 import pytest
 from aiida import orm
+from aiida.manage import get_manager
+from sqlalchemy import text
 
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.share.card import level_in_words
@@ -88,6 +90,18 @@ def test_imported_model(aiida_profile_clean, tmp_path: Path) -> None:
     card = (tmp_path / 'model' / CARD).read_text()
     assert 'the potential was imported' in card
     assert 'No MD was run with it' in card
+
+
+def test_names_of_an_archive_stay_in_the_folder(example_run: orm.WorkChainNode, tmp_path: Path) -> None:
+    """The label of a link becomes the name of a folder, and an archive may have any."""
+    potential = example_run.outputs.potential
+    session = get_manager().get_profile_storage().get_session()
+    change = "update db_dblink set label='datasets__../../x' where label='datasets__g0_0' and output_id="
+    session.execute(text(f'{change}{potential.creator.pk}'))
+    session.commit()
+    with pytest.raises(ValueError, match=r'dataset name .* is not possible'):
+        write_model(potential, tmp_path / 'model')
+    assert not (tmp_path / 'x').exists()
 
 
 def test_folder_must_be_empty(example_run: orm.WorkChainNode, tmp_path: Path) -> None:

@@ -68,3 +68,15 @@ def test_export(aiida_profile: Any, tmp_path: Path) -> None:
 def test_bad_arguments_are_named(aiida_profile: Any, arguments: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         PotentialData(**{'files': {'model.pb': b'graph'}, **FACTS, **arguments})
+
+
+def test_a_node_of_an_archive_may_say_anything(aiida_profile: Any, tmp_path: Path) -> None:
+    """The name of its model is written into scripts; its files stay in the folder of an export."""
+    node = PotentialData(files={'model.pb': b'graph'}, **FACTS)
+    node.base.attributes.set('model_filename', 'model.pb\nshell touch f')
+    with pytest.raises(ValueError, match=r'calls its model .* do not use it'):
+        _ = node.model_filename
+    node.base.repository.walk = lambda: iter([(Path('..'), [], ['model.pb'])])
+    with pytest.raises(OSError, match='lies outside of'):
+        node.export(tmp_path / 'out')
+    assert not (tmp_path / 'model.pb').exists()
