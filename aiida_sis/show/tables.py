@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from aiida_sis.command_lines import again
 from aiida_sis.core.loop.outcome import last_verified, outcome_in_words, verification_lines
 from aiida_sis.core.loop.record import Generation, Label, Md, Run, Training
 
@@ -106,6 +107,8 @@ def verdict_lines(record: Run) -> list[str]:
     :param record: the run.
     """
     lines = [*stage_lines(record), _LEGEND, *warning_lines(record), f'Verdict: {_verdict(record)}']
+    if record.state == 'failed' and not record.summary and record.generations and not record.is_hybrid:
+        lines.append(f'What its parts have computed is kept: `{again(f"continue {record.pk}")}` goes on from it.')
     lines += true_error_lines(record)
     if record.md_ps is not None:
         what = 'MD' if record.is_hybrid else 'Stable MD'

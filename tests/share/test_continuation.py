@@ -13,7 +13,9 @@ from plumpy import ProcessState
 from sqlalchemy import text
 
 from aiida_sis.core.loop.clock_marks import END_COMMAND, START_COMMAND
+from aiida_sis.run.record import collect
 from aiida_sis.share.continuation import continuation, missing_for_continuation
+from aiida_sis.show.tables import verdict_lines
 from aiida_sis.workflows.validation import validate_sis_inputs
 
 
@@ -233,6 +235,14 @@ def test_python_continues_a_killed_run_too(example_run: orm.WorkChainNode, codes
         codes, {'ion_pair': structure}, overrides={'dp': {'model': model}}, continue_from=run
     )
     assert sorted(builder.datasets) == ['g0_0', 'g0_1', 'g1_0']
+
+
+def test_status_names_the_remedy(example_run: orm.WorkChainNode) -> None:
+    """Whoever looks at a killed run learns that its parts are kept."""
+    lines = verdict_lines(collect(killed(example_run, *GENERATION_0)))
+    assert 'Verdict: failed (killed)' in lines
+    assert any(f'continue {example_run.pk}' in line and 'is kept' in line for line in lines)
+    assert not any('is kept' in line for line in verdict_lines(collect(rerun(example_run, {}))))
 
 
 SHELL = 'touch /tmp/a_line_of_a_stranger'
