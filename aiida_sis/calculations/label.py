@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 from aiida import orm
 from aiida.engine import calcfunction
 
+from aiida_deepmd.arrays import IntArray
 from aiida_sis.calculations.retrieved import read_text
 from aiida_sis.calculations.trajectory_data import CP2K_UNITS, make_trajectory, values_of
 from aiida_sis.core.cp2k import output as cp2k_output
-from aiida_sis.core.cp2k.input import aimd_input, optimisation_input
+from aiida_sis.core.cp2k.input import CONTINUED_FROM, aimd_input, continuation_input, optimisation_input
+from aiida_sis.core.cp2k.restart import read_step
 from aiida_sis.core.settings.label import read_label_settings
 
 #: What a labelled frame consists of.
@@ -56,6 +59,46 @@ def make_aimd_input(
 
 
 @calcfunction
+def continue_aimd(
+    aimd: orm.Dict, retrieved: orm.FolderData, wave_function: orm.Str | None = None
+) -> dict[str, orm.Data]:
+    """Let an AIMD go on from what a job left that was cut short.
+
+    :param aimd: CP2K input tree that the AIMD began with.
+    :param retrieved: what the job left.
+    :param wave_function: path of its wave function in the next job.
+    :returns: `parameters`, the CP2K input tree of the next job, and `restart`, the file that it starts from; nothing
+        where :func:`find_restart` finds none.
+    """
+    found = find_restart(retrieved)
+    if found is None:
+        return {}
+    name, step = found
+    path = None if wave_function is None else wave_function.value
+    content = io.BytesIO(retrieved.base.repository.get_object_content(name, mode='rb'))
+    return {
+        'parameters': orm.Dict(continuation_input(aimd.get_dict(), step=step, wave_function=path)),
+        'restart': orm.SinglefileData(content, filename=CONTINUED_FROM),
+    }
+
+
+def find_restart(retrieved: orm.FolderData) -> tuple[str, int] | None:
+    """Find the newest restart file of an AIMD up to whose step every frame is there.
+
+    :param retrieved: what a job left.
+    :returns: its name and the step of the AIMD at which it was written, None where there is none.
+    """
+    frames = frames_of(retrieved)
+    energies = cp2k_output.read_ener(read_text(retrieved, cp2k_output.ENERGY_FILE))
+    last = int(np.intersect1d(frames.steps, energies.steps).max(initial=-1))
+    for name in (cp2k_output.RESTART_FILE, cp2k_output.EARLIER_RESTART_FILE):
+        step = read_step(read_text(retrieved, name))
+        if step is not None and step <= last:
+            return name, step
+    return None
+
+
+@calcfunction
 def make_optimisation_input(level_of_theory: orm.Dict, parameters: orm.Dict) -> orm.Dict:
     """Lay the geometry optimisation of a label over the level of theory.
 
@@ -94,12 +137,12 @@ def read_jobs(
     parts = [cp2k_output.read_ener(read_text(job, cp2k_output.ENERGY_FILE)) for job in jobs]
     series = cp2k_output.join_series(parts)
     made: dict[str, orm.Data] = {}
-    if trajectory is not None and _is_whole(trajectory, len(series.steps)):
+    if trajectory is not None and _is_whole(trajectory, series.steps):
         evaluations = [np.concatenate(part) for part in zip(*map(cp2k_output.read_evaluations, outputs), strict=True)]
         steps = trajectory.get_stepids()
         converged, known = cp2k_output.find_scf(trajectory.get_array('energies'), *evaluations)
     else:
-        read = [_frames_of(job, output) for job, output in zip(jobs, outputs, strict=True)]
+        read = [frames_of(job) for job in jobs]
         joined = (
             cp2k_output.join_frames(read)
             if frames is None
@@ -116,18 +159,20 @@ def read_jobs(
     return made
 
 
-def _frames_of(job: orm.FolderData, output: str) -> cp2k_output.AimdFrames:
-    """Read the frames of one job, whose main output is at hand."""
-    positions, forces, cells = (
-        read_text(job, name) for name in (cp2k_output.POSITION_FILE, cp2k_output.FORCE_FILE, cp2k_output.CELL_FILE)
-    )
-    return cp2k_output.read_frames(positions, forces, cells, output)
+def frames_of(job: orm.FolderData) -> cp2k_output.AimdFrames:
+    """Read the frames that a job left.
+
+    :param job: its files.
+    """
+    names = (cp2k_output.POSITION_FILE, cp2k_output.FORCE_FILE, cp2k_output.CELL_FILE, cp2k_output.OUTPUT_FILE)
+    return cp2k_output.read_frames(*(read_text(job, name) for name in names))
 
 
-def _is_whole(trajectory: orm.TrajectoryData, n_frames: int) -> bool:
-    """Whether a trajectory holds every array for each of the frames."""
+def _is_whole(trajectory: orm.TrajectoryData, steps: IntArray) -> bool:
+    """Whether a trajectory holds every array for each of the steps."""
     names = trajectory.get_arraynames()
-    return all(name in names and trajectory.get_shape(name)[0] == n_frames for name in _LABELLED)
+    whole = all(name in names and trajectory.get_shape(name)[0] == len(steps) for name in _LABELLED)
+    return whole and np.array_equal(trajectory.get_stepids(), steps)
 
 
 def energies_of(series: orm.ArrayData) -> cp2k_output.EnergySeries:

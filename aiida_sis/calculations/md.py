@@ -117,7 +117,7 @@ class LammpsMdCalculation(CalcJob):
             'snapshots',
             valid_type=orm.TrajectoryData,
             required=False,
-            help='After a catastrophe, or where the time was up, the latest snapshots: positions (Å), velocities '
+            help='After a catastrophe, or where the job was cut short, the latest snapshots: positions (Å), velocities '
             '(Å/ps), forces (eV/Å), each (n_frames, n_atoms, 3); cells (n_frames, 3, 3) in Å; times in ps.',
         )
         spec.output(
@@ -140,18 +140,37 @@ class LammpsMdCalculation(CalcJob):
             'in `snapshots`.',
         )
         spec.default_output_node = 'results'
-        for status, label, message in (
-            (301, 'ERROR_NO_LOG', 'The log of LAMMPS was not retrieved.'),
-            (302, 'ERROR_LOG_UNREADABLE', 'The log of LAMMPS holds no sample of the dynamics.'),
-            (303, 'ERROR_LOG_TRUNCATED', 'The log stops in the middle: LAMMPS was killed after {time_ps:g} ps.'),
-            (304, 'ERROR_NO_SNAPSHOTS', 'The dynamics failed, but no snapshot from before the failure can be read.'),
-            (305, 'ERROR_NO_TRAJECTORY', 'The trajectory was not retrieved or cannot be read.'),
-            (306, 'ERROR_NO_DEVIATION', 'The deviation of the committee was not retrieved or cannot be read.'),
-            (310, 'ERROR_LAMMPS', 'LAMMPS stopped with an error that the physics does not explain: {error}'),
-            (400, 'ERROR_OUT_OF_WALLTIME', 'The time was up after {time_ps:g} ps; until there it was stable.'),
-            (410, 'ERROR_START_FAILED', 'The potential fails before the dynamics begins: {error}'),
+        for status, label, by_machine, message in (
+            (301, 'ERROR_NO_LOG', True, 'The log of LAMMPS was not retrieved.'),
+            (302, 'ERROR_LOG_UNREADABLE', True, 'The log of LAMMPS holds no sample of the dynamics.'),
+            (303, 'ERROR_LOG_TRUNCATED', True, 'The log stops in the middle: LAMMPS was killed after {time_ps:g} ps.'),
+            (
+                304,
+                'ERROR_NO_SNAPSHOTS',
+                True,
+                'The dynamics failed, but no snapshot from before the failure can be read.',
+            ),
+            (305, 'ERROR_NO_TRAJECTORY', True, 'The trajectory was not retrieved or cannot be read.'),
+            (306, 'ERROR_NO_DEVIATION', True, 'The deviation of the committee was not retrieved or cannot be read.'),
+            (
+                307,
+                'ERROR_LOG_DAMAGED',
+                True,
+                'The log ends in good order, but tells of {time_ps:g} of {length_ps:g} ps and of no reason to stop: a '
+                'part of it is lost.',
+            ),
+            (310, 'ERROR_LAMMPS', False, 'LAMMPS stopped with an error that the physics does not explain: {error}'),
+            (
+                311,
+                'ERROR_DISK_FULL',
+                True,
+                'The disk of the work directory was full after {time_ps:g} ps, which says nothing of the potential: '
+                '{line}',
+            ),
+            (400, 'ERROR_OUT_OF_WALLTIME', True, 'The time was up after {time_ps:g} ps; until there it was stable.'),
+            (410, 'ERROR_START_FAILED', False, 'The potential fails before the dynamics begins: {error}'),
         ):
-            spec.exit_code(status, label, message=message)
+            spec.exit_code(status, label, message=message, invalidates_cache=by_machine)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write script and structure; the potential is taken from its node without a second copy in the repository.

@@ -11,6 +11,7 @@ from aiida import orm
 from aiida.engine import ExitCode
 from aiida.parsers import Parser
 
+from aiida_deepmd.files.machine import full_disk
 from aiida_sis.calculations.md import temperature_of
 from aiida_sis.calculations.structure import symbols_of
 from aiida_sis.calculations.trajectory_data import MD_UNITS, make_trajectory
@@ -38,7 +39,11 @@ class LammpsMdParser(Parser):
         :return: An exit code, or nothing.
         """
         text = self._text(lammps_input.LOG_FILENAME)
+        stderr = self._text(self.node.get_option('scheduler_stderr')) or ''
+        self.full_disk = full_disk(text or '', stderr)
         if text is None:
+            if self.full_disk is not None:
+                return self._failure('ERROR_DISK_FULL', time_ps=0.0, line=self.full_disk)
             return self._failure('ERROR_NO_LOG')
         self.structure: orm.StructureData = self.node.inputs.structure
         self.settings = read_md_settings(self.node.inputs.parameters.get_dict())
@@ -57,27 +62,31 @@ class LammpsMdParser(Parser):
         if trajectory:
             self.out('trajectory', self._trajectory_data(trajectory))
         t_next = self._t_next(log, catastrophe, trajectory) if catastrophe else None
-        if catastrophe is None and log.timed_out and (ring := self._ring()):
-            # A catastrophe soon after the continuation goes back to here.
+        cut_short = catastrophe is None and self._steps_run(log) < self.settings.n_steps
+        if cut_short and (ring := self._ring()):
+            # The continuation starts here, and a catastrophe soon after it goes back to here.
             self.out('snapshots', self._trajectory_data(ring))
         verdict = self._deviation() if log.began and 'committee' in self.node.inputs else None
         results = self._results(log, catastrophe, t_next, verdict)
         self.out('results', orm.Dict(results.model_dump()))
         if catastrophe is not None and t_next is None:
             return self._failure('ERROR_NO_SNAPSHOTS')
-        failure = None if catastrophe is not None else self._exit_code(log, bool(trajectory))
+        failure = None if catastrophe is not None else self._exit_code(log, bool(trajectory), results.stable)
         if failure is None and verdict is None and 'committee' in self.node.inputs:
             return self._failure('ERROR_NO_DEVIATION')
         return failure
 
-    def _exit_code(self, log: LammpsLog, has_trajectory: bool) -> ExitCode | None:
+    def _exit_code(self, log: LammpsLog, has_trajectory: bool, stable: bool | None) -> ExitCode | None:
         """Say why a dynamics without a catastrophe did not reach its end.
 
         :param log: What the log says.
         :param has_trajectory: Whether there are frames.
+        :param stable: Whether it reached its end.
         :return: An exit code, or nothing.
         """
         time_ps = self._time_reached(log)
+        if self.full_disk is not None:
+            return self._failure('ERROR_DISK_FULL', time_ps=time_ps, line=self.full_disk)
         if log.error and not log.began and log.error_bound is not None:
             return self._failure('ERROR_START_FAILED', error=log.error)
         if log.error:
@@ -88,6 +97,8 @@ class LammpsMdParser(Parser):
             return self._failure('ERROR_LOG_UNREADABLE')
         if log.timed_out:
             return self._failure('ERROR_OUT_OF_WALLTIME', time_ps=time_ps)
+        if not stable:
+            return self._failure('ERROR_LOG_DAMAGED', time_ps=time_ps, length_ps=self.settings.length_ps)
         return None if has_trajectory else self._failure('ERROR_NO_TRAJECTORY')
 
     def _failure(self, label: str, **values: Any) -> ExitCode:
@@ -156,15 +167,21 @@ class LammpsMdParser(Parser):
         :param names: Paths in the temporary folder; missing ones are skipped.
         :return: Frames, one per step, ascending.
         """
-        frames = []
+        frames, unread = [], 0
         for name in names:
             path = self.temporary / name
             if path.is_file():
-                frames += parse_dump(path.read_text(encoding='utf-8', errors='replace'))
+                text = path.read_text(encoding='utf-8', errors='replace')
+                read = parse_dump(text)
+                unread += text.count('ITEM: TIMESTEP') - len(read)
+                frames += read
         whole = merge_frames(frames, len(self.structure.sites))
-        dropped = len({frame.step for frame in frames}) - len(whole)
+        dropped = len({frame.step for frame in frames}) - len(whole) + unread
         if dropped:
-            self.warnings.append(f'{dropped} frames were left out: incomplete, or with values that are no numbers.')
+            self.warnings.append(
+                f'{dropped} frames were left out: incomplete, without each atom once, or with values that are no '
+                'numbers.'
+            )
         return whole
 
     def _ring(self) -> list[DumpFrame]:
@@ -282,6 +299,14 @@ class LammpsMdParser(Parser):
         """
         return float(log.series['step'][-1]) * self.settings.timestep_fs * 1e-3 if log.n_samples else 0.0
 
+    def _steps_run(self, log: LammpsLog) -> int:
+        """Return the number of steps of the whole dynamics that are known to be run.
+
+        :param log: What the log says.
+        :return: Number of steps.
+        """
+        return max(log.n_steps_run, int(log.series['step'][-1]) if log.n_samples else 0)
+
     def _results(
         self,
         log: LammpsLog,
@@ -300,7 +325,7 @@ class LammpsMdParser(Parser):
         dt_ps = self.settings.timestep_fs * 1e-3
         reached = self._time_reached(log) if catastrophe is None else catastrophe.time_ps
         minimised = self.settings.minimise.enabled and 'velocities' not in self.node.inputs
-        n_run = max(log.n_steps_run, int(log.series['step'][-1]) if log.n_samples else 0)
+        n_run = self._steps_run(log)
         return MdResults(
             stable=catastrophe is None and log.complete and n_run >= self.settings.n_steps,
             length_ps_requested=self.settings.length_ps,

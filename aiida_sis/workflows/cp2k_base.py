@@ -8,34 +8,24 @@ from typing import Any
 from aiida import orm
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, WorkChain
-from aiida_cp2k.workchains import Cp2kBaseWorkChain
+from aiida_cp2k.calculations import Cp2kCalculation
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.calculations.dataset import dataset_from_trajectory
 from aiida_sis.calculations.label import collect_frames, read_jobs
 from aiida_sis.calculations.retrieved import read_text
-from aiida_sis.core.cp2k.abort import abort_reason
+from aiida_sis.core.cp2k.abort import CUT_SHORT, abort_reason
 from aiida_sis.core.cp2k.electrons import check_electrons
 from aiida_sis.core.cp2k.input import check_elements, check_level_of_theory
-from aiida_sis.core.cp2k.output import ENERGY_FILE, OUTPUT_FILE, read_version
+from aiida_sis.core.cp2k.output import EARLIER_RESTART_FILE, ENERGY_FILE, OUTPUT_FILE, read_version
 from aiida_sis.core.settings.label import LabelSettings, check_label_parameters, check_start, read_label_settings
+from aiida_sis.workflows.cp2k_jobs import Cp2kJobsWorkChain
 
 #: So many jobs of a code are asked for its version; one that stopped at its input does not tell it.
 _JOBS_ASKED = 5
-
-
-class SingleTrajectoryWorkChain(Cp2kBaseWorkChain):
-    """Run CP2K as `Cp2kBaseWorkChain` does, without a merged copy of a trajectory that one job made alone.
-
-    The merge costs a process and a second node for every label, and nothing is merged where there is one job.
-    """
-
-    def results(self) -> None:
-        """Attach the outputs of the last job, and merge trajectories only where there are several."""
-        if len(self.ctx.children) == 1:
-            super(Cp2kBaseWorkChain, self).results()
-        else:
-            super().results()
+#: A job that is killed takes with it what the Fortran runtime holds back of the main output, and with that the word on
+#: the SCF of its last frames.
+_UNBUFFERED = {'GFORTRAN_UNBUFFERED_PRECONNECTED': 'y'}
 
 
 def validate_parameters(value: orm.Dict | None, _: Any) -> str | None:
@@ -51,7 +41,7 @@ class LabellingWorkChain(WorkChain):
         """Define the ports and the exit codes that all of them have."""
         super().define(spec)
         spec.expose_inputs(
-            Cp2kBaseWorkChain,
+            Cp2kJobsWorkChain,
             namespace='cp2k',
             exclude=('cp2k.structure', 'cp2k.trajectory', 'cp2k.parent_calc_folder'),
             namespace_options={
@@ -82,6 +72,7 @@ class LabellingWorkChain(WorkChain):
         spec.exit_code(202, 'ERROR_LEVEL_OF_THEORY', message='{problem}')
         spec.exit_code(301, 'ERROR_NO_OUTPUT', message='CP2K left no output to read: {problem}')
         spec.exit_code(403, 'ERROR_NO_GOOD_FRAMES', message='No frame is fit to be learnt: {problem}')
+        spec.exit_code(420, 'ERROR_CUT_SHORT', message='{problem}', invalidates_cache=True)
 
     @property
     def settings(self) -> LabelSettings:
@@ -121,6 +112,8 @@ class LabellingWorkChain(WorkChain):
         structure: orm.StructureData,
         trajectory: orm.TrajectoryData | None = None,
         monitors: Mapping[str, orm.Dict] | None = None,
+        *,
+        continues: bool = True,
     ) -> None:
         """Submit CP2K.
 
@@ -129,8 +122,9 @@ class LabellingWorkChain(WorkChain):
         :param structure: the structure to start from.
         :param trajectory: the frames of a replay.
         :param monitors: what looks at the job while it runs, beside the monitors of the input.
+        :param continues: whether another job goes on where its time is up.
         """
-        inputs = AttributeDict(self.exposed_inputs(Cp2kBaseWorkChain, 'cp2k'))
+        inputs = AttributeDict(self.exposed_inputs(Cp2kJobsWorkChain, 'cp2k'))
         inputs.cp2k.structure = structure
         inputs.cp2k.parameters = parameters
         if trajectory is not None:
@@ -138,10 +132,18 @@ class LabellingWorkChain(WorkChain):
         if monitors:
             inputs.cp2k.monitors = {**inputs.cp2k.get('monitors', {}), **monitors}
         settings = inputs.cp2k.settings.get_dict() if 'settings' in inputs.cp2k else {}
-        settings['additional_retrieve_list'] = [*settings.get('additional_retrieve_list', []), ENERGY_FILE]
-        inputs.cp2k.settings = orm.Dict(settings)
+        wanted = [*settings.get('additional_retrieve_list', []), ENERGY_FILE, EARLIER_RESTART_FILE]
+        inputs.cp2k.settings = orm.Dict(settings | {'additional_retrieve_list': wanted})
+        options = dict(inputs.cp2k.metadata.options)
+        options['environment_variables'] = _UNBUFFERED | dict(options.get('environment_variables', {}))
+        if options.get('parser_name') in (None, Cp2kCalculation._DEFAULT_PARSER):
+            options['parser_name'] = 'sis.cp2k'
+        inputs.cp2k.metadata = AttributeDict({**inputs.cp2k.metadata, 'options': options})
+        if not continues:
+            own = inputs.handler_overrides.get_dict() if 'handler_overrides' in inputs else {}
+            inputs.handler_overrides = orm.Dict(own | {'continue_out_of_walltime': {'enabled': False}})
         inputs.metadata = {'call_link_label': name}
-        node = self.submit(SingleTrajectoryWorkChain, **inputs)
+        node = self.submit(Cp2kJobsWorkChain, **inputs)
         self.report(f'{name}: CP2K from {structure.get_formula()}, {node.process_label}<{node.pk}>')
         self.to_context(**{f'{name}_node': node})
 
@@ -163,8 +165,12 @@ class LabellingWorkChain(WorkChain):
     @staticmethod
     def stop_reason(node: orm.WorkChainNode, job: orm.CalcJobNode | None) -> str:
         """Why CP2K stopped, in one sentence: from its own output, or else from the exit code."""
+        if node.exit_status == Cp2kJobsWorkChain.exit_codes.ERROR_CUT_SHORT.status:
+            return str(node.exit_message)
         text = read_text(job.outputs.retrieved, OUTPUT_FILE) if job is not None and 'retrieved' in job.outputs else ''
         reason = abort_reason(text) if text else None
+        if reason == CUT_SHORT and job is not None and job.exit_message:  # which knows the scheduler's output too
+            reason = str(job.exit_message)
         return reason or (job.exit_message if job is not None else None) or f'{node.exit_message or node.process_state}'
 
     def read(self, name: str, **given: orm.TrajectoryData) -> orm.ArrayData | None:

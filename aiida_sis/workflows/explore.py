@@ -7,22 +7,24 @@ from typing import Any
 
 from aiida import engine, orm
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler
+from aiida.engine import ProcessHandlerReport, process_handler
 
+from aiida_deepmd.workflows.repeating import MACHINE_FAULTS, RepeatingWorkChain
 from aiida_sis.calculations.deviation import judge_joined_deviation
 from aiida_sis.calculations.md import LammpsMdCalculation
 from aiida_sis.calculations.trajectories import choose_joined_snapshot, join_series, join_trajectories, select_snapshot
 from aiida_sis.core.loop.record import MdResults
 from aiida_sis.core.loop.seeds import derive_seed
 
+_CODES: Any = LammpsMdCalculation.exit_codes
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
 
 
-class ExploreWorkChain(BaseRestartWorkChain):
+class ExploreWorkChain(RepeatingWorkChain):
     """Run `sis.lammps.md`, in as many jobs as its length needs.
 
-    An MD whose time is up goes on from its last frame; one that was killed from outside is repeated, since its log
-    tells nothing of the physics. The series and the trajectory of all jobs come out as one.
+    An MD whose time is up goes on from its last frame; so does one that was killed from outside, since its log tells
+    nothing of the physics. The series and the trajectory of all jobs come out as one.
     """
 
     _process_class = LammpsMdCalculation
@@ -36,58 +38,61 @@ class ExploreWorkChain(BaseRestartWorkChain):
         super().define(spec)
         spec.expose_inputs(LammpsMdCalculation, namespace='md')
         spec.expose_outputs(LammpsMdCalculation)
-        spec.input(
-            'max_iterations',
-            valid_type=orm.Int,
-            default=lambda: orm.Int(100),
-            help='Most jobs that one MD may take; it ends earlier where a job makes no progress.',
-        )
         spec.outline(cls.setup, while_(cls.should_run_process)(cls.run_process, cls.inspect_process), cls.results)
 
     def setup(self) -> None:
         """Set the counters and the inputs of the MD."""
         super().setup()
         self.ctx.inputs = AttributeDict(self.exposed_inputs(LammpsMdCalculation, 'md'))
-        self.ctx.repeats = 0
         self.ctx.parts = []
 
-    @process_handler(priority=500, exit_codes=[LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME])
-    def continue_out_of_walltime(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+    @process_handler(priority=500, exit_codes=[_CODES.ERROR_OUT_OF_WALLTIME])
+    def continue_out_of_walltime(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
         """Go on from the last frame of an MD whose time was up.
 
         :param calculation: the MD that ended in good order before its length was reached.
-        :returns: a report that goes on, or nothing where the job made no step.
+        :returns: a report that goes on, or ends where jobs in a row made no step.
         """
-        if 'trajectory' not in calculation.outputs:
-            return None
-        trajectory = calculation.outputs.trajectory
-        reached = float(trajectory.get_times()[-1])
+        return self._go_on(calculation)
+
+    @process_handler(
+        priority=400,
+        exit_codes=[
+            _CODES.ERROR_NO_LOG,
+            _CODES.ERROR_LOG_UNREADABLE,
+            _CODES.ERROR_LOG_TRUNCATED,
+            _CODES.ERROR_NO_TRAJECTORY,
+            _CODES.ERROR_LOG_DAMAGED,
+            _CODES.ERROR_DISK_FULL,
+            *MACHINE_FAULTS,
+        ],
+    )
+    def repeat_cut_short(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Go on from the newest frame of an MD that the machine ended: killed, a full disk, a node that failed.
+
+        Its log says nothing of the physics after that frame.
+
+        :param calculation: the MD that was cut short.
+        :returns: a report that goes on, or ends where jobs in a row got no further.
+        """
+        return self._go_on(calculation)
+
+    def _go_on(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Start the next job from the newest frame, or from where this one began if it left none."""
+        disk_full = calculation.exit_status == _CODES.ERROR_DISK_FULL.status
         parameters = self.ctx.inputs.parameters.get_dict()
-        if reached <= parameters.get('elapsed_ps', 0.0):
-            return None
-        start = select_snapshot(trajectory, orm.Int(-1))
+        left = [calculation.outputs[name] for name in ('trajectory', 'snapshots') if name in calculation.outputs]
+        newest = max(left, key=lambda frames: float(frames.get_times()[-1]), default=None)
+        reached = -1.0 if newest is None else float(newest.get_times()[-1])
+        if newest is None or reached <= parameters.get('elapsed_ps', 0.0):
+            return self.repeat(calculation, 'it is run once more', progressed=False, disk_full=disk_full)
+        start = select_snapshot(newest, orm.Int(-1))
         self.ctx.parts.append(calculation)
         self.ctx.inputs.seed = orm.Int(derive_seed(self.inputs.md.seed.value, len(self.ctx.parts))).store()
         self.ctx.inputs.structure = start['structure']
         self.ctx.inputs.velocities = start['velocities']
         self.ctx.inputs.parameters = orm.Dict(parameters | {'elapsed_ps': reached}).store()
-        self.report(f'the time of {calculation.pk} was up after {reached:g} ps: going on from there')
-        return ProcessHandlerReport(True)
-
-    @process_handler(priority=400, exit_codes=[LammpsMdCalculation.exit_codes.ERROR_LOG_TRUNCATED])
-    def repeat_cut_short(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Repeat, once, an MD that was killed from outside (walltime, node failure).
-
-        Its series says nothing of the physics.
-
-        :param calculation: the MD that was cut short.
-        :returns: a report that restarts it, or nothing the second time.
-        """
-        if self.ctx.repeats >= 1:
-            return None
-        self.ctx.repeats += 1
-        self.report(f'{calculation.pk} was cut short by the machine: it is run once more')
-        return ProcessHandlerReport(True)
+        return self.repeat(calculation, f'going on from {reached:g} ps', progressed=True, disk_full=disk_full)
 
     def get_outputs(self, node: orm.CalcJobNode) -> Mapping[str, orm.Node]:
         """Give the outputs of the last job, with the series and the trajectories of all jobs joined.

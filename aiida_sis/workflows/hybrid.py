@@ -22,7 +22,7 @@ from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from aiida_sis.workflows.loop_base import LoopWorkChain
 from aiida_sis.workflows.ports import define_hybrid_ports, define_shared_ports
-from aiida_sis.workflows.sampling import FailedMd, next_start
+from aiida_sis.workflows.sampling import FailedMd, next_start, tells_its_end
 from aiida_sis.workflows.validation import validate_sis_inputs
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
@@ -212,11 +212,10 @@ class HybridWorkChain(LoopWorkChain):
         :returns: an exit code where the MD could not be read.
         """
         node, settings = self.part(self.call(EXPLORE, stage=0)), self.settings
-        if not node.is_finished_ok:
+        if not node.is_finished_ok or not tells_its_end(node) or 'trajectory' not in node.outputs:
             return self.end_with('ERROR_EXPLORATION_FAILED', self.ctx.cause)
         results = node.outputs.results.get_dict()
-        if 'trajectory' in node.outputs:
-            self._add_piece('md', node.outputs.trajectory, counted_md_ps(results))
+        self._add_piece('md', node.outputs.trajectory, counted_md_ps(results))
         point = MdResults.model_validate(results).catastrophe
         if point is None:
             self.ctx.start = dict(select_snapshot(node.outputs.trajectory, orm.Int(-1)))

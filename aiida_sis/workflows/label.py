@@ -19,7 +19,9 @@ from aiida_sis.calculations.monitor import INTERVAL_S
 from aiida_sis.calculations.structure import symbols_of, validate_masses
 from aiida_sis.core.cp2k.verdict import FAILED, NORMAL, AimdVerdict, cp2k_degrees_of_freedom, describe, judge
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call
+from aiida_sis.workflows.cp2k_jobs import Cp2kJobsWorkChain
 
+CUT_SHORT = Cp2kJobsWorkChain.exit_codes.ERROR_CUT_SHORT.status
 OUT_OF_WALLTIME = Cp2kCalculation.exit_codes.ERROR_OUT_OF_WALLTIME.status
 
 if_: Any = engine.if_  # its type only takes the methods of `WorkChain` itself as steps
@@ -27,6 +29,8 @@ if_: Any = engine.if_  # its type only takes the methods of `WorkChain` itself a
 
 class LabelWorkChain(LabellingWorkChain):
     """Run the AIMD that labels a structure; where it goes wrong, optimise the geometry and run it once more.
+
+    What the machine or its time cut short has not gone wrong: it goes on from where it was.
 
     An AIMD goes wrong by failing, by heating out of its ensemble, or by being slower than a stated budget. What was
     good before that is kept. An AIMD that heats again after the optimisation is reported as a possible exotherm.
@@ -133,7 +137,8 @@ class LabelWorkChain(LabellingWorkChain):
             if not converged:
                 self.report(f'the optimisation did not converge, its last structure is used: {reason}')
             return
-        self.ctx.failure = ['ERROR_OPTIMISATION_FAILED', reason]
+        ended_by_machine = node.exit_status == CUT_SHORT
+        self.ctx.failure = ['ERROR_CUT_SHORT' if ended_by_machine else 'ERROR_OPTIMISATION_FAILED', reason]
         self.report(f'the optimisation gave no structure: {reason}')
 
     def has_start(self) -> bool:
@@ -150,7 +155,11 @@ class LabelWorkChain(LabellingWorkChain):
             inputs['velocities'] = self.inputs.velocities
         level_of_theory = self.inputs.cp2k.cp2k.parameters
         parameters = call(make_aimd_input, f'aimd_{number}_input', level_of_theory, self.inputs.parameters, **inputs)
-        self.submit_cp2k(f'aimd_{number}', parameters, self.ctx.structure, monitors={'hot': self.hot_monitor()})
+        monitors = {'hot': self.hot_monitor()}
+        # A budget is kept, not stretched over another job.
+        budget = self.settings.walltime_s
+        continues = budget is None or parameters['GLOBAL']['WALLTIME'] < round(budget)
+        self.submit_cp2k(f'aimd_{number}', parameters, self.ctx.structure, monitors=monitors, continues=continues)
         self.ctx.aimds.append(f'aimd_{number}')
 
     def hot_monitor(self) -> orm.Dict:
@@ -170,9 +179,10 @@ class LabelWorkChain(LabellingWorkChain):
         jobs = self.jobs_of(node)
         reason = None if node.is_finished_ok else self.stop_reason(node, jobs[-1] if jobs else None)
         theirs = {'trajectory': node.outputs.output_trajectory} if 'output_trajectory' in node.outputs else {}
+        ended_by_machine = node.exit_status == CUT_SHORT
         read = self.read(name, **theirs)
         if read is None:
-            self.ctx.failure = ['ERROR_NO_OUTPUT', reason]
+            self.ctx.failure = ['ERROR_CUT_SHORT' if ended_by_machine else 'ERROR_NO_OUTPUT', reason]
             return
         series, converged, known = energies_of(read), read.get_array('converged'), read.get_array('known')
         if node.is_finished_ok and (len(series.steps) == 0 or not known.any()):
@@ -187,13 +197,17 @@ class LabelWorkChain(LabellingWorkChain):
             n_unconverged=int((known & ~converged).sum()),
             n_unknown=int((~known).sum()),
             failure=reason,
-            ran_out_of_time=jobs[-1].exit_status == OUT_OF_WALLTIME,
+            ran_out_of_time=not node.is_finished_ok and jobs[-1].exit_status == OUT_OF_WALLTIME,
+            ended_by_machine=ended_by_machine,
+            n_jobs=len(jobs),
             from_optimised=self.ctx.optimisation is not None,
         )
         self.ctx.verdicts.append(verdict)
         if verdict.reason:
             self.report(f'{name}<{node.pk}> is {verdict.verdict}: {verdict.reason}')
-        if verdict.verdict == FAILED and verdict.from_optimised:
+        if ended_by_machine:
+            self.ctx.failure = ['ERROR_CUT_SHORT', verdict.reason]
+        elif verdict.verdict == FAILED and verdict.from_optimised:
             self.ctx.failure = ['ERROR_AIMD_FAILED', verdict.reason]
 
     def aimd_of_snapshot_went_wrong(self) -> bool:

@@ -245,6 +245,21 @@ def is_hot(failed: FailedMd, structure: orm.StructureData, velocities: orm.Array
     return kinetic_temperature(symbols_of(structure), drawn, failed.fixed_atoms) > limit
 
 
+def tells_its_end(node: orm.WorkChainNode) -> bool:
+    """Tell whether an MD says how it ended: at its length, or at a catastrophe with frames from before it.
+
+    A log with a hole in it may leave neither; such an MD was not read, whatever its exit code says.
+
+    :param node: the exploration.
+    """
+    if 'results' not in node.outputs:
+        return False
+    results = MdResults.model_validate(node.outputs.results.get_dict())
+    if results.catastrophe is None:
+        return bool(results.stable)
+    return results.t_next is not None and 'snapshots' in node.outputs
+
+
 def deviation_parameters(settings: SamplingSettings) -> dict[str, Any]:
     """Give what an MD must know to watch a committee.
 

@@ -20,7 +20,7 @@ from aiida_sis.workflows.early_sign import distance_parameters
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.labelling_loop import LabellingLoop
 from aiida_sis.workflows.ports import define_shared_ports, define_sis_ports
-from aiida_sis.workflows.sampling import deviation_parameters, is_in_doubt
+from aiida_sis.workflows.sampling import deviation_parameters, is_in_doubt, tells_its_end
 from aiida_sis.workflows.validation import validate_sis_inputs
 
 # Their types only take the methods of `WorkChain` itself as steps.
@@ -233,7 +233,7 @@ class SisWorkChain(LabellingLoop):
         self.ctx.last_md = self.calls(EXPLORE, number)
         for call in self.ctx.last_md:
             node = self.part(call)
-            if not node.is_finished_ok:
+            if not node.is_finished_ok or not tells_its_end(node):
                 unread = True
                 continue
             results = MdResults.model_validate(node.outputs.results.get_dict())

@@ -66,10 +66,11 @@ class Stage:
         seconds: float = 0.1,
         energies: bool = True,
         unconverged: int = 0,
+        first: int = 0,
         line: str = ' ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]: {:.12f}\n',
     ) -> None:
-        """Prepare an AIMD with one frame for each temperature in K."""
-        numbers = range(len(temperatures))
+        """Prepare an AIMD with one frame for each temperature in K, from the step `first` on."""
+        numbers = range(first, first + len(temperatures))
         values = [-1.0 - 0.001 * number - 0.1 * self.runs['aimd'] for number in numbers]
         lengths = [1.6 + 0.01 * number + 0.001 * self.runs['aimd'] for number in numbers]
         lines = [
@@ -79,13 +80,14 @@ class Stage:
         run = self._next('aimd', ''.join(lines) + output)
         if not temperatures:
             return
-        (run / 'aiida-1.restart').write_text(restart(lengths[-1]))
+        (run / 'aiida-1.restart').write_text(restart(lengths[-1], numbers[-1]))
         (run / 'aiida-pos-1.xyz').write_text(''.join(map(frame, numbers, values, lengths)))
         (run / 'aiida-frc-1.xyz').write_text(''.join(map(frame, numbers, values, [0.01] * len(values))))
         cell = '6.0 0.0 0.0 0.0 6.0 0.0 0.0 0.0 6.0 216.0'
         (run / 'aiida-1.cell').write_text('# cells\n' + ''.join(f'{n} {n}.0 {cell}\n' for n in numbers))
         if energies:
-            rows = [f'{n} {n}.0 0.01 {temperatures[n]} {values[n]} -0.9 {seconds}\n' for n in numbers]
+            columns = zip(numbers, temperatures, values, strict=True)
+            rows = [f'{n} {n}.0 0.01 {kelvin} {value} -0.9 {seconds}\n' for n, kelvin, value in columns]
             (run / 'aiida-1.ener').write_text('# energies\n' + ''.join(rows))
 
 
@@ -95,10 +97,12 @@ def frame(number: int, energy: float, length: float) -> str:
     return f'2\n{comment}\n Li 0.0 0.0 0.0\n F {length:.6f} 0.0 0.0\n'
 
 
-def restart(length: float) -> str:
-    """Write what aiida-cp2k reads of a restart file."""
+def restart(length: float, step: int = 0) -> str:
+    """Write what is read of a restart file."""
     cell = '\n A 6.0 0.0 0.0\n B 0.0 6.0 0.0\n C 0.0 0.0 6.0'
-    return f'\n &CELL{cell}\n &END CELL\n &COORD\nLi 0.0 0.0 0.0\nF {length} 0.0 0.0\n &END COORD\n'
+    motion = f' &MOTION\n &MD\n STEP_START_VAL  {step}\n &END MD\n &END MOTION\n'
+    subsys = f'\n &CELL{cell}\n &END CELL\n &COORD\nLi 0.0 0.0 0.0\nF {length} 0.0 0.0\n &END COORD\n'
+    return f'{motion} &FORCE_EVAL\n &SUBSYS{subsys} &END SUBSYS\n &END FORCE_EVAL\n'
 
 
 @pytest.fixture
@@ -190,37 +194,27 @@ def test_failed_then_optimised(stage, inputs):
 
 
 def test_files_are_read_once(stage, inputs, monkeypatch):
-    """Coordinates that aiida-cp2k has read are not read again; those of a job that failed are, once."""
+    """Coordinates that the parser has read are not read again; those of a job that failed are, once."""
     read = []
 
-    def spy(text):
+    def spy(text, *args):
         read.append(len(text))
-        return read_xyz(text)
+        return read_xyz(text, *args)
 
     read_xyz = output.read_xyz
     monkeypatch.setattr(output, 'read_xyz', spy)
     stage.aimd(NORMAL)
     assert run(inputs)[2].is_finished_ok
-    assert read == []
+    assert len(read) == 2
     stage.aimd(NORMAL[:6], CHARGES)
     stage.optimisation()
     stage.aimd(HOT)
+    read.clear()
     outputs, results, _ = run(inputs)
-    assert len(read) == 2
+    assert len(read) == 2 * 2 + 2 * 3
     assert results['kept_frames'] == 12
     assert outputs['trajectory'].base.attributes.get('units|forces') == 'hartree/bohr'
     assert outputs['trajectory'].get_stepids().tolist() == list(range(12))
-
-
-def test_killed_job(stage, inputs):
-    """A job that was killed is a failed AIMD with good frames."""
-    stage.aimd(NORMAL[:6], KILLED)
-    stage.optimisation()
-    stage.aimd(NORMAL)
-    _, results, node = run(inputs)
-    assert node.is_finished_ok, node.exit_message
-    assert 'killed' in results['reason']
-    assert results['kept_frames'] == 16
 
 
 def test_hot_then_normal(stage, inputs):
@@ -245,17 +239,6 @@ def test_hot_again_may_be_an_exotherm(stage, inputs):
     assert (results['heating'], results['possible_exotherm']) == ('possible exotherm', True)
     assert results['kept_frames'] == 12
     assert any('exotherm' in log.message for log in orm.Log.collection.get_logs_for(node))
-
-
-def test_out_of_time_is_said(stage, inputs):
-    """The frames of an AIMD that its queue ended are good, but half of what was asked for is not all of it."""
-    stage.aimd(NORMAL[:4], LATE)
-    _, results, node = run(inputs)
-    assert node.is_finished_ok, node.exit_message
-    assert (results['route'], results['kept_frames'], results['cut_short']) == ('direct', 4, True)
-    assert (results['aimd_fs'], results['asked_fs']) == (3.0, 9.0)
-    logged = ' '.join(log.message for log in orm.Log.collection.get_logs_for(node))
-    assert 'cut short: the time of the job was up after 3 of 9 fs' in logged
 
 
 def test_slow(stage, inputs):

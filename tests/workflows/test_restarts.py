@@ -114,14 +114,60 @@ def test_md_out_of_time_goes_on_from_its_last_frame(explore: ExploreWorkChain, a
     assert (explore.ctx.inputs.velocities.get_array('velocities') == 500).all()
     # A job that made no step would go on for ever.
     again = ended(LammpsMdCalculation.exit_codes.ERROR_OUT_OF_WALLTIME, {'trajectory': frames(500)}, aiida_localhost)
-    assert explore.continue_out_of_walltime(again) is None
+    assert [explore.continue_out_of_walltime(again).exit_code.status for _ in range(3)] == [0, 0, 420]
 
 
-def test_md_that_was_killed_is_repeated_once(explore: ExploreWorkChain, aiida_localhost: orm.Computer) -> None:
-    """The second time it is a failure."""
-    job = ended(LammpsMdCalculation.exit_codes.ERROR_LOG_TRUNCATED, {}, aiida_localhost)
-    assert explore.repeat_cut_short(job) is not None
-    assert explore.repeat_cut_short(job) is None
+MACHINE = [
+    code for code in LammpsMdCalculation.exit_codes.values() if code.invalidates_cache and 300 <= code.status < 400
+]
+
+
+@pytest.mark.parametrize('code', [c for c in MACHINE if c.status not in (304, 306)], ids=lambda code: str(code.status))
+def test_md_that_the_machine_ended_goes_on_from_its_newest_frame(
+    code: Any, explore: ExploreWorkChain, aiida_localhost: orm.Computer
+) -> None:
+    """Of the ring where that is newer than the trajectory; the job is never taken from the cache."""
+    left = {'trajectory': frames(0, 1000), 'snapshots': frames(1190, 1200)}
+    job = ended(code, left, aiida_localhost)
+    report = explore.repeat_cut_short(job)
+    assert report is not None
+    assert report.exit_code.status == 0
+    assert explore.ctx.inputs.parameters['elapsed_ps'] == pytest.approx(1.2)
+    assert (explore.ctx.inputs.velocities.get_array('velocities') == 1200).all()
+    assert explore.ctx.inputs.seed.value != explore.inputs.md.seed.value
+    assert job.base.extras.get('_aiida_valid_cache') is False
+
+
+def test_kills_of_an_md_are_counted_against_its_progress(
+    explore: ExploreWorkChain, aiida_localhost: orm.Computer
+) -> None:
+    """An MD of weeks may be killed often; three in a row that got nowhere are its end, and the machine is named."""
+    code = LammpsMdCalculation.exit_codes.ERROR_LOG_TRUNCATED
+    for step in (100, 200, 300, 400, 500):
+        for _ in range(2):
+            assert explore.repeat_cut_short(ended(code, {}, aiida_localhost)).exit_code.status == 0
+        job = ended(code, {'snapshots': frames(step)}, aiida_localhost)
+        assert explore.repeat_cut_short(job).exit_code.status == 0
+    reports = [explore.repeat_cut_short(ended(code, {}, aiida_localhost)) for _ in range(3)]
+    assert reports[-1].exit_code.status == 420
+    assert 'The machine ended 3 jobs in a row' in reports[-1].exit_code.message
+    assert len(explore.ctx.parts) == 5
+
+
+def test_a_disk_that_stays_full_pauses_the_md(
+    explore: ExploreWorkChain, aiida_localhost: orm.Computer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is repeated; then a person must make room, and after `verdi process play` it goes on."""
+    said: list[str] = []
+    monkeypatch.setattr(explore, 'pause', lambda message: said.append(message))
+    code = LammpsMdCalculation.exit_codes.ERROR_DISK_FULL
+    for _ in range(4):
+        assert explore.repeat_cut_short(ended(code, {}, aiida_localhost)).exit_code.status == 0
+    assert len(said) == 2
+    assert said[0] == (
+        'The disk of the work directories on localhost is full: make room, then `verdi process play '
+        f'{explore.node.pk}`.'
+    )
 
 
 def test_parts_are_joined_without_overlap() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 
+from aiida_deepmd.files.machine import full_disk, own_fault
+
 #: What helps an SCF, in the words of CP2K's input.
 SCF_REMEDY = (
     'give FORCE_EVAL/DFT/SCF an OUTER_SCF or a larger MAX_SCF, a metal SMEAR and ADDED_MOS instead of OT, or let CP2K '
     'from 2024.1 on leave single frames out by IGNORE_CONVERGENCE_FAILURE.'
 )
+#: No message of an abort and no closing line: CP2K did not stop by itself.
+CUT_SHORT = "CP2K's output ends without its closing lines: the job was killed or ran out of wall time."
 _CHARGE = re.compile(r'Charge outside chemical range:.*Limit= *(\d\S*) +Charge= *(-?\d\S*)')
 _ABORT_ART = re.compile(r'^\s*(\[ABORT\]|\\___/|/ +\\|___|O/\||/\| \||\|)')
 
@@ -35,9 +39,20 @@ def abort_reason(text: str) -> str | None:
         return f'CP2K aborted: {message.rstrip(".")}' + (f' ({place.group(1)}).' if place else '.')
     if 'exceeded requested execution time' in text:
         return 'CP2K ran out of its wall time.'
-    if 'PROGRAM STOPPED IN' not in text:
-        return "CP2K's output ends without its closing lines: the job was killed or ran out of wall time."
-    return None
+    return None if 'PROGRAM STOPPED IN' in text else CUT_SHORT
+
+
+def machine_fault(text: str, stderr: str = '') -> str | None:
+    """Say in one sentence what a machine did to CP2K, which says nothing of the structure.
+
+    :param text: CP2K's main output.
+    :param stderr: what the scheduler's error output holds.
+    :returns: one sentence, or None where CP2K came to its end, stopped by itself, or died by a fault of its own.
+    """
+    line = full_disk(text, stderr)
+    if line is not None:
+        return f'The disk of the work directory is full ({line}).'
+    return CUT_SHORT if abort_reason(text) == CUT_SHORT and own_fault(text, stderr) is None else None
 
 
 def _charges_reason(text: str) -> str:

@@ -121,7 +121,7 @@ def _read(run: _Run, name: str, hints: Hints) -> System:
                 'forces in hartree*bohr^-1, which CP2K writes without a UNIT, are read: run it without one.'
             )
     text = '\n'.join(file.read_text(errors='replace') for file in outputs)
-    coordinates = cp2k_output.read_xyz(_whole_frames(run.positions))
+    coordinates = cp2k_output.read_xyz(run.positions.read_text(errors='replace'))
     n_frames = len(coordinates.steps)
     if n_frames == 0:
         raise ReadError(f"'{run.positions}' has no whole frame.")
@@ -183,21 +183,6 @@ def _beside(run: _Run) -> tuple[list[Path], list[Path]]:
     return inputs, outputs
 
 
-def _whole_frames(file: Path) -> str:
-    """A trajectory without the half frames that killed runs leave, at its end or before a restart went on."""
-    text = file.read_text(errors='replace')
-    lines = text.splitlines()
-    if lines and not text.endswith('\n'):
-        lines.pop()
-    starts = [number - 1 for number, line in enumerate(lines) if number and _COMMENT.match(line)]
-    if not starts or not lines[starts[0]].strip().isdigit():
-        return ''
-    length = int(lines[starts[0]]) + 2
-    blocks = [lines[first:end] for first, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
-    whole = [block for block in blocks if len(block) == length and all(len(line.split()) == 4 for line in block[2:])]
-    return ''.join(f'{line}\n' for block in whole for line in block)
-
-
 def _forces(
     run: _Run, coordinates: cp2k_output.XyzFrames, text: str, outputs: list[Path]
 ) -> tuple[FloatArray, list[Path], list[str]]:
@@ -206,9 +191,12 @@ def _forces(
     forces = np.full((n_frames, n_atoms, 3), np.nan)
     file = run.file('frc')
     if file is not None:
-        given = cp2k_output.read_xyz(_whole_frames(file))
+        rows = file.read_text(errors='replace')
+        given = cp2k_output.read_xyz(rows)
         if given.values.shape[1] not in (0, n_atoms):
             raise ReadError(f"'{file}' has {given.values.shape[1]} atoms, but '{run.positions}' has {n_atoms}.")
+        if given.symbols != coordinates.symbols:
+            given = cp2k_output.read_xyz(rows, coordinates.symbols)
         places: dict[tuple[int, str], list[int]] = defaultdict(list)
         for number, (step, energy) in enumerate(zip(given.steps, given.energies, strict=True)):
             places[int(step), repr(float(energy))].append(number)
@@ -250,8 +238,7 @@ def _cells(run: _Run, steps: IntArray, facts: dict[Path, InputFacts], text: str)
         lines = file.read_text(errors='replace').splitlines(keepends=True)
         if lines and lines[0].startswith('#') and '[Angstrom]' not in lines[0]:
             raise ReadError(f"'{file}' is not in Å: its first line says {lines[0].strip()}.")
-        whole = ''.join(line for line in lines if len(line.split()) == 12 or line.startswith('#'))
-        cell_steps, values = cp2k_output.read_cells(whole)
+        cell_steps, values = cp2k_output.read_cells(''.join(lines))
         cells = np.full((len(steps), 3, 3), np.nan)
         for step in np.unique(steps):
             here, there = np.flatnonzero(steps == step), np.flatnonzero(cell_steps == step)

@@ -23,6 +23,8 @@ Tree = dict[str, Any]
 GFN1_XTB_ELEMENTS = frozenset(chemical_symbols[1:87])
 # aiida-cp2k writes the frames of its input `trajectory` under these names.
 REPLAY_POSITION_FILE, REPLAY_CELL_FILE = 'aiida-reftraj.xyz', 'aiida-reftraj.cell'
+# Under this name a job finds the restart file of the job whose AIMD it continues.
+CONTINUED_FROM = 'aiida-continued.restart'
 # First step of the orbital transformation in a second try. CP2K's own is 0.15 (0.08 with some preconditioners).
 CAREFUL_STEP = 0.03
 #: The mixing of a diagonalisation whose SCF has gone astray, and the error below which DIIS sets in.
@@ -82,6 +84,28 @@ def aimd_input(
         moving[list(fixed_atoms)] = 0.0
         added['FORCE_EVAL'] = {'SUBSYS': {'VELOCITY': {'': velocity_lines(moving)}}}
     return merge(_quiet(level_of_theory), added)
+
+
+def continuation_input(aimd: Mapping[str, Any], *, step: int, wave_function: str | None = None) -> Tree:
+    """Let an AIMD go on from CP2K's restart file, which holds positions, velocities, thermostat and random numbers.
+
+    CP2K counts `STEPS` from the step of the restart file, whose frame it does not print again.
+
+    :param aimd: the input tree that the AIMD began with.
+    :param step: the step at which the restart file was written.
+    :param wave_function: path of the wave function at that step; the first SCF begins with the guess where there is
+        none.
+    :returns: the whole input tree; the restart file is expected under :data:`CONTINUED_FROM`.
+    """
+    tree = merge(aimd, {'EXT_RESTART': {'RESTART_FILE_NAME': CONTINUED_FROM}})
+    tree['MOTION']['MD']['STEPS'] = tree['MOTION']['MD']['STEPS'] - step
+    if 'SUBSYS' in tree['FORCE_EVAL']:
+        tree['FORCE_EVAL']['SUBSYS'].pop('VELOCITY', None)
+    dft = _section(tree, 'FORCE_EVAL', 'DFT')
+    if wave_function is not None and dft and 'KPOINTS' not in dft:
+        read = {'WFN_RESTART_FILE_NAME': wave_function, 'SCF': {'SCF_GUESS': 'RESTART'}}
+        tree = merge(tree, {'FORCE_EVAL': {'DFT': read}})
+    return tree
 
 
 def optimisation_input(
@@ -214,8 +238,8 @@ def _fix(motion: Tree, fixed_atoms: Sequence[int]) -> None:
 
 
 def _restart_every_step(run_type: str) -> Tree:
-    """Sections that keep one restart file up to date at every step, without copies of it."""
-    return {'RESTART': {'BACKUP_COPIES': 0, 'EACH': {run_type: 1}}, 'RESTART_HISTORY': {'_': 'OFF'}}
+    """Sections that keep a restart file up to date at every step, and the one before: CP2K may be killed writing it."""
+    return {'RESTART': {'BACKUP_COPIES': 1, 'EACH': {run_type: 1}}, 'RESTART_HISTORY': {'_': 'OFF'}}
 
 
 def _quiet(level_of_theory: Mapping[str, Any]) -> Tree:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +18,9 @@ ENERGY_FILE = 'aiida-1.ener'
 POSITION_FILE = 'aiida-pos-1.xyz'
 FORCE_FILE = 'aiida-frc-1.xyz'
 CELL_FILE = 'aiida-1.cell'
+RESTART_FILE = 'aiida-1.restart'
+#: The one before; CP2K may be killed while it writes the other.
+EARLIER_RESTART_FILE = 'aiida-1.restart.bak-1'
 
 
 @dataclass(frozen=True)
@@ -57,20 +62,20 @@ def read_ener(text: str) -> EnergySeries:
         words = line.split()
         if line.startswith('#') or not line.endswith('\n') or len(words) < 7:
             continue
-        try:
-            rows.append([float(word) for word in words[:7]])
-        except ValueError:  # CP2K prints ******** where a number doesn't fit its field
+        # CP2K prints ******** where a number doesn't fit its field
+        if _STEP.fullmatch(words[0]):
             rows.append([_number(word) for word in words[:7]])
     table = np.array(rows, dtype=float).reshape(-1, 7)
     return EnergySeries(table[:, 0].astype(np.int64), *(table[:, column].copy() for column in range(1, 7)))
 
 
+_STEP = re.compile(r'\d{1,15}', re.A)
+_NUMBER = re.compile(r'[-+]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][-+]?\d+)?|[-+]?(?:NaN|Inf(?:inity)?)', re.I)
+
+
 def _number(word: str) -> float:
-    """Read a number, NaN where the field overflowed."""
-    try:
-        return float(word)
-    except ValueError:
-        return float('nan')
+    """Read a number, NaN where the field overflowed or isn't one."""
+    return float(word.upper().replace('D', 'E')) if _NUMBER.fullmatch(word) else float('nan')
 
 
 @dataclass(frozen=True)
@@ -89,45 +94,60 @@ class XyzFrames:
     values: FloatArray
 
 
-def read_xyz(text: str) -> XyzFrames:
-    """Read CP2K's trajectory in XYZ format up to its last whole frame: a job that was killed leaves half a frame.
+_COMMENT = re.compile(r'\s*i =\s*(\d{1,15})\b.*E =\s*(\S+)')
+
+
+def read_xyz(text: str, symbols: tuple[str, ...] | None = None) -> XyzFrames:
+    """Read CP2K's trajectory in XYZ format as far as its frames are whole.
+
+    A job that was killed leaves half a frame, a full disk a hole. A frame in which a row is lost, doubled or exchanged
+    with one of another name is left out, since its numbers would go to the wrong atoms.
 
     :param text: content of `PROJECT-pos-1.xyz` or `PROJECT-frc-1.xyz`.
+    :param symbols: names that the atoms must have, those that most of the frames have where they are not known.
     :returns: the frames.
     """
     lines = text.splitlines()
     if lines and not text.endswith('\n'):
         lines.pop()
-    n_atoms = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
-    steps, energies, values = [], [], []
-    symbols: tuple[str, ...] = ()
-    for first in range(0, len(lines) - n_atoms - 1, n_atoms + 2):
-        comment = re.search(r'i =\s*(\d+).*E =\s*(\S+)', lines[first + 1])
-        atoms = [line.split() for line in lines[first + 2 : first + 2 + n_atoms]]
-        if comment is None or any(len(atom) < 4 for atom in atoms):
-            break
-        steps.append(int(comment.group(1)))
-        energies.append(_number(comment.group(2)))
-        symbols = tuple(atom[0] for atom in atoms)
-        values.append([[_number(word) for word in atom[1:4]] for atom in atoms])
+    starts = [number - 1 for number, line in enumerate(lines) if number and _COMMENT.match(line)]
+    counts = Counter(lines[first].strip() for first in starts)
+    word = counts.most_common(1)[0][0] if counts else ''
+    n_atoms = int(word) if word.isdecimal() else 0
+    frames = []
+    for first, end in itertools.pairwise([*starts, len(lines)]):
+        comment, atoms = _COMMENT.match(lines[first + 1]), [line.split() for line in lines[first + 2 : end]]
+        if comment and lines[first].strip() == word and len(atoms) == n_atoms and all(len(atom) == 4 for atom in atoms):
+            frames.append((int(comment[1]), _number(comment[2]), atoms))
+    names = Counter(tuple(atom[0] for atom in atoms) for _, _, atoms in frames)
+    if symbols is None:
+        symbols = names.most_common(1)[0][0] if names else ()
+    frames = [frame for frame in frames if tuple(atom[0] for atom in frame[2]) == symbols]
+    values = [[[_number(word) for word in atom[1:]] for atom in atoms] for _, _, atoms in frames]
     return XyzFrames(
-        np.array(steps, dtype=np.int64),
-        np.array(energies, dtype=float),
+        np.array([step for step, _, _ in frames], dtype=np.int64),
+        np.array([energy for _, energy, _ in frames], dtype=float),
         symbols,
-        np.array(values, dtype=float).reshape(len(steps), n_atoms, 3),
+        np.array(values, dtype=float).reshape(len(frames), len(symbols), 3),
     )
 
 
 def read_cells(text: str) -> tuple[IntArray, FloatArray]:
-    """Read CP2K's `.cell` file as far as its lines are whole.
+    """Read CP2K's `.cell` file as far as its lines are whole; a line in which a number can't be read is left out.
 
     :param text: content of `PROJECT-1.cell`.
     :returns: steps (n_frames,) and cells (n_frames, 3, 3) in Å.
     """
-    whole = [line.split() for line in text.splitlines(keepends=True) if line.endswith('\n')]
-    rows = [words for words in whole if len(words) >= 12 and not words[0].startswith('#')]
-    cells = np.array([[float(word) for word in words[2:11]] for words in rows], dtype=float)
-    return np.array([int(words[0]) for words in rows], dtype=np.int64), cells.reshape(len(rows), 3, 3)
+    steps, cells = [], []
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if not line.endswith('\n') or len(words) != 12 or not _STEP.fullmatch(words[0]):
+            continue
+        cell = [_number(word) for word in words[2:11]]
+        if np.isfinite(cell).all():
+            steps.append(int(words[0]))
+            cells.append(cell)
+    return np.array(steps, dtype=np.int64), np.array(cells, dtype=float).reshape(len(steps), 3, 3)
 
 
 _EVALUATION = re.compile(
@@ -234,7 +254,8 @@ def read_frames(positions: str, forces: str, cells: str, output: str) -> AimdFra
     :param output: main output, which alone knows whether an SCF converged: a frame that it does not mention did not.
     :returns: the frames whose step is in all of them.
     """
-    coordinates, gradients = read_xyz(positions), read_xyz(forces)
+    coordinates = read_xyz(positions)
+    gradients = read_xyz(forces, coordinates.symbols)
     cell_steps, cell_values = read_cells(cells)
     common = np.intersect1d(np.intersect1d(coordinates.steps, gradients.steps), cell_steps)
 

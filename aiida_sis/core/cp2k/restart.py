@@ -42,6 +42,30 @@ def read_restart(text: str) -> RestartState | None:
     return RestartState(positions, speeds * ATOMIC_VELOCITY_TO_ANGSTROM_PER_PS)
 
 
+def read_step(text: str) -> int | None:
+    """Find the step of the AIMD at which a restart file was written.
+
+    :param text: content of `PROJECT-1.restart`.
+    :returns: the step, or None where the file is not whole or is of no AIMD: CP2K may be killed while it writes it.
+    """
+    found = re.search(r'^\s*STEP_START_VAL\s+(\d+)\s*$', text, re.M)
+    return int(found.group(1)) if found and is_whole(text) else None
+
+
+def is_whole(text: str) -> bool:
+    """Tell whether a restart file was written to its end: every section that it opens is closed, the last one too.
+
+    :param text: content of `PROJECT-1.restart`.
+    """
+    opened: list[str] = []
+    for name in re.findall(r'^\s*&(END +\S+|\S+)', text, re.M):
+        if not name.startswith('END '):
+            opened.append(name)
+        elif not opened or opened.pop() != name.split()[1]:
+            return False
+    return not opened and 'FORCE_EVAL' in text and '\0' not in text and bool(re.search(r'&END FORCE_EVAL\s*$', text))
+
+
 def _section(text: str, name: str) -> list[list[str]]:
     """Give the words of the lines of a section of CP2K input, none where it is not whole or has a unit of its own."""
     match = re.search(rf'^\s*&{name}[ \t]*\n(.*?)^\s*&END {name}\b', text, re.M | re.S)

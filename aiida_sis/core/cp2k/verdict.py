@@ -42,7 +42,7 @@ class AimdVerdict:
     :param reason: one sentence for everything but `normal`, empty otherwise.
     :param asked_fs: AIMD time asked for in fs.
     :param aimd_fs: AIMD time computed in fs, whether its frames are kept or not.
-    :param cut_short: whether the time of the job was up before the AIMD had the length asked for.
+    :param cut_short: whether the machine, or the time of the job, ended it before it had the length asked for.
     :param n_frames: frames computed, the initial one included.
     :param n_unconverged: frames whose SCF did not converge; they are never learnt.
     :param n_unknown: frames of whose SCF CP2K's output says nothing; they are never learnt either.
@@ -86,6 +86,8 @@ def judge(
     n_unknown: int = 0,
     failure: str | None = None,
     ran_out_of_time: bool = False,
+    ended_by_machine: bool = False,
+    n_jobs: int = 1,
     from_optimised: bool = False,
 ) -> AimdVerdict:
     """Judge one AIMD by its own temperature and time, the same indicator that watches the long MD.
@@ -99,6 +101,8 @@ def judge(
     :param failure: why CP2K stopped early, None where it did not.
     :param ran_out_of_time: whether CP2K stopped early because its time was up; without a budget that is the queue's
         limit, which says nothing of the structure: the frames are as good as any.
+    :param ended_by_machine: whether the machine ended it, again and again, so that it did not come to its end.
+    :param n_jobs: number of jobs that it took: each but the last may have died with what it had still to write.
     :param from_optimised: whether the AIMD began from an optimised structure.
     :returns: the verdict.
     """
@@ -111,12 +115,18 @@ def judge(
         reason = f'The AIMD took {pace if pace is not None else float("nan"):.3g} s a step, its budget is {budget:g} s.'
     few = max(1, MAX_UNCONVERGED_SHARE * n_good)
     if n_unknown > few:
-        verdict, reason = FAILED, f"CP2K's output says nothing of the SCF of {n_unknown} of {n_good} frames."
+        reason = f"CP2K's output says nothing of the SCF of {n_unknown} of {n_good} frames."
+        if ended_by_machine or n_jobs > 1:
+            reason += ' It was lost with a job that the machine ended: they are left out.'
+        else:
+            verdict = FAILED
     if n_unconverged > few:
         verdict, reason = FAILED, f'The SCF of {n_unconverged} of {n_good} frames did not converge: {SCF_REMEDY}'
     asked, got = (float(steps * settings.timestep_fs) for steps in (settings.n_steps, _n_steps(series)))
     if ran_out_of_time and budget is None and verdict == NORMAL:
         reason = f'The AIMD was cut short: the time of the job was up after {got:g} of {asked:g} fs.'
+    elif ended_by_machine and verdict == NORMAL:
+        reason = ' '.join(filter(None, [f'The AIMD was cut short after {got:g} of {asked:g} fs. {failure}', reason]))
     elif failure and verdict != SLOW:
         verdict, reason = FAILED, failure
     if n_good:
@@ -135,7 +145,7 @@ def judge(
         reason=reason,
         asked_fs=asked,
         aimd_fs=got,
-        cut_short=ran_out_of_time and got < asked,
+        cut_short=(ran_out_of_time or ended_by_machine) and got < asked,
         n_frames=len(series.steps),
         n_unconverged=n_unconverged,
         n_unknown=n_unknown,

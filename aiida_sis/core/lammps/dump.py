@@ -9,6 +9,7 @@ import numpy as np
 
 from aiida_deepmd.arrays import FloatArray, IntArray
 
+_MAX_STEP = 2**53
 _VECTORS = ('xu', 'yu', 'zu', 'vx', 'vy', 'vz', 'fx', 'fy', 'fz')
 
 
@@ -102,17 +103,21 @@ def _parse_block(lines: Sequence[str], complete: bool) -> DumpFrame | None:
 
     :param lines: Lines after ``ITEM: TIMESTEP``.
     :param complete: Whether the last line ended properly.
-    :return: The snapshot, or nothing if it was cut off.
+    :return: The snapshot, or nothing if it was cut off, lacks a column, or does not have each atom once.
     """
     try:
         step, n_atoms = int(lines[0]), int(lines[2])
         cell = _cell(lines[3].split(), np.array([line.split() for line in lines[4:7]], dtype=np.float64))
         names = lines[7].split()[2:]
         rows = [line.split() for line in lines[8 : 8 + n_atoms]]
-        if len(rows) < n_atoms or (len(lines) == 8 + n_atoms and not complete):
+        if not 0 <= step < _MAX_STEP or len(rows) < n_atoms or (len(lines) == 8 + n_atoms and not complete):
             return None
         table: FloatArray = np.array(rows, dtype=np.float64).reshape(n_atoms, len(names))
+        ids = np.arange(1, n_atoms + 1)
     except (IndexError, ValueError):
+        return None
+    # A row that is doubled, or lost, would give its place to another atom.
+    if not {'id', 'type', *_VECTORS} <= set(names) or not np.array_equal(np.sort(table[:, names.index('id')]), ids):
         return None
     table = table[np.argsort(table[:, names.index('id')], kind='stable')]
     columns = table[:, [names.index(name) for name in _VECTORS]]

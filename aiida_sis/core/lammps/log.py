@@ -36,6 +36,8 @@ _FINAL_COLUMNS = {
 }
 _NO_PAIR = 1e19
 """LAMMPS reports 1e20 as the shortest distance where no pair lies within the cutoff."""
+_MAX_STEP = 2**53
+"""No step is larger; a damaged line may hold any number."""
 _MAX_WARNINGS = 20
 _EXPECTED = 'is not for group all'
 """End of a warning that comes with every temperature of the mobile atoms alone."""
@@ -117,8 +119,8 @@ def parse_log(text: str) -> LammpsLog:
     dynamics = [] if begin is None else lines[begin + 1 :]
     rows = _rows(dynamics)
     body = '\n'.join(dynamics)
-    loop = re.search(r'^Loop time of (\S+) on .* for (\d+) steps', body, re.M)
-    halt = re.search(r'^Fix halt condition for fix-id (\S+) met on step (\d+)', body, re.M)
+    loop = re.search(r'^Loop time of (\d+(?:\.\d*)?(?:e[-+]?\d+)?) on .* for (\d{1,15}) steps', body, re.M)
+    halt = re.search(r'^Fix halt condition for fix-id (\S+) met on step (\d{1,15})', body, re.M)
     error, bound = _error(lines)
     series = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in COLUMNS}
     last_step = int(series['step'][-1]) if rows else 0
@@ -239,7 +241,7 @@ def _append(rows: list[dict[str, float]], row: dict[str, float]) -> None:
     :param rows: Samples so far.
     :param row: The new one.
     """
-    if rows and not row['step'] > rows[-1]['step']:
+    if not 0 <= row['step'] <= _MAX_STEP or (rows and not row['step'] > rows[-1]['step']):
         return
     full = dict.fromkeys(COLUMNS, float('nan')) | row
     if full['min_distance'] > _NO_PAIR:
@@ -290,9 +292,9 @@ def _seconds(clock: str) -> float | None:
     """Convert hours, minutes and seconds.
 
     :param clock: As ``1:02:03``.
-    :return: Seconds, or nothing.
+    :return: Seconds, or nothing where it is no time.
     """
     if not clock:
         return None
-    hours, minutes, seconds = clock.split(':')
-    return int(hours) * 3600.0 + int(minutes) * 60.0 + float(seconds)
+    found = re.fullmatch(r'(\d{1,7}):(\d{1,2}):(\d{1,2}(?:\.\d+)?)', clock)
+    return int(found[1]) * 3600.0 + int(found[2]) * 60.0 + float(found[3]) if found else None
