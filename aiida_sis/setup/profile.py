@@ -36,8 +36,7 @@ COMPUTER_LABEL = 'localhost'
 #: Folder of the isolated profile, in the current folder.
 DEFAULT_FOLDER = Path('.sis')
 
-# Seconds between two looks at running jobs, and between two looks at a child workchain whose message was lost. A look at
-# two or three jobs costs a worker 0.07 s of the cores that they need.
+# Seconds between two looks at running jobs; one costs a worker 0.07 s of the cores that they need.
 _JOB_POLL_INTERVAL = 1.0
 _PROFILE_OPTIONS = {
     'runner.poll.interval': 1,
