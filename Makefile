@@ -24,7 +24,7 @@ define PIP_INSTALL
 endef
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo docs test check test-fresh test-pytorch lint clean distclean system
+.PHONY: help demo docs test check test-fresh test-pytorch test-services lint clean distclean system
 # An environment that was not finished must not look finished, and apt and pip can't be run twice at once.
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -34,6 +34,7 @@ help:
 	@echo 'make test       install what is missing, check style and types, run all tests with the real codes'
 	@echo 'make test-fresh build a bare Debian 12 and 13 and try the demonstration there (FRESH="trixie")'
 	@echo 'make test-pytorch  the PyTorch backend in .venv-pytorch: 2.5 GB to download, not part of make test'
+	@echo 'make test-services  a Slurm on this machine alone and runs through it, not part of make test (needs root)'
 	@echo 'make check      style, types and the fast tests: those without real codes, programs of their own and a browser'
 	@echo 'make lint       style and types only'
 	@echo 'make docs       build the documentation into docs/_build/html'
@@ -55,6 +56,13 @@ check: lint
 # The one goal that needs PyTorch, in an environment of its own.
 test-pytorch:
 	@scripts/test_pytorch.sh $(PYTHON) .venv-pytorch $(PYTEST_ARGS)
+
+# Clusters as its users have them, on the loopback address.
+test-services: export PATH := $(abspath $(VENV))/bin:$(PATH)
+test-services: export AIIDA_PATH := $(abspath $(VENV))
+test-services: system $(VENV)/.installed-tests
+	@folder=$$(mktemp -d /tmp/slurm.XXXXXX); trap "tests/services/slurm.sh stop $$folder" EXIT; \
+	tests/services/slurm.sh start $$folder; SLURM_CONF=$$folder/slurm.conf pytest tests/services $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-tests
 	ruff check .

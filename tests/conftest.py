@@ -68,22 +68,28 @@ def stand_in_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
     }
 
 
-@pytest.fixture
-def real_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
-    """The three real codes on one core each; a test that needs them fails, and does not skip, where one is missing."""
+def install_codes(install: Any, prefix: str, **more: Any) -> dict[str, orm.InstalledCode]:
+    """Install the three real codes on one core each; a test that needs them fails, and does not skip, without one."""
     plugins = {'cp2k': ('cp2k', 'cp2k.psmp'), 'dp': ('deepmd.train', 'dp'), 'lmp': ('sis.lammps.md', 'lmp')}
     threads = 'export OMP_NUM_THREADS=1 DP_INTRA_OP_PARALLELISM_THREADS=1 DP_INTER_OP_PARALLELISM_THREADS=1'
     codes = {}
     for label, (plugin, command) in plugins.items():
         executable = shutil.which(command)
         assert executable is not None, f'{command} is not on the PATH: run the tests through `make test`.'
-        codes[label] = aiida_code_installed(
-            label=f'real-{label}',
+        codes[label] = install(
+            label=f'{prefix}-{label}',
             default_calc_job_plugin=plugin,
             filepath_executable=executable,
             prepend_text=threads,
+            **more,
         )
     return codes
+
+
+@pytest.fixture
+def real_codes(aiida_code_installed: Any) -> dict[str, orm.InstalledCode]:
+    """Give the three real codes on this machine."""
+    return install_codes(aiida_code_installed, 'real')
 
 
 @pytest.fixture

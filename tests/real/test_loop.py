@@ -31,12 +31,10 @@ STARVED = {
 }
 
 
-def test_loop_through_the_daemon(real_codes: dict[str, orm.InstalledCode], submit_and_await: Any) -> None:
-    """The starved loop meets catastrophes, labels from before them, trains on, and gives all it has at its end."""
-    builder = SisWorkChain.get_builder_from_protocol(
-        real_codes, {'ion_pair': lifsi_ion_pair()}, overrides=STARVED, seed=3
-    )
-    node = submit_and_await(builder, timeout=900)
+def run_starved(codes: dict[str, orm.InstalledCode], submit_and_await: Any) -> orm.WorkChainNode:
+    """Run the starved loop through the daemon, and look at all that it gives at its end."""
+    builder = SisWorkChain.get_builder_from_protocol(codes, {'ion_pair': lifsi_ion_pair()}, overrides=STARVED, seed=3)
+    node: orm.WorkChainNode = submit_and_await(builder, timeout=900)
     summary = node.outputs.summary.get_dict()
     assert node.exit_status == SisWorkChain.exit_codes.ERROR_MAX_GENERATIONS.status, node.exit_message
     assert summary['outcome'] == 'not stable'
@@ -70,3 +68,9 @@ def test_loop_through_the_daemon(real_codes: dict[str, orm.InstalledCode], submi
     clock = wall_time(node, record.wall_seconds)
     assert clock.jobs >= 8
     assert 0 < clock.codes <= clock.wall
+    return node
+
+
+def test_loop_through_the_daemon(real_codes: dict[str, orm.InstalledCode], submit_and_await: Any) -> None:
+    """The starved loop meets catastrophes, labels from before them, trains on, and gives all it has at its end."""
+    run_starved(real_codes, submit_and_await)
