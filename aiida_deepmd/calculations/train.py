@@ -67,6 +67,14 @@ class DeepmdTrainCalculation(CalcJob):
             help='Folder of a training that was interrupted, with a checkpoint in it (`training.save_freq`): goes on '
             'from that step. The other inputs must be the same; excludes `parent`.',
         )
+        spec.input(
+            'only_evaluate',
+            valid_type=orm.Bool,
+            required=False,
+            serializer=orm.to_aiida_type,
+            help='Whether the training in `restart_folder` is complete: its model is frozen and tested, and no step is '
+            'trained again.',
+        )
         spec.input('seed', valid_type=orm.Int, serializer=orm.to_aiida_type, help='Seed of data order and weights.')
         spec.input(
             'settings',
@@ -110,25 +118,43 @@ class DeepmdTrainCalculation(CalcJob):
             '(n, n_atoms, 3) in eV/Å.',
         )
         spec.default_output_node = 'results'
-        for status, label, message in (
-            (301, 'ERROR_NO_TRAIN_OUTPUT', 'The output of `dp train` was not retrieved.'),
-            (302, 'ERROR_NO_LEARNING_CURVE', 'The training wrote no learning curve.'),
-            (303, 'ERROR_LEARNING_CURVE_UNREADABLE', 'The learning curve cannot be read: {reason}.'),
-            (304, 'ERROR_NO_MODEL', 'The training finished but no frozen model was written: {reason}.'),
-            (305, 'ERROR_NO_COMPRESSED_MODEL', 'Compression was asked for but wrote no model: {reason}.'),
-            (306, 'ERROR_NO_TEST_OUTPUT', 'The output of `dp test` was not retrieved.'),
-            (307, 'ERROR_TEST_OUTPUT_UNREADABLE', 'The output of `dp test` cannot be read: {reason}.'),
-            (400, 'ERROR_TRAINING_INTERRUPTED', 'The training was stopped at step {step} of {wanted}.'),
-            (401, 'ERROR_TRAINING_FAILED', 'DeePMD-kit failed: {reason}.'),
-            (410, 'ERROR_LOSS_NOT_FINITE', 'The training error is not finite from step {step} on; lower start_lr.'),
+        for status, label, by_machine, message in (
+            (301, 'ERROR_NO_TRAIN_OUTPUT', True, 'The output of `dp train` was not retrieved.'),
+            (302, 'ERROR_NO_LEARNING_CURVE', True, 'The training wrote no learning curve.'),
+            (303, 'ERROR_LEARNING_CURVE_UNREADABLE', True, 'The learning curve cannot be read: {reason}.'),
+            (304, 'ERROR_NO_MODEL', True, 'The training finished but no frozen model was written: {reason}.'),
+            (305, 'ERROR_NO_COMPRESSED_MODEL', True, 'Compression was asked for but wrote no model: {reason}.'),
+            (306, 'ERROR_NO_TEST_OUTPUT', True, 'The output of `dp test` was not retrieved.'),
+            (307, 'ERROR_TEST_OUTPUT_UNREADABLE', True, 'The output of `dp test` cannot be read: {reason}.'),
+            (
+                311,
+                'ERROR_DISK_FULL',
+                True,
+                'The disk of the work directory is full, which says nothing of the training: {line}',
+            ),
+            (400, 'ERROR_TRAINING_INTERRUPTED', True, 'The training was stopped at step {step} of {wanted}.'),
+            (401, 'ERROR_TRAINING_FAILED', False, 'DeePMD-kit failed: {reason}.'),
+            (
+                402,
+                'ERROR_NOT_EVALUATED',
+                True,
+                'The training is complete, but the job was ended before its potential was {missing}: {reason}',
+            ),
+            (
+                410,
+                'ERROR_LOSS_NOT_FINITE',
+                False,
+                'The training error is not finite from step {step} on; lower start_lr.',
+            ),
             (
                 411,
                 'ERROR_DIVERGED',
+                False,
                 'The force error on held-out frames, {rmse:.3g} eV/Å, is no better than a potential without forces '
                 '({reference:.3g} eV/Å).',
             ),
         ):
-            spec.exit_code(status, label, message=message)
+            spec.exit_code(status, label, message=message, invalidates_cache=by_machine)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write input and frames, and list the commands.
@@ -176,8 +202,10 @@ class DeepmdTrainCalculation(CalcJob):
             remote = self.inputs.restart_folder
             path = Path(remote.get_remote_path())
             names = [f'{deepmd.CHECKPOINT_PREFIX}*', 'checkpoint', deepmd.LEARNING_CURVE_FILENAME, *planned]
+            names += [self.TRAIN_OUTPUT] if self._only_evaluates() else []
             calcinfo.remote_copy_list = [(remote.computer.uuid, str(path / name), '.') for name in names]
-        outputs = [str(command.stdout_name) for command in commands]
+        outputs = [self.TRAIN_OUTPUT] if self._only_evaluates() else []
+        outputs += [str(command.stdout_name) for command in commands]
         calcinfo.retrieve_list = [deepmd.LEARNING_CURVE_FILENAME, *planned, *outputs]
         details = [f'{self.DETAIL_PREFIX}.{quantity}.out' for quantity in ('e', 'f')]
         backend = settings.backend_facts
@@ -205,6 +233,10 @@ class DeepmdTrainCalculation(CalcJob):
         """Tell whether the job itself finds its number of steps; a training that goes on keeps its own."""
         return settings_of(self.inputs).budget is not None and 'restart_folder' not in self.inputs
 
+    def _only_evaluates(self) -> bool:
+        """Tell whether the training is complete and its model alone is to be made and tested."""
+        return 'only_evaluate' in self.inputs and bool(self.inputs.only_evaluate.value)
+
     @classmethod
     def system(cls, key: str, subset: str) -> str:
         """Folder of one subset of one dataset in the job.
@@ -224,7 +256,7 @@ class DeepmdTrainCalculation(CalcJob):
         commands = [
             (['train', deepmd.INPUT_FILENAME, *start], self.TRAIN_OUTPUT),
             (['freeze', '-o', backend.frozen], self.FREEZE_OUTPUT),
-        ]
+        ][self._only_evaluates() :]
         if self._is_planned():
             commands.insert(0, (list(budget.PROBE_COMMAND), budget.PROBE_OUTPUT))
         if settings.compress:
@@ -277,6 +309,8 @@ def validate_inputs(inputs: Mapping[str, Any], _: Any) -> str | None:
                 f'no dataset of `datasets` {sorted(datasets)} has a frame to be {use}: offer at least 2 frames, and '
                 f'give {subset} a share in `fractions`.'
             )
+    if 'only_evaluate' in inputs and inputs['only_evaluate'].value and 'restart_folder' not in inputs:
+        return '`only_evaluate` is true but no `restart_folder` is given: give the folder of the complete training.'
     if settings.start == 'finetune' and 'parent' not in inputs:
         return "`settings.start` is 'finetune' but no `parent` is given: give the pretrained potential."
     message = _validate_weights(settings, datasets)

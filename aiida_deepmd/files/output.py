@@ -187,12 +187,14 @@ class SystemErrors:
     force_mae: float
 
 
+#: A number with the unit behind it: one that was cut off lacks that.
+_ERROR = r'([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf) eV'
 _TEST_LINES = {
-    'n_frames': r'number of test data : (\d+)',
-    'energy_mae': r'Energy MAE/Natoms\s+: (\S+)',
-    'energy_rmse': r'Energy RMSE/Natoms\s+: (\S+)',
-    'force_mae': r'Force\s+MAE\s+: (\S+)',
-    'force_rmse': r'Force\s+RMSE\s+: (\S+)',
+    'n_frames': r'number of test data : (\d{1,15})\b',
+    'energy_mae': rf'Energy MAE/Natoms\s+: {_ERROR}',
+    'energy_rmse': rf'Energy RMSE/Natoms\s+: {_ERROR}',
+    'force_mae': rf'Force\s+MAE\s+: {_ERROR}',
+    'force_rmse': rf'Force\s+RMSE\s+: {_ERROR}',
 }
 
 
@@ -245,7 +247,9 @@ def parse_detail(text: str) -> FloatArray:
     :raises DeepmdOutputError: if the rows are not a table of numbers.
     """
     try:
-        rows = [[float(word) for word in line.split()] for line in text.splitlines() if not line.startswith('#')]
+        # A last line without its end may be half a number.
+        whole = text[: text.rfind('\n') + 1]
+        rows = [[float(word) for word in line.split()] for line in whole.splitlines() if not line.startswith('#')]
         table = np.array(rows, dtype=np.float64)
     except ValueError as error:
         raise DeepmdOutputError(f'the details of the test are not a table: {error}') from error

@@ -18,11 +18,20 @@ from aiida_deepmd.data.potential import PotentialData
 from aiida_deepmd.files import budget, output
 from aiida_deepmd.files import input as deepmd
 from aiida_deepmd.files.backend import cutoff_of, descriptors, neighbours_of
+from aiida_deepmd.files.machine import full_disk, own_fault
 
 #: Frames of each dataset whose prediction is kept: enough for a figure, whatever the size of the data.
 MOST_PREDICTED = 200
 #: A force error above this share of the forces themselves says that the potential has none.
 NO_FORCES = 0.98
+_CODES: Any = Train.exit_codes
+#: The output of the command that did not do its part, where the job ended after a complete training.
+_TO_BLAME = {
+    _CODES.ERROR_NO_MODEL.status: Train.FREEZE_OUTPUT,
+    _CODES.ERROR_NO_COMPRESSED_MODEL.status: Train.COMPRESS_OUTPUT,
+    _CODES.ERROR_NO_TEST_OUTPUT.status: Train.TEST_OUTPUT,
+    _CODES.ERROR_TEST_OUTPUT_UNREADABLE.status: Train.TEST_OUTPUT,
+}
 
 
 class DeepmdTrainParser(Parser):
@@ -46,7 +55,25 @@ class DeepmdTrainParser(Parser):
                 missing = self._potential()
                 failure = failure or missing or tested
         self.out('results', orm.Dict(self.results))
-        return failure
+        return self._blame_machine(failure)
+
+    def _blame_machine(self, failure: ExitCode | None) -> ExitCode | None:
+        """Tell what the machine did from what DeePMD-kit did, which says why where it fails by itself.
+
+        :param failure: what is missing.
+        """
+        if failure is None or failure.status in (_CODES.ERROR_LOSS_NOT_FINITE.status, _CODES.ERROR_DIVERGED.status):
+            return failure
+        stderr = self._text(self.node.get_option('scheduler_stderr') or '') or ''
+        outputs = (budget.PROBE_OUTPUT, Train.TRAIN_OUTPUT, *_TO_BLAME.values())
+        line = full_disk(stderr, *(self._text(name) or '' for name in outputs))
+        if self.finished and failure.status in _TO_BLAME:
+            by_itself = own_fault(stderr) or output.find_error(self._text(_TO_BLAME[failure.status]) or '')
+            if line is not None or by_itself is None:
+                missing = 'made' if failure.status == _CODES.ERROR_NO_MODEL.status else 'tested'
+                reason = failure.message if line is None else f'The disk of the work directory is full ({line}).'
+                return self._failure('ERROR_NOT_EVALUATED', missing=missing, reason=reason)
+        return failure if line is None else self._failure('ERROR_DISK_FULL', line=line)
 
     def _failure(self, label: str, **values: Any) -> ExitCode:
         """The exit code of that label, its message completed."""

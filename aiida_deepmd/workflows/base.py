@@ -8,14 +8,19 @@ from typing import Any
 
 from aiida import engine, orm
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, process_handler
+from aiida.engine import ExitCode, ProcessHandlerReport, process_handler
 
 from aiida_deepmd.calculations.train import DeepmdTrainCalculation
+from aiida_deepmd.files.machine import full_disk
+from aiida_deepmd.workflows.repeating import MACHINE_FAULTS, RepeatingWorkChain
 
+#: So often the rate of a training whose loss became NaN is halved.
+MOST_HALVINGS = 4
+_CODES: Any = DeepmdTrainCalculation.exit_codes
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
 
 
-class DeepmdBaseWorkChain(BaseRestartWorkChain):
+class DeepmdBaseWorkChain(RepeatingWorkChain):
     """Run `deepmd.train` until the force error on held-out frames is low enough, with a cap.
 
     An undertrained potential fails everywhere, and where it fails says nothing about missing data. So a training whose
@@ -66,6 +71,8 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
         self.ctx.extensions = 0
         self.ctx.best = None
         self.ctx.parent = self.ctx.inputs.get('parent')
+        self.ctx.checkpoint_step = 0
+        self.ctx.halvings = 0
 
     @process_handler(priority=500, exit_codes=ExitCode(0))
     def extend_undertrained(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
@@ -92,8 +99,8 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
             )
             return None
         self.ctx.extensions += 1
-        self.ctx.inputs.pop('restart_folder', None)
-        self.ctx.parent = self.ctx.inputs.parent = calculation.outputs.potential
+        self.ctx.parent = calculation.outputs.potential
+        self._start_from_the_parent()
         if 'settings' in self.ctx.inputs:
             own = self.ctx.inputs.settings.get_dict()
             self.ctx.inputs.settings = orm.Dict(own | {'start': 'continue', 'model_branch': None}).store()
@@ -106,31 +113,71 @@ class DeepmdBaseWorkChain(BaseRestartWorkChain):
         """Try a training whose loss became NaN again with half the start learning rate.
 
         :param calculation: the failed training.
-        :returns: a report that restarts it; the cap is `max_iterations`.
+        :returns: a report that restarts it, or nothing where the rate was halved often enough.
         """
-        self.ctx.inputs.pop('restart_folder', None)
-        if self.ctx.parent is not None:
-            self.ctx.inputs.parent = self.ctx.parent
+        if self.ctx.halvings >= MOST_HALVINGS:
+            return None
+        self.ctx.halvings += 1
+        self._start_from_the_parent()
         self._halve_the_rate()
         self.report(f'the loss of {calculation.pk} became NaN: trying again with half the start learning rate')
         return ProcessHandlerReport(True)
 
-    @process_handler(priority=300, exit_codes=[DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED])
-    def restart_interrupted(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
-        """Go on from the last checkpoint of a training that was killed (walltime, node failure).
+    @process_handler(
+        priority=300,
+        exit_codes=[
+            _CODES.ERROR_TRAINING_INTERRUPTED,
+            _CODES.ERROR_NOT_EVALUATED,
+            _CODES.ERROR_NO_TRAIN_OUTPUT,
+            _CODES.ERROR_DISK_FULL,
+            *MACHINE_FAULTS,
+        ],
+    )
+    def restart_interrupted(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport:
+        """Go on from what a training left that the machine ended (a kill, its time, a node that failed, a full disk).
+
+        From its last checkpoint, or the one that it started from itself, or from the start where there is none. Where
+        the training was complete, its model alone is made and tested.
 
         :param calculation: the training that was cut short.
-        :returns: a report that restarts it, or nothing where there is no checkpoint to go on from, neither its own
-            nor the one that it started from.
+        :returns: a report that restarts it, or ends where jobs in a row got no further.
         """
+        inputs = self.ctx.inputs
         results = calculation.outputs.results.get_dict() if 'results' in calculation.outputs else {}
-        if results.get('checkpoint_step') is not None:
-            self.ctx.inputs.pop('parent', None)
-            self.ctx.inputs.restart_folder = calculation.outputs.remote_folder
-        elif 'restart_folder' not in self.ctx.inputs:
+        step, evaluated = results.get('checkpoint_step'), 'only_evaluate' in inputs
+        is_complete = calculation.exit_status == _CODES.ERROR_NOT_EVALUATED.status
+        progressed = not evaluated and (is_complete or (step is not None and step > self.ctx.checkpoint_step))
+        how = 'it is run once more'
+        if progressed:
+            inputs.pop('parent', None)
+            inputs.restart_folder = calculation.outputs.remote_folder
+            self.ctx.checkpoint_step = step or 0
+            how = f'going on from the checkpoint of step {step}'
+        if is_complete:
+            inputs.only_evaluate = orm.Bool(True)
+            how = 'its model alone is made and tested'
+        disk_full = full_disk(calculation.exit_message or '') is not None
+        return self.repeat(calculation, how, progressed=progressed, disk_full=disk_full)
+
+    @process_handler(priority=200, exit_codes=[_CODES.ERROR_TRAINING_FAILED])
+    def leave_a_spoilt_checkpoint(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
+        """Train from the start where DeePMD-kit fails at the checkpoint of a job that was killed.
+
+        :param calculation: the training that failed.
+        :returns: a report that restarts it, or nothing where it did not start from such a checkpoint.
+        """
+        if self.ctx.checkpoint_step == 0 or 'restart_folder' not in self.ctx.inputs:
             return None
-        self.report(f'{calculation.pk} was killed after {results.get("n_steps", 0)} steps: going on from a checkpoint')
-        return ProcessHandlerReport(True)
+        self._start_from_the_parent()
+        return self.repeat(calculation, 'trained from the start, without that checkpoint', progressed=False)
+
+    def _start_from_the_parent(self) -> None:
+        """Forget the checkpoint of a job that was cut short."""
+        for name in ('restart_folder', 'only_evaluate'):
+            self.ctx.inputs.pop(name, None)
+        self.ctx.checkpoint_step = 0
+        if self.ctx.parent is not None:
+            self.ctx.inputs.parent = self.ctx.parent
 
     def inspect_process(self) -> ExitCode | None:
         """Inspect the training; where a continuation failed, go on with the best potential there is.

@@ -211,7 +211,7 @@ def test_files_are_read_once(stage, inputs, monkeypatch):
     stage.aimd(HOT)
     read.clear()
     outputs, results, _ = run(inputs)
-    assert len(read) == 2 * 2 + 2 * 3
+    assert len(read) == 2 * 3 + 2
     assert results['kept_frames'] == 12
     assert outputs['trajectory'].base.attributes.get('units|forces') == 'hartree/bohr'
     assert outputs['trajectory'].get_stepids().tolist() == list(range(12))

@@ -349,21 +349,77 @@ def test_loss_that_became_nan(train: DeepmdBaseWorkChain, aiida_localhost: orm.C
     assert train.ctx.inputs.parameters['learning_rate']['start_lr'] == before / 2
 
 
+INTERRUPTED = DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED
+NOT_EVALUATED = DeepmdTrainCalculation.exit_codes.ERROR_NOT_EVALUATED
+
+
+def cut(step: int | None, computer: orm.Computer, code: Any = INTERRUPTED) -> orm.CalcJobNode:
+    """Give a training that was cut short after a checkpoint, or before any."""
+    remote = orm.RemoteData(remote_path=f'/tmp/nowhere/{step}', computer=computer)
+    results = orm.Dict({'n_steps': 150, 'checkpoint_step': step})
+    return ended(code, {'results': results, 'remote_folder': remote}, computer)
+
+
+def test_training_killed_before_its_first_checkpoint_is_repeated(
+    train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer
+) -> None:
+    """From its parent, as the first time; three times in a row are the end, and the machine is named."""
+    parent = potential().store()
+    train.ctx.parent = train.ctx.inputs.parent = parent
+    job = cut(None, aiida_localhost)
+    assert train.restart_interrupted(job).exit_code.status == 0
+    assert train.ctx.inputs.parent.uuid == parent.uuid
+    assert 'restart_folder' not in train.ctx.inputs
+    assert job.base.extras.get('_aiida_valid_cache') is False
+    assert train.restart_interrupted(job).exit_code.status == 0
+    assert train.restart_interrupted(job).exit_code.status == 420
+
+
 def test_killed_training_goes_on_from_its_checkpoint(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
-    """If there is one: a training killed before its first checkpoint is not restarted."""
-    code = DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_INTERRUPTED
-    remote = orm.RemoteData(remote_path='/tmp/nowhere', computer=aiida_localhost)
-    for results in ({'n_steps': 0}, {'n_steps': 10**6, 'checkpoint_step': None}):
-        early = ended(code, {'results': orm.Dict(results)}, aiida_localhost)
-        assert train.restart_interrupted(early) is None
-    results = {'n_steps': 150, 'checkpoint_step': 100}
-    job = ended(code, {'results': orm.Dict(results), 'remote_folder': remote}, aiida_localhost)
-    assert train.restart_interrupted(job) is not None
-    assert train.ctx.inputs.restart_folder.uuid == remote.uuid
-    assert 'parent' not in train.ctx.inputs
-    # Killed again before a checkpoint of its own: the one that it started from is still there.
-    assert train.restart_interrupted(early) is not None
-    assert train.ctx.inputs.restart_folder.uuid == remote.uuid
+    """As often as it gets further; a job without a checkpoint of its own leaves that of the one before."""
+    for step in (100, 200, 300, 400, 500, 600):
+        job = cut(step, aiida_localhost)
+        assert train.restart_interrupted(job).exit_code.status == 0
+        assert train.ctx.inputs.restart_folder.uuid == job.outputs.remote_folder.uuid
+        assert 'parent' not in train.ctx.inputs
+        assert train.restart_interrupted(cut(None, aiida_localhost)).exit_code.status == 0
+        assert train.ctx.inputs.restart_folder.uuid == job.outputs.remote_folder.uuid
+
+
+def test_a_test_alone_is_repeated_alone(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
+    """The training is complete: no step of it is trained again, however often freeze or test are killed."""
+    job = cut(600, aiida_localhost, NOT_EVALUATED)
+    assert train.restart_interrupted(job).exit_code.status == 0
+    assert train.ctx.inputs.only_evaluate.value
+    assert train.ctx.inputs.restart_folder.uuid == job.outputs.remote_folder.uuid
+    again = [train.restart_interrupted(cut(600, aiida_localhost, NOT_EVALUATED)) for _ in range(3)]
+    assert train.ctx.inputs.restart_folder.uuid == job.outputs.remote_folder.uuid
+    assert [report.exit_code.status for report in again] == [0, 0, 420]
+
+
+def test_a_continuation_trains_after_a_test_was_repeated_alone(
+    train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer
+) -> None:
+    """What was meant for the evaluation does not reach the next training."""
+    train.restart_interrupted(cut(600, aiida_localhost, NOT_EVALUATED))
+    assert train.extend_undertrained(ended(0, {'potential': potential(), 'results': errors(0.3)}, aiida_localhost))
+    assert 'only_evaluate' not in train.ctx.inputs
+    assert 'restart_folder' not in train.ctx.inputs
+
+
+def test_a_checkpoint_that_cannot_be_read(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
+    """It was cut off: the training begins anew. An error without a checkpoint is DeePMD-kit's own."""
+    failed = ended(DeepmdTrainCalculation.exit_codes.ERROR_TRAINING_FAILED, {}, aiida_localhost)
+    assert train.leave_a_spoilt_checkpoint(failed) is None
+    train.restart_interrupted(cut(100, aiida_localhost))
+    assert train.leave_a_spoilt_checkpoint(failed).exit_code.status == 0
+    assert 'restart_folder' not in train.ctx.inputs
+
+
+def test_the_rate_is_not_halved_for_ever(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:
+    """A loss that stays NaN is a failure."""
+    job = ended(DeepmdTrainCalculation.exit_codes.ERROR_LOSS_NOT_FINITE, {}, aiida_localhost)
+    assert [train.lower_learning_rate(job) is None for _ in range(5)] == [False] * 4 + [True]
 
 
 def test_nan_after_an_interruption_keeps_the_parent(train: DeepmdBaseWorkChain, aiida_localhost: orm.Computer) -> None:

@@ -19,6 +19,7 @@ from aiida_deepmd.parsers.train import DeepmdTrainParser
 
 Parsed = tuple[dict[str, Any], orm.CalcFunctionNode | orm.CalcJobNode]
 EXIT = DeepmdTrainCalculation.exit_codes
+TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\nValueError: bad\n'
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def parse(
     ) -> Parsed:
         node = orm.CalcJobNode(computer=aiida_localhost, process_type='aiida.calculations:deepmd.train')
         node.set_option('resources', {'num_machines': 1})
+        node.set_option('scheduler_stderr', '_scheduler-stderr.txt')
         links: dict[str, orm.Data] = {f'datasets__{key}': dataset for key, dataset in deepmd_datasets.items()}
         if fixed:
             links['datasets__aimd_0'] = _fix(deepmd_datasets['aimd_0'], fixed)
@@ -51,7 +53,7 @@ def parse(
         for label, data in links.items():
             node.base.links.add_incoming(data.store(), LinkType.INPUT_CALC, label)
         node.store()
-        kept, temporary = tmp_path / 'retrieved', tmp_path / 'temporary'
+        kept, temporary = (tmp_path / str(node.pk) / name for name in ('retrieved', 'temporary'))
         shutil.copytree(deepmd_files / scenario, kept)
         temporary.mkdir()
         if model:
@@ -166,7 +168,7 @@ def test_fixed_atoms_are_left_out_of_the_errors(parse: Callable[..., Parsed]) ->
 
 def test_masked_errors_need_the_details(parse: Callable[..., Parsed]) -> None:
     _, node = parse('finished', fixed=(1,), without=('detail.f.out',))
-    assert node.exit_status == EXIT.ERROR_TEST_OUTPUT_UNREADABLE.status
+    assert node.exit_status == EXIT.ERROR_NOT_EVALUATED.status
     assert 'free atoms' in (node.exit_message or '')
 
 
@@ -269,8 +271,8 @@ def test_failed(parse: Callable[..., Parsed]) -> None:
     [
         (('train.out',), 'ERROR_NO_TRAIN_OUTPUT', {'results'}),
         (('lcurve.out',), 'ERROR_NO_LEARNING_CURVE', {'results', 'potential', 'predictions'}),
-        (('frozen.pb',), 'ERROR_NO_MODEL', {'results', 'learning_curve', 'predictions'}),
-        (('test.out',), 'ERROR_NO_TEST_OUTPUT', {'results', 'learning_curve', 'potential'}),
+        (('frozen.pb',), 'ERROR_NOT_EVALUATED', {'results', 'learning_curve', 'predictions'}),
+        (('test.out',), 'ERROR_NOT_EVALUATED', {'results', 'learning_curve', 'potential'}),
     ],
 )
 def test_missing_file(parse: Callable[..., Parsed], without: tuple[str, ...], label: str, attached: set[str]) -> None:
@@ -288,6 +290,9 @@ def test_missing_model_says_why(parse: Callable[..., Parsed], deepmd_files: Path
 
 def test_compression_failed_keeps_the_frozen_model(parse: Callable[..., Parsed]) -> None:
     outputs, node = parse('finished', compress=True)
+    assert node.exit_status == EXIT.ERROR_NOT_EVALUATED.status
+    assert not outputs['potential'].compressed
+    outputs, node = parse('finished', compress=True, files={'compress.out': TRACEBACK})
     assert node.exit_status == EXIT.ERROR_NO_COMPRESSED_MODEL.status
     assert not outputs['potential'].compressed
 
@@ -325,3 +330,41 @@ def _set(text: str, key: str, value: str) -> str:
     """The value after each occurrence of a key, replaced."""
     head, *rest = text.split(key)
     return head + ''.join(f'{key}{value}{part[part.index(" ") :]}' for part in rest)
+
+
+HALF = 'DEEPMD INFO    load dataset\n'
+
+
+@pytest.mark.parametrize(
+    ('changes', 'missing'),
+    [
+        ({'model': False, 'replace': {'freeze.out': HALF, 'test.out': TRACEBACK}}, 'made'),
+        ({'model': False, 'without': ('freeze.out', 'test.out')}, 'made'),
+        ({'replace': {'test.out': lambda text: text[: len(text) // 2]}}, 'tested'),
+        ({'replace': {'test.out': lambda text: text[: text.index('Force  RMSE') + 24]}}, 'tested'),
+    ],
+)
+def test_exit_402(changes: dict[str, Any], missing: str, parse: Callable[..., Parsed]) -> None:
+    """`dp freeze` or `dp test` was killed: it left no traceback of its own, and the training is complete."""
+    outputs, node = parse('finished', **changes)
+    assert node.exit_status == EXIT.ERROR_NOT_EVALUATED.status
+    assert f'the job was ended before its potential was {missing}: ' in node.exit_message
+    assert outputs['results']['n_steps'] == 500
+
+
+def test_exit_306(parse: Callable[..., Parsed]) -> None:
+    """The test left nothing, and the shell says that it died by its own fault."""
+    _, node = parse('finished', without=('test.out',), files={'_scheduler-stderr.txt': 'Segmentation fault\n'})
+    assert node.exit_status == EXIT.ERROR_NO_TEST_OUTPUT.status
+
+
+def test_exit_311(parse: Callable[..., Parsed]) -> None:
+    """A full disk is named, although DeePMD-kit ends in a traceback of its own."""
+    line = 'OSError: [Errno 28] No space left on device'
+    full = TRACEBACK.replace('ValueError: bad', line)
+    _, node = parse('killed', replace={'train.out': lambda text: text + full})
+    assert node.exit_status == EXIT.ERROR_DISK_FULL.status
+    assert line in node.exit_message
+    _, node = parse('finished', model=False, replace={'freeze.out': full})
+    assert node.exit_status == EXIT.ERROR_NOT_EVALUATED.status
+    assert line in node.exit_message
