@@ -15,6 +15,7 @@ from aiida_sis.calculations.trajectories import select_snapshot
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN
 from aiida_sis.core.loop.hybrid import counted_md_ps, on_trajectory_fs
 from aiida_sis.core.loop.record import MdResults
+from aiida_sis.core.settings.base import Cleaning
 from aiida_sis.core.settings.hybrid import HybridSettings, read_hybrid_settings
 from aiida_sis.core.settings.label import read_label_settings
 from aiida_sis.core.settings.sis import LearningSchedule, Replica, read_settings
@@ -113,6 +114,7 @@ class HybridWorkChain(LoopWorkChain):
             'md_length_ps': label.length_fs * 1e-2,
             'optimise_first': given.get('optimise_first', True),
             'learning': given.get('learning', {}),
+            'clean_workdir': read_settings(given).clean_workdir,
         } | own
         read_hybrid_settings(parameters)
         builder = cls.get_builder()
@@ -139,6 +141,11 @@ class HybridWorkChain(LoopWorkChain):
     def learning(self) -> LearningSchedule:
         """How fine-tunings differ from the first training."""
         return self.settings.learning
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """Of which parts the work directories are emptied."""
+        return self.settings.clean_workdir
 
     def cycles_remain(self) -> bool:
         """Tell whether there is another cycle to run; a cycle is a generation."""

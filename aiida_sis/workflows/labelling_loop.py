@@ -22,6 +22,7 @@ from aiida_sis.core.loop.call_labels import LABEL, LADDER, VERDICT, VERIFY, Call
 from aiida_sis.core.loop.outcome import verification_lines
 from aiida_sis.core.loop.record import Verification
 from aiida_sis.core.overlay import merge
+from aiida_sis.core.settings.base import Cleaning
 from aiida_sis.core.settings.md import read_md_settings
 from aiida_sis.core.settings.sis import LearningSchedule, Replica, SisSettings, plan_replicas, read_settings
 from aiida_sis.core.single_points import largest_forces
@@ -52,6 +53,11 @@ class LabellingLoop(LoopWorkChain):
     def learning(self) -> LearningSchedule:
         """How fine-tunings differ from the first training."""
         return self.settings.learning
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """Of which parts the work directories are emptied."""
+        return self.settings.clean_workdir
 
     @property
     def replicas(self) -> list[Replica]:

@@ -15,8 +15,10 @@ from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
 from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, VERIFY, Call, calls_of
 from aiida_sis.core.loop.schedule import training_budget, training_parameters
 from aiida_sis.core.loop.seeds import derive_seed
+from aiida_sis.core.settings.base import Cleaning
 from aiida_sis.core.settings.label import LabelSettings, read_label_settings
 from aiida_sis.core.settings.sis import LearningSchedule
+from aiida_sis.workflows.clean import clean_workdirs
 from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 
@@ -31,6 +33,11 @@ class LoopWorkChain(WorkChain):
     @abstractmethod
     def learning(self) -> LearningSchedule:
         """How fine-tunings differ from the first training."""
+
+    @property
+    @abstractmethod
+    def cleaning(self) -> Cleaning:
+        """Of which parts the work directories are emptied."""
 
     @abstractmethod
     def results(self) -> None:
@@ -157,7 +164,7 @@ class LoopWorkChain(WorkChain):
         self.to_context(**{str(call): node})
 
     def part(self, call: Call) -> orm.WorkChainNode:
-        """Give a part that has ended, and keep its results; a failure is reported.
+        """Give a part that has ended, keep its results and clean up behind it; a failure is reported.
 
         :param call: which part it is.
         """
@@ -167,6 +174,10 @@ class LoopWorkChain(WorkChain):
         if not node.is_finished_ok:
             self.report(f'{call}<{node.pk}> ended with exit status {node.exit_status}: {node.exit_message}')
             self.ctx.cause = node.exit_message
+        if self.cleaning == 'all' or (self.cleaning == 'finished_ok' and node.is_finished_ok):
+            problem = clean_workdirs([node])
+            if problem:
+                self.report(f'{call}<{node.pk}>: {problem}')
         return node
 
     def end_with(self, name: str, cause: str | None = None) -> ExitCode:

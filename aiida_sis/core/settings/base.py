@@ -12,6 +12,7 @@ from aiida_deepmd.settings import Flag, Integer, Number
 
 __all__ = (
     'ROOM_TEMPERATURE_K',
+    'Cleaning',
     'Count',
     'Flag',
     'Integer',
@@ -34,6 +35,8 @@ Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Whole = Annotated[Integer, Field(ge=0)]
 Count = Annotated[Integer, Field(gt=0)]
+#: Of which parts of a run the work directories of the jobs are emptied.
+Cleaning = Literal['never', 'finished_ok', 'all']
 
 
 def check_window(value: tuple[float, float]) -> tuple[float, float]:

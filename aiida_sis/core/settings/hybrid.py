@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from aiida_deepmd.settings import StrictModel
-from aiida_sis.core.settings.base import ROOM_TEMPERATURE_K, Count, Flag, Positive, Sites, Window
+from aiida_sis.core.settings.base import ROOM_TEMPERATURE_K, Cleaning, Count, Flag, Positive, Sites, Window
 from aiida_sis.core.settings.sis import LearningSchedule
 
 
@@ -35,6 +35,9 @@ class HybridSettings(StrictModel):
     """Numbers of the sites that are held where they are, from 0."""
     learning: LearningSchedule = Field(default_factory=LearningSchedule)
     """The schedule of the fine-tunings; a cycle is a generation."""
+    clean_workdir: Cleaning = 'finished_ok'
+    """Of which parts (label, training, MD) the work directories on the computer are emptied when they have ended:
+    ``never``, ``finished_ok`` or ``all``. What was retrieved stays in the repository."""
 
     def aimd_length(self, cycle: int) -> float:
         """Give the length of an AIMD burst.

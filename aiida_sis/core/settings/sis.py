@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from aiida_deepmd.settings import StrictModel, nearest_key
 from aiida_sis.core.settings.base import (
     ROOM_TEMPERATURE_K,
+    Cleaning,
     Count,
     Flag,
     Integer,
@@ -175,6 +176,9 @@ class SisSettings(StrictModel):
     """How frames are found after a catastrophe."""
     verification: VerificationSettings = Field(default_factory=VerificationSettings)
     """How the stable MD is verified."""
+    clean_workdir: Cleaning = 'finished_ok'
+    """Of which parts (label, training, MD) the work directories on the computer are emptied when they have ended:
+    ``never``, ``finished_ok`` or ``all``. What was retrieved stays in the repository."""
     systems: dict[str, SystemSettings] = Field(default_factory=dict)
     """What differs for single systems, by name."""
 

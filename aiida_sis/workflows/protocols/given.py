@@ -56,7 +56,7 @@ _HOMES: dict[str, Any] = {
     'train.settings': TrainJobSettings.model_fields,
 }
 #: What a hybrid run takes over from the section of the SIS run.
-_HYBRID_TAKES = ('temperature_k', 'stages', 'initial_length_fs', 'optimise_first', 'learning')
+_HYBRID_TAKES = ('temperature_k', 'stages', 'initial_length_fs', 'optimise_first', 'learning', 'clean_workdir')
 #: The sections at the top of CP2K's input.
 _CP2K_SECTIONS = (
     *('ATOM', 'DEBUG', 'EXT_RESTART', 'FARMING', 'FORCE_EVAL', 'GLOBAL', 'MOTION', 'MULTIPLE_FORCE_EVALS', 'NEGF'),
