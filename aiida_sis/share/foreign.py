@@ -13,11 +13,12 @@ from aiida_sis.core.loop.clock_marks import END_COMMAND, START_COMMAND
 
 __all__ = ('job_options', 'take_over')
 
+#: One name in the label of a link; the parts of it are between double underscores.
+_NAME = '[A-Za-z0-9]+(_[A-Za-z0-9]+)*'
 #: Inputs that are read and checked before they are used, by their links; ``*`` is one name.
 _TAKEN = (
     'type_map',
     'potential',
-    'systems__*',
     'supporting__*',
     'label__parameters',
     'label__cp2k__cp2k__parameters',
@@ -37,7 +38,16 @@ _TAKEN = (
     'explore__clean_workdir',
 )
 #: Inputs that the new run has in another way.
-_REPLACED = ('parameters', 'seed', 'datasets__*', 'train__train__parameters', '*__code')
+_REPLACED = (
+    'parameters',
+    'seed',
+    'systems__*',
+    'datasets__*',
+    'train__train__parameters',
+    'label__cp2k__cp2k__code',
+    'train__train__code',
+    'explore__md__code',
+)
 #: Numbers that hold on any machine.
 _RESOURCES = (
     'num_machines',
@@ -57,13 +67,14 @@ def take_over(run: orm.ProcessNode) -> tuple[Any, list[str]]:
 
     :param run: the node of the run.
     :returns: the builder, and a line for each input that was left out.
-    :raises ValueError: in one sentence, for a CP2K input that reaches for files outside of its job.
+    :raises ValueError: in one sentence, for an input that reaches for files outside of its job.
     """
     builder: Any = run.process_class.get_builder()
     dropped = []
     for link in run.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all():
         name = link.link_label
         if _is_one_of(name, _TAKEN):
+            _check_filename(link.node)
             *path, last = name.split('__')
             namespace = builder
             for part in path:
@@ -125,6 +136,13 @@ def check_files(parameters: Mapping[str, Any]) -> None:
             )
 
 
+def _check_filename(node: orm.Node) -> None:
+    """Refuse a file whose name would put it elsewhere than into the folder of its job."""
+    name = node.base.attributes.get('filename', None)
+    if name is not None and not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.+-]*', str(name)):
+        raise ValueError(f'The file of node {node.pk} is called {name!r}: store it again under a plain name.')
+
+
 def _keywords(tree: Any, path: str = '') -> Iterator[tuple[str, Any]]:
     """All keywords of an input tree with their values, those of repeated sections too."""
     for part in tree if isinstance(tree, list) else [tree]:
@@ -143,4 +161,4 @@ def _is_count(value: Any) -> bool:
 
 def _is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
     """Whether the label of a link fits one of some patterns."""
-    return any(re.fullmatch(pattern.replace('*', r'\w+'), name) for pattern in patterns)
+    return any(re.fullmatch(pattern.replace('*', _NAME), name) for pattern in patterns)

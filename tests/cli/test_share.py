@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from aiida_sis.cli import main
 from aiida_sis.cli.cmd_export import size_in_words
+from tests.share.test_continuation import FIRST, GENERATION_0, killed
 
 RUN = 'd9afb901-9948-4029-a687-394b1353eab3'
 
@@ -149,6 +150,24 @@ def test_continue_dry_run(example_run: orm.WorkChainNode, stand_in_codes: dict[s
     assert training['learning_rate']['stop_lr'] <= training['learning_rate']['start_lr']
     assert training['model'] == example_run.inputs.train.train.parameters['model']
     assert orm.QueryBuilder().append(orm.WorkChainNode).count() == before
+
+
+def test_continue_a_killed_run(example_run: orm.WorkChainNode, stand_in_codes: dict[str, orm.InstalledCode]) -> None:
+    """What was found in its parts is said, and what is missing."""
+    names = [word for key, code in stand_in_codes.items() for word in (f'--{key}', code.full_label)]
+    killed(example_run, *GENERATION_0, 'label_g1_0')
+    result = call('continue', RUN, *names, '--dry-run')
+    assert result.exit_code == 0, result.output
+    assert 'Found in its parts, not among its outputs: g0_0, g0_1, g1_0.' in result.output
+    assert 'Left out' not in result.output
+    killed(example_run, *FIRST)
+    result = call('continue', RUN, *names, '--dry-run')
+    assert result.exit_code == 0, result.output
+    assert 'no potential yet, so it labels what is missing and trains' in result.output
+    killed(example_run)
+    result = call('continue', RUN, *names, '--dry-run')
+    assert result.exit_code == 1
+    assert 'there is nothing to go on from' in result.output
 
 
 def test_continue_needs_codes_and_a_run(example_run: orm.WorkChainNode) -> None:

@@ -341,3 +341,28 @@ def test_imported_computer_gives_way(aiida_profile_clean, example_archive: Path)
     assert orm.load_computer(uuid=theirs.uuid).label == f'localhost-{theirs.pk}'
     assert ensure_computer('mpirun').uuid == ours.uuid
     assert orm.load_code(f'cp2k@localhost-{theirs.pk}').computer.uuid == theirs.uuid
+
+
+def test_names_of_a_strangers_files(example_run: orm.WorkChainNode, codes: dict[str, orm.InstalledCode]) -> None:
+    """A file goes into the folder of the job and nowhere else; a link with an odd name is left out and told."""
+    file = orm.SinglefileData.from_string('BASIS', filename='MY_BASIS')
+    for name, fits in (('MY_BASIS', True), ('../../.profile', False)):
+        copy = file.clone()
+        copy.base.attributes.set('filename', name)
+        more = {'label__cp2k__cp2k__file__basis': store_unchecked(copy)}
+        run = rerun(example_run, {}, more=more)
+        if fits:
+            assert continuation(run, codes).label.cp2k.cp2k.file['basis'].uuid == copy.uuid
+        else:
+            with pytest.raises(ValueError, match='store it again under a plain name'):
+                continuation(run, codes)
+    run = rerun(example_run, {}, more={'supporting__a__b': example_run.inputs.systems['ion_pair']})
+    dropped: list[str] = []
+    assert 'supporting' not in continuation(run, codes, dropped=dropped)._inputs(prune=True)
+    assert any('supporting.a.b' in line for line in dropped)
+
+
+def store_unchecked(node: orm.Node) -> orm.Node:
+    """Store a node as an import does: nobody looks at it."""
+    node._validate = lambda: True
+    return node.store()
