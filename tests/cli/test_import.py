@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_sis.cli.cmd_import import ranges
 from aiida_sis.cli.root import main
+from tests.deepmd.files.test_model_file import field, whole_graph
 
 
 def call(*arguments: Any) -> Any:
@@ -118,7 +119,8 @@ def test_model(aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr('aiida_deepmd.files.model_trial.can_try', lambda _: False)
     script = {'model': {'type_map': ['O', 'Li'], 'descriptor': {'type': 'se_e2_a', 'rcut': 6.0, 'sel': [20, 40]}}}
     path = tmp_path / 'old.pb'
-    path.write_bytes(b'train_attr/training_script\x12\x05Const' + json.dumps(script).encode())
+    training = field(1, b'train_attr/training_script') + field(2, b'\x05Const' + json.dumps(script).encode())
+    path.write_bytes(field(1, training) + whole_graph())
     result = call('import-model', path)
     assert result.exit_code == 0, result.output
     assert 'O,Li: se_e2_a, 6 Å, sel [20, 40]' in result.output
@@ -130,7 +132,7 @@ def test_model(aiida_profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     other = call('import-model', path, '--type-map', 'Li,O')
     assert other.exit_code == 1
     assert "has the type_map ['O', 'Li']" in other.output
-    path.write_bytes(b'graph')
+    path.write_bytes(whole_graph())
     assert 'give its type_map' in call('import-model', path).output
     assert call('import-model', path, '--type-map', 'O,Li').exit_code == 0
     path.rename(tmp_path / 'old.pt2')
