@@ -64,7 +64,7 @@ def test_every_number_before_it_is_used(stand_in_codes: Codes, water: str, submi
     result = typed(water, '--protocol', 'demo', '--temperature', '350', '--length', '20', '--dry-run')
     assert result.exit_code == 0, result.output
     rows = said(result)
-    high = math.ceil(chi2(6, scale=350 / 6).isf(0.025 / (2 * 20 / 0.005)))
+    high = math.ceil(chi2(6, scale=350 / 6).isf(0.005 / (2 * 20 / 0.005)))
     assert rows['stages'] == [f'{name}: {length} ps, window 0 to {high} K' for name, length in
                               (('low-fidelity', 2), ('high-fidelity', 20))]  # fmt: skip
     assert rows['system'] == ['my_water: 3 atoms, H2O']
