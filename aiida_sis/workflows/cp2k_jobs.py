@@ -32,6 +32,7 @@ class Cp2kJobsWorkChain(RepeatingWorkChain, Cp2kBaseWorkChain):
         """Begin at the first step."""
         super().setup()
         self.ctx.step = 0
+        self.ctx.continued_from = None
 
     @process_handler(priority=500, exit_codes=[_CODES.ERROR_OUTPUT_INCOMPLETE, DISK_FULL, *MACHINE_FAULTS])
     def repeat_what_the_machine_ended(self, calculation: orm.CalcJobNode) -> ProcessHandlerReport | None:
@@ -76,26 +77,36 @@ class Cp2kJobsWorkChain(RepeatingWorkChain, Cp2kBaseWorkChain):
 
     def _continue_aimd(self, calculation: orm.CalcJobNode, n_steps: int, how: str) -> tuple[bool, str]:
         """Let the next job start from the restart file, and say how far the AIMD has come."""
-        retrieved = calculation.outputs.retrieved
-        found = find_restart(retrieved)
+        found = find_restart(calculation.outputs.retrieved)
         if found is None or found[1] <= self.ctx.step:
             # A wave function that was cut off while CP2K wrote it would end every job that reads it.
-            if self.ctx.step and 'parent_calc_folder' in self.ctx.inputs:
-                self.ctx.inputs.pop('parent_calc_folder')
+            if self.ctx.inputs.pop('parent_calc_folder', None) is not None:
+                self._start_from(self.ctx.continued_from)
                 how += ', without the wave function'
             return False, how
         self.ctx.step = found[1]
         if self.ctx.step >= n_steps:
             self.ctx.is_finished = True
             return True, 'all its steps are there'
-        given = {}
+        self.ctx.continued_from = calculation
+        self.ctx.inputs.pop('parent_calc_folder', None)
         if 'remote_folder' in calculation.outputs:
             self.ctx.inputs.parent_calc_folder = calculation.outputs.remote_folder
-            given['wave_function'] = orm.Str(_WAVE_FUNCTION)
+        self._start_from(calculation)
+        return True, f'going on from step {self.ctx.step} of {n_steps}'
+
+    def _start_from(self, calculation: orm.CalcJobNode) -> None:
+        """Let the next job begin with the restart file of a job, and with its wave function where its folder is given.
+
+        :param calculation: the job.
+        """
+        given = {'wave_function': orm.Str(_WAVE_FUNCTION)} if 'parent_calc_folder' in self.ctx.inputs else {}
         function: Any = continue_aimd
         made = function(
-            self.inputs.cp2k.parameters, retrieved, **given, metadata={'call_link_label': f'from_step_{self.ctx.step}'}
+            self.inputs.cp2k.parameters,
+            calculation.outputs.retrieved,
+            **given,
+            metadata={'call_link_label': f'from_step_{self.ctx.step}' + ('' if given else '_without_wave_function')},
         )
         self.ctx.inputs.parameters = made['parameters']
         self.ctx.inputs.file = {**self.ctx.inputs.get('file', {}), 'continued_from': made['restart']}
-        return True, f'going on from step {self.ctx.step} of {n_steps}'

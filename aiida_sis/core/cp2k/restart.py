@@ -63,7 +63,8 @@ def is_whole(text: str) -> bool:
             opened.append(name)
         elif not opened or opened.pop() != name.split()[1]:
             return False
-    return not opened and 'FORCE_EVAL' in text and '\0' not in text and bool(re.search(r'&END FORCE_EVAL\s*$', text))
+    closed = re.search(r'^\s*&END FORCE_EVAL\s*$', text, re.M) and re.search(r'&END \S+[ \t]*\n\s*$', text)
+    return not opened and bool(closed) and '\0' not in text
 
 
 def _section(text: str, name: str) -> list[list[str]]:
