@@ -32,8 +32,8 @@ class Limits(StrictModel):
     min_distance: Number = Field(default=plausibility.MIN_DISTANCE, ge=0)
     """Shortest distance of two atoms, in units of the sum of their covalent radii; needs the elements."""
     max_energy_per_atom: Number | None = Field(default=plausibility.MAX_ENERGY_PER_ATOM, gt=0)
-    """A frame farther from the median energy than this for every atom, and the energy of one strongest bond for the
-    whole frame, is refused, in eV. None for no limit."""
+    """A frame farther from the median energy of those that no contact and no force rules out than this for every atom,
+    and the energy of one strongest bond for the whole frame, is refused, in eV. None for no limit."""
     max_step_energy: Number = Field(default=plausibility.STRONGEST_BOND, gt=0)
     """A frame that an atom reaches with more kinetic energy is refused, in eV; needs the elements and
     ``timestep_fs``."""
@@ -157,13 +157,15 @@ def _find_unphysical(
         energies = plausibility.step_energies(sound.coords, sound.cells, symbols, limits.timestep_fs)
         follows = np.diff(numbers, prepend=-1) == 1  # not across a frame that was left out
         jump = (energies > limits.max_step_energy) & follows
+    forced = np.linalg.norm(sound.forces, axis=2).max(axis=1, initial=0.0) > limits.max_force
     if limits.max_energy_per_atom is not None and len(numbers):
         allowed = limits.max_energy_per_atom * n_atoms + plausibility.STRONGEST_BOND
-        too_much = np.abs(sound.energies - np.median(sound.energies)) > allowed
-    largest_force = np.linalg.norm(sound.forces, axis=2).max(axis=1, initial=0.0)
+        # Frames of an MD on its way to a catastrophe can be the most of all: they do not say what is usual.
+        usual = ~(close | forced) if (~(close | forced)).any() else np.ones(len(numbers), dtype=bool)
+        too_much = np.abs(sound.energies - np.median(sound.energies[usual])) > allowed
     return {
         'close_contact': mark(close),
-        'force_limit': mark(largest_force > limits.max_force),
+        'force_limit': mark(forced),
         'energy_limit': mark(too_much),
         'jump': mark(jump),
     }

@@ -125,6 +125,18 @@ def test_energy_limit_spares_a_reaction() -> None:
     assert fr.examine(frames, off, SYMBOLS).refused['energy_limit'] == []
 
 
+def test_frames_that_blew_up_are_not_the_usual_ones() -> None:
+    """Of an MD on its way to a catastrophe most frames may be broken; the first, which is right, is kept."""
+    frames = copper()
+    late = np.arange(1, len(frames.energies))
+    frames.forces[late, 0] = [80.0, 0.0, 0.0]
+    frames.energies[late] += 500.0
+    report = fr.examine(frames, symbols=['Cu'] * frames.coords.shape[1])
+    assert report.kept.tolist() == [0]
+    assert report.refused['force_limit'] == late.tolist()
+    assert report.refused['energy_limit'] == []
+
+
 def test_small_molecule_may_break_its_bond() -> None:
     frames = fr.Frames(
         np.random.default_rng(0).random((9, 2, 3)) * 5,
