@@ -191,6 +191,7 @@ class LoopWorkChain(WorkChain):
         if cause:
             code = ExitCode(code.status, f'{(code.message or "").rstrip(".")}: {cause}', code.invalidates_cache)
         self.report(code.message or '')
+        self.ctx.cause = cause
         self.results()
         return code
 

@@ -9,8 +9,10 @@ from aiida.engine import ExitCode
 from aiida_cp2k.calculations import Cp2kCalculation
 
 from aiida_deepmd.frames.plausibility import pressed_atoms
+from aiida_deepmd.workflows.repeating import MACHINE_FAULTS
 from aiida_sis.calculations.replay import make_replay_input, prepare_replay, summarise_replay
 from aiida_sis.core.cp2k.input import knows_eval
+from aiida_sis.parsers.cp2k import DISK_FULL
 from aiida_sis.workflows.cp2k_base import LabellingWorkChain, call, version_of
 
 #: After so many jobs the frames that are left stay without a label.
@@ -18,9 +20,14 @@ MAX_JOBS = 8
 #: So many jobs in a row that label nothing end a replay: what spoils the frames won't get better.
 MAX_JOBS_WITHOUT_FRAME = 3
 #: CP2K stopped without finding fault with a frame: it goes on where it was.
-INTERRUPTED = (
-    Cp2kCalculation.exit_codes.ERROR_OUT_OF_WALLTIME.status,
-    Cp2kCalculation.exit_codes.ERROR_OUTPUT_INCOMPLETE.status,
+INTERRUPTED = tuple(
+    code.status
+    for code in (
+        Cp2kCalculation.exit_codes.ERROR_OUT_OF_WALLTIME,
+        Cp2kCalculation.exit_codes.ERROR_OUTPUT_INCOMPLETE,
+        DISK_FULL,
+        *MACHINE_FAULTS,
+    )
 )
 
 while_: Any = engine.while_  # its type only takes the methods of `WorkChain` itself as steps
@@ -73,6 +80,8 @@ class ReplayWorkChain(LabellingWorkChain):
         self.ctx.runs = []
         self.ctx.series, self.ctx.trajectories = {}, {}
         self.ctx.without_frame = 0
+        self.ctx.interrupted = 0
+        self.ctx.ended_by_machine = False
         self.ctx.careful = False
         self.ctx.eval_keyword = knows_eval(version_of(self.inputs.cp2k.cp2k.code))
         self.ctx.other_keyword_tried = False
@@ -83,9 +92,9 @@ class ReplayWorkChain(LabellingWorkChain):
 
     def has_frames_left(self) -> bool:
         """Whether there are frames to compute, and a reason to think that they can be."""
-        return (
+        return bool(
             self.ctx.next_frame < self.ctx.frames.numsteps
-            and len(self.ctx.runs) < MAX_JOBS
+            and len(self.ctx.runs) - self.ctx.interrupted < MAX_JOBS
             and self.ctx.without_frame < MAX_JOBS_WITHOUT_FRAME
         )
 
@@ -110,6 +119,7 @@ class ReplayWorkChain(LabellingWorkChain):
         node = self.ctx[f'{name}_node']
         series = self.read(name, frames=self.ctx.frames)
         numbers = [] if series is None else series.get_array('frame_steps').tolist()
+        self.ctx.ended_by_machine = False
         if node.is_finished_ok:
             self.ctx.next_frame = self.ctx.frames.numsteps
             if not numbers:
@@ -127,7 +137,10 @@ class ReplayWorkChain(LabellingWorkChain):
             self.ctx.careful, self.ctx.reason, self.ctx.next_frame = True, '', stopped_at
             return
         self.ctx.without_frame = 0 if numbers else self.ctx.without_frame + 1
+        self.ctx.ended_by_machine = interrupted
         if interrupted:
+            # The machine may do it as often as it likes, if a frame is labelled in between.
+            self.ctx.interrupted += 1
             self.ctx.next_frame = stopped_at
             return
         if stopped_at < self.ctx.frames.numsteps:
@@ -172,8 +185,11 @@ class ReplayWorkChain(LabellingWorkChain):
         results = call(summarise_replay, 'summary', orm.Dict(self.ctx.facts), **report, **self.ctx.series)
         self.out('results', results)
         if not self.ctx.series:
-            return self.exit_with('ERROR_NO_OUTPUT', self.ctx.reason)
+            name = 'ERROR_CUT_SHORT' if self.ctx.ended_by_machine else 'ERROR_NO_OUTPUT'
+            return self.exit_with(name, self.ctx.reason)
         if 'dataset' not in self.outputs:
+            if self.ctx.ended_by_machine:
+                return self.exit_with('ERROR_CUT_SHORT', f'The machine ended job after job: {self.ctx.reason}')
             problem = self.ctx.reason or 'every frame was refused or did not converge, see the results.'
             return self.exit_with('ERROR_NO_GOOD_FRAMES', problem)
         return None

@@ -235,6 +235,8 @@ class SisWorkChain(LabellingLoop):
             node = self.part(call)
             if not node.is_finished_ok or not tells_its_end(node):
                 unread = True
+                lost = f'MD <{node.pk}> says neither that it reached its length nor why it did not.'
+                self.ctx.cause = self.ctx.cause or lost
                 continue
             results = MdResults.model_validate(node.outputs.results.get_dict())
             system = self.replicas[call.number].system
@@ -274,6 +276,8 @@ class SisWorkChain(LabellingLoop):
     def results(self) -> None:
         """Return the summary, every potential and every dataset."""
         outcome = 'not stable' if self.is_not_stable() and self.ctx.verified is not False else 'stable'
+        if outcome == 'not stable' and self.ctx.cause is not None:
+            outcome = 'not finished'
         if self.ctx.verified is not None and outcome == 'stable':
             outcome += ' and verified' if self.ctx.verified else ', not verified'
         passed, systems = (

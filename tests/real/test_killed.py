@@ -96,13 +96,13 @@ def test_a_training_and_its_test_killed(
     """Killed before the first checkpoint, after one, and in the test: each step is trained once after a checkpoint."""
     parameters = copy.deepcopy(deepmd_parameters)
     parameters['training'].update(numb_steps=300, disp_freq=100, save_freq=100)
+    done, tested = 'finished training', '(head -1 $kills | grep -q test)'
     code = killed(
         real_codes['dp'],
         'input.json 1',
         'lcurve.out 5',
         'test_systems.txt 1',
-        condition='case "$*" in *train*) ! head -1 $kills | grep -q test ;; *test*) head -1 $kills | grep -q test ;; '
-        '*) false ;; esac',
+        condition=f'case "$*" in *train*) ! {tested} ;; *test*) grep -q "{done}" train.out ;; *) false ;; esac',
     )
     inputs = {'code': code, 'seed': orm.Int(1), 'datasets': deepmd_datasets, 'parameters': orm.Dict(parameters)}
     outputs, node = run_get_node(DeepmdBaseWorkChain, train=inputs)

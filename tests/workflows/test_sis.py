@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from aiida.orm.utils.serialize import serialize
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.calculations.trajectory_data import MD_UNITS, make_trajectory
+from aiida_sis.core.loop.call_labels import Call
 from aiida_sis.core.settings.sis import Replica
 from aiida_sis.structures.demo import lifsi_ion_pair
 from aiida_sis.workflows.sampling import FailedMd, is_hot
@@ -736,6 +738,54 @@ def test_committee_is_trained_and_explores_together(builder: Any, monkeypatch: p
     process.ctx.generation = 1
     process.train_potential()
     assert children.inputs['train_g1_m2']['train']['parent'].uuid == nodes['train_g0_m2'].outputs.potential.uuid
+
+
+POINT = {'time_ps': 0.5, 'temperature_k': 1500.0, 'bound': 'high'}
+START = {'time_ps': 0.3, 'snapshot_index': 1, 'rule': 'band'}
+
+
+def test_no_result_of_a_parser_makes_the_loop_raise(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is stable, or its catastrophe is labelled, or the run ends and says that an MD could not be read."""
+    process, children = start(builder, monkeypatch, max_generations=100)
+    monkeypatch.setattr(process, 'results', lambda: None)
+    process.ctx.potentials['g0'] = potential().store()
+    snapshots = explored(False).outputs.snapshots
+    shapes = product((0, 420), (True, False, None), (POINT, None), (START, None), ((), ('snapshots',), ('results',)))
+    for exit_status, stable, point, t_next, missing in shapes:
+        process.ctx.generation = process.ctx.stage = 0
+        process.ctx.catastrophes, process.ctx.cause = [], None
+        children.inputs.clear()
+        results = orm.Dict({'stable': stable, 'length_ps_reached': 0.5, 'catastrophe': point, 't_next': t_next})
+        outputs = {'results': results, 'snapshots': snapshots.clone()}
+        left = {name: node for name, node in outputs.items() if name not in missing}
+        md = ended(left, exit_status, message='The machine ended 3 jobs.' if exit_status else None)
+        end(process, explore_g0_s0_r0=md)
+        monkeypatch.setattr(process, 'calls', lambda kind, stage=None: [Call(0, kind, 0, stage)])
+        code = process.find_catastrophic_points()
+        is_read = exit_status == 0 and 'results' not in missing
+        if is_read and point is None and stable:
+            assert code is None
+            assert process.ctx.stage == 1
+        elif is_read and point and t_next and 'snapshots' not in missing:
+            assert code is None
+            if not stable:
+                assert process.begin_generation() is None
+                monkeypatch.setattr(process, 'calls', lambda *_: [])
+                process.label_next_starts()
+                assert 'label_g1_0' in children.inputs
+        else:
+            assert code is not None
+            assert code.status == 403
+            assert ('The machine ended' if exit_status else 'says neither') in code.message
+
+
+def test_an_md_that_was_not_read_is_no_verdict(sis: tuple[SisWorkChain, Children]) -> None:
+    """The machine ended it: the run did not finish, and nothing is said of the potential."""
+    process, _ = sis
+    process.ctx.potentials['g0'] = potential().store()
+    end(process, explore_g0_s0_r0=ended({}, 420, message='The machine ended 3 jobs in a row'))
+    assert process.find_catastrophic_points().status == 403
+    assert process.outputs['summary']['outcome'] == 'not finished'
 
 
 def test_last_generation_allowed(sis: tuple[SisWorkChain, Children]) -> None:

@@ -116,7 +116,10 @@ def read_xyz(text: str, symbols: tuple[str, ...] | None = None) -> XyzFrames:
     n_atoms = int(word) if word.isdecimal() else 0
     frames = []
     for first, end in itertools.pairwise([*starts, len(lines)]):
-        comment, atoms = _COMMENT.match(lines[first + 1]), [line.split() for line in lines[first + 2 : end]]
+        rows = lines[first + 2 : end]
+        if rows[n_atoms:] and rows[n_atoms].strip() == word:  # of a frame whose second line is lost
+            rows = rows[:n_atoms]
+        comment, atoms = _COMMENT.match(lines[first + 1]), [row.split() for row in rows]
         if comment and lines[first].strip() == word and len(atoms) == n_atoms and all(len(atom) == 4 for atom in atoms):
             frames.append((int(comment[1]), _number(comment[2]), atoms))
     names = Counter(tuple(atom[0] for atom in atoms) for _, _, atoms in frames)

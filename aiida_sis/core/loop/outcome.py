@@ -16,6 +16,7 @@ _WORDS = {
     'stable': 'stable through the last stage, not verified: no frame of its MD was labelled',
     'stable, not verified': 'stable through the last stage, but not verified: its force error is above the limit, '
     'or too few frames could be labelled',
+    'not finished': 'not finished: a part of the run failed, which says nothing of whether its MD is stable',
     'not stable': 'not stable: the MD did not reach its length inside the window',
 }
 
