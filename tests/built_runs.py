@@ -17,7 +17,7 @@ from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.data.potential import PotentialData
 from aiida_sis.calculations.hybrid import summarise_hybrid
 from aiida_sis.calculations.trajectories import select_snapshot
-from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, TRAIN, Call
+from aiida_sis.core.loop.call_labels import EXPLORE, LABEL, LADDER, TRAIN, VERDICT, Call
 
 MakeRun = Callable[..., orm.WorkChainNode]
 
@@ -90,6 +90,22 @@ def calculated(run: orm.Node, label: str, name: str, content: orm.Data | dict[st
     given = orm.Dict(content) if isinstance(content, dict) else content
     given.base.links.add_incoming(node, LinkType.CREATE, name)
     given.store()
+
+
+def add_single_points(run: orm.Node) -> None:
+    """Add a ladder of three rungs, the middle one failed, and four labelled frames of the stable MD of generation 1."""
+    rungs = [
+        {'time_ps': 0.04, 'before_t_cp_fs': 80.0, 'state': 'right', 'force_rmse_ev_per_angstrom': 0.1},
+        {'time_ps': 0.08, 'before_t_cp_fs': 40.0, 'state': 'failed'},
+        {'time_ps': 0.1, 'before_t_cp_fs': 20.0, 'state': 'wrong', 'force_rmse_ev_per_angstrom': 0.9},
+    ]
+    ladder = {'rungs': rungs, 't_cp_ps': 0.12, 't_next_ps': 0.04, 'n_learnt': 2, 'force_rmse_max': 0.3}
+    calculated(run, str(Call(1, LADDER)), 'result', ladder)
+    errors = orm.ArrayData()
+    errors.set_array('replica', np.array([0, 0, 1, 1]))
+    errors.set_array('time_ps', np.array([1.0, 9.0, 1.0, 9.0]))
+    errors.set_array('force_rmse', np.array([0.1, 0.1, 0.1, 0.3]))
+    calculated(run, str(Call(1, VERDICT, stage=1)), 'errors', errors)
 
 
 @pytest.fixture
@@ -315,6 +331,7 @@ def make_full_run(
         returned(stable, 'trajectory', trajectory(frames, symbols, 1.0, broken=BREAKS_AT))
         summary = {'outcome': 'stable', 'aimd_ps': 0.03, 'md_ps': 10.0, 'acceleration_ratio': 333.3}
         returned(run, 'summary', orm.Dict(summary))
+        add_single_points(run)
         return run
 
     return make

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from aiida import orm
 from matplotlib.figure import Figure
 
-from aiida_sis.core.loop.call_labels import LADDER, VERDICT, Call
 from aiida_sis.run.trajectories import Details, read_details
 from aiida_sis.show.figures.catalogue import FIGURES
 from aiida_sis.show.figures.style import NARROW, WIDE, NothingToShowError
-from tests.built_runs import calculated
+from tests.built_runs import add_single_points
 
 
 @pytest.fixture
 def details(make_run) -> Details:
     """Give a run with a ladder of three rungs, the middle one failed, and four labelled frames of its stable MD."""
     run = make_run()
-    rungs = [
-        {'time_ps': 0.04, 'before_t_cp_fs': 80.0, 'state': 'right', 'force_rmse_ev_per_angstrom': 0.1},
-        {'time_ps': 0.08, 'before_t_cp_fs': 40.0, 'state': 'failed'},
-        {'time_ps': 0.1, 'before_t_cp_fs': 20.0, 'state': 'wrong', 'force_rmse_ev_per_angstrom': 0.9},
-    ]
-    ladder = {'rungs': rungs, 't_cp_ps': 0.12, 't_next_ps': 0.04, 'n_learnt': 2, 'force_rmse_max': 0.3}
-    calculated(run, str(Call(1, LADDER)), 'result', ladder)
-    errors = orm.ArrayData()
-    errors.set_array('replica', np.array([0, 0, 1, 1]))
-    errors.set_array('time_ps', np.array([1.0, 9.0, 1.0, 9.0]))
-    errors.set_array('force_rmse', np.array([0.1, 0.1, 0.1, 0.3]))
-    calculated(run, str(Call(1, VERDICT, stage=1)), 'errors', errors)
+    add_single_points(run)
     return read_details(run)
 
 
