@@ -120,6 +120,8 @@ def _say_training(builder: Any) -> None:
     from aiida_sis.core.loop.schedule import training_parameters
     from aiida_sis.core.settings.sis import read_settings
 
-    learning = read_settings(builder.parameters.get_dict()).learning
+    settings = read_settings(builder.parameters.get_dict())
+    base, given = builder.train.train.parameters.get_dict(), 'potential' in builder._inputs(prune=True)
+    generation = 1 if settings.start == 'explore' else 0
     click.echo('\nInput of the first training:')
-    click.echo(as_yaml(training_parameters(builder.train.train.parameters.get_dict(), 1, learning)))
+    click.echo(as_yaml(training_parameters(base, generation, settings.learning, given=given)))

@@ -26,7 +26,7 @@ _GRACE_S = 20
 
 
 def ensure_daemon() -> str:
-    """Start the daemon with one worker; start it anew if nobody works, or if it runs older source or other versions.
+    """Start the daemon with one worker; start it anew if nobody works, or, with as many, if it runs older source.
 
     :returns: what was done, in a few words.
     """
@@ -37,14 +37,15 @@ def ensure_daemon() -> str:
 
     client = get_daemon_client(PROFILE_NAME)
     was_there = client.get_daemon_pid() is not None
-    reason = why_nobody_works(client, _PATIENCE_S)
+    reason, workers = why_nobody_works(client, _PATIENCE_S), 1
     if not reason:
         started = Path(client.circus_pid_file).stat().st_mtime
         if validate_daemon_env(client) is None and started > _newest_source():
             return 'running'
+        workers = client.get_number_of_workers(_PATIENCE_S)
         client.stop_daemon(wait=True, timeout=_PATIENCE_S)
     _remove_remains(client)
-    client.start_daemon(number_workers=1, timeout=_PATIENCE_S)
+    client.start_daemon(number_workers=workers, timeout=_PATIENCE_S)
     await_broker()
     if not was_there:
         return 'started'

@@ -84,6 +84,7 @@ def continuation(
     problem = missing_for_continuation(run)
     if problem:
         raise ValueError(problem)
+    _check_computers(codes)
     remains = what_is_left(run)
     builder, lines = take_over(run)
     values = run.inputs.parameters.get_dict()
@@ -115,6 +116,16 @@ def continuation(
     if dropped is not None:
         dropped += lines
     return builder
+
+
+def _check_computers(codes: Mapping[str, orm.AbstractCode]) -> None:
+    """Refuse codes of a computer that came with an archive: nobody has said here how to reach it."""
+    for key, code in codes.items():
+        if code.computer is not None and not code.computer.is_configured:
+            raise ValueError(
+                f"The code '{code.full_label}' for {key} is on a computer that is not configured here, as one that "
+                'came with an archive: name a code of yours.'
+            )
 
 
 def _section(builder: Any, path: tuple[str, ...]) -> Any:

@@ -164,6 +164,8 @@ def test_continue_a_killed_run(example_run: orm.WorkChainNode, stand_in_codes: d
     result = call('continue', RUN, *names, '--dry-run')
     assert result.exit_code == 0, result.output
     assert 'no potential yet, so it labels what is missing and trains' in result.output
+    training = yaml.safe_load(result.output.partition('Input of the first training:')[2])
+    assert training['learning_rate'] == example_run.inputs.train.train.parameters['learning_rate']
     killed(example_run)
     result = call('continue', RUN, *names, '--dry-run')
     assert result.exit_code == 1

@@ -290,6 +290,14 @@ def test_nothing_of_a_stranger_reaches_a_shell(
         assert words in told
 
 
+def test_codes_of_an_archive(example_run: orm.WorkChainNode, codes: dict[str, orm.InstalledCode]) -> None:
+    """Those of the other machine, under the same labels as they may be, are not run."""
+    computer = orm.Computer('theirs', 'somewhere', '', 'core.ssh', 'core.slurm', '/scratch').store()
+    theirs = orm.InstalledCode(label='lmp', computer=computer, filepath_executable='/bin/true').store()
+    with pytest.raises(ValueError, match=r'for lmp is on a computer that is not configured here'):
+        continuation(example_run, codes | {'lmp': theirs})
+
+
 def test_own_lines_can_be_kept(example_run: orm.WorkChainNode, codes: dict[str, orm.InstalledCode]) -> None:
     """Whoever asks for it: the run is their own."""
     metadata = example_run.base.attributes.get('metadata_inputs')
