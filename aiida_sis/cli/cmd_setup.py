@@ -11,7 +11,7 @@ import click
 from aiida_sis.cli.options import SETUP_DIR
 from aiida_sis.setup.codes import CODES, FoundCode, find_code, find_mpirun, problem_of_ps
 from aiida_sis.setup.daemon import ensure_daemon
-from aiida_sis.setup.profile import ensure_codes, ensure_computer, ensure_profile
+from aiida_sis.setup.profile import ensure_codes, ensure_computer, ensure_profile, open_profile
 
 if TYPE_CHECKING:
     from aiida import orm
@@ -48,13 +48,21 @@ def prepare(folder: Path, start_daemon: bool = True) -> dict[str, orm.InstalledC
 @click.command()
 @SETUP_DIR
 @click.option('--no-daemon', is_flag=True, help='Do not start the daemon.')
-def setup(profile_dir: Path, no_daemon: bool) -> None:
+@click.option('--daemon-only', is_flag=True, help='Only ask the daemon of a profile, and start it where nobody works.')
+def setup(profile_dir: Path, no_daemon: bool, daemon_only: bool) -> None:
     """Make or refresh the isolated profile.
 
     The profile has a computer for this machine, the three codes and a daemon; what is there already is kept,
-    except a code that has changed.
+    except a code that has changed. A daemon that was killed is started again; --daemon-only does that alone, so that
+    cron can look after a run of weeks.
 
     Example: aiida-sis setup --profile-dir ~/sis
     """
+    if daemon_only:
+        if no_daemon:
+            raise click.UsageError('--daemon-only starts the daemon and --no-daemon does not: give one of the two.')
+        open_profile(profile_dir, None)
+        click.echo(f'  daemon   {ensure_daemon()}')
+        return
     prepare(profile_dir, start_daemon=not no_daemon)
     click.echo(f'Use it with verdi by: export AIIDA_PATH={shlex.quote(str(profile_dir.resolve()))}')

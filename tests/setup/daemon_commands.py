@@ -13,6 +13,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
 from aiida_sis.setup.profile import ensure_computer, ensure_profile
 
 warnings.simplefilter('ignore')
@@ -23,6 +25,7 @@ from aiida.engine import submit  # noqa: E402
 from aiida.engine.daemon.client import get_daemon_client  # noqa: E402
 from aiida.plugins import CalculationFactory  # noqa: E402
 
+from aiida_sis.cli import main  # noqa: E402
 from aiida_sis.run import daemon as views  # noqa: E402
 from aiida_sis.setup import daemon as setup  # noqa: E402
 
@@ -48,7 +51,8 @@ def look() -> dict[str, Any]:
 def go_on() -> dict[str, Any]:
     """Set up again, and wait for the job."""
     views._WORKER_STARTS_S = 5.0
-    said = setup.ensure_daemon()
+    result = CliRunner().invoke(main, ['setup', '--daemon-only', '--profile-dir', sys.argv[1]])
+    said = result.output.strip().removeprefix('daemon').strip()
     node, deadline = orm.load_node(int(sys.argv[3])), time.monotonic() + 240
     while not node.is_terminated and time.monotonic() < deadline:
         time.sleep(0.5)
