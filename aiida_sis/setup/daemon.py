@@ -76,7 +76,7 @@ def await_broker(attempts: int = 12) -> None:
 def _remove_remains(client: DaemonClient) -> None:
     """End what is left of a daemon, and remove the files by which a new worker would find its dead broker.
 
-    A supervisor that was killed leaves its workers and the broker alive, and nobody would start them anew.
+    A supervisor that was killed leaves its workers, the broker and circus's statistics alive for ever.
 
     :param client: AiiDA's client of the daemon.
     """
@@ -99,7 +99,7 @@ def _remove_remains(client: DaemonClient) -> None:
 
 
 def _children_of(client: DaemonClient) -> list[psutil.Process]:
-    """The workers and the broker of a profile, told by their command line and their folder of AiiDA's configuration."""
+    """The workers, the broker and the statistics of a daemon, told by their command lines and their folder."""
     from aiida.manage.configuration import get_config
 
     found = []
@@ -109,7 +109,8 @@ def _children_of(client: DaemonClient) -> list[psutil.Process]:
         try:
             line = process.cmdline()
             is_one = any(line[at : at + 4] in starts for at in range(len(line)))
-            if is_one and process.environ().get('AIIDA_PATH') == folder:
+            is_statistics = 'from circus import stats; stats.main()' in line and client.circus_log_file in line
+            if is_statistics or (is_one and process.environ().get('AIIDA_PATH') == folder):
                 found.append(process)
         except psutil.Error as error:  # somebody else's, or it has just ended
             logging.getLogger(__name__).debug('a process cannot be read: %s', error)

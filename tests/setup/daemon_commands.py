@@ -67,8 +67,10 @@ def stop() -> dict[str, Any]:
 
 said = globals()[sys.argv[2]]()
 supervisor = views.supervisor_of(CLIENT)
-parts = [(process.pid, process.cmdline()[-1]) for process in setup._children_of(CLIENT)]
-roles = {'supervisor': [supervisor.pid] if supervisor else [], 'worker': [], 'broker': []}
-for pid, last in parts:
-    roles['worker' if last == 'worker' else 'broker'].append(pid)
+roles = {'supervisor': [supervisor.pid] if supervisor else [], 'worker': [], 'broker': [], 'stats': []}
+for process in setup._children_of(CLIENT):
+    line = ' '.join(process.cmdline())
+    roles[next(role for role in ('stats', 'daemon worker', 'daemon broker') if role in line).split()[-1]].append(
+        process.pid
+    )
 print(json.dumps(said | {'parts': roles}))
