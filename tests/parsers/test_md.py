@@ -38,6 +38,7 @@ def parse(aiida_profile: Any, aiida_localhost: orm.Computer, tmp_path: Path) -> 
         committee: bool = False,
         cell: Any = None,
         ring: bool = False,
+        files: dict[str, str] | None = None,
         **changes: Any,
     ) -> tuple[dict[str, Any], Any]:
         atoms = read(START)
@@ -62,6 +63,8 @@ def parse(aiida_profile: Any, aiida_localhost: orm.Computer, tmp_path: Path) -> 
         for path in remove:
             target = folder / path
             shutil.rmtree(target) if target.is_dir() else target.unlink()
+        for file, content in (files or {}).items():
+            (folder / file).write_text(content)
         if ring:
             (folder / 'ring').mkdir()
             frames = (folder / 'trajectory.lammpstrj').read_text().split('ITEM: TIMESTEP\n')[1:]
@@ -361,3 +364,36 @@ def test_a_log_without_a_dynamics(parse: Parse, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(f'{__name__}.FILES', copy)
     _, result = parse('stable')
     assert label_of(result.exit_status) == 'ERROR_LOG_UNREADABLE'
+
+
+def test_exit_307(parse: Parse) -> None:
+    """A hole in a log that ends in good order leaves no reason to stop: the MD is neither stable nor a catastrophe."""
+    log = (FILES / 'stable' / 'log.lammps').read_text()
+    lines = [line for line in log.splitlines(keepends=True) if not line.startswith(('Loop time', 'SIS_FINAL'))]
+    begin = next(number for number, line in enumerate(lines) if line.strip() == 'SIS_BEGIN_MD')
+    rows = [number for number, line in enumerate(lines[begin:], begin) if line.split() and line.split()[0].isdecimal()]
+    kept = [line for number, line in enumerate(lines) if number not in rows[len(rows) // 2 :]]
+    outputs, result = parse('stable', files={'log.lammps': ''.join(kept)}, length_ps=0.2)
+    assert result.exit_status == LammpsMdCalculation.exit_codes.ERROR_LOG_DAMAGED.status
+    assert outputs['results']['stable'] is False
+    assert 'a part of it is lost' in result.exit_message
+
+
+def test_exit_311(parse: Parse) -> None:
+    """A full disk is the machine's, whether LAMMPS or the shell says so; the ring is there to go on from."""
+    words = 'Error writing dump sis_ring: No space left on device'
+    log = (FILES / 'stable' / 'log.lammps').read_text()
+    cut = log[: log.rindex('Loop time')] + f'ERROR: {words} (src/dump.cpp:1)\n'
+    outputs, result = parse('stable', files={'log.lammps': cut}, ring=True, length_ps=5)
+    assert result.exit_status == LammpsMdCalculation.exit_codes.ERROR_DISK_FULL.status
+    assert words in result.exit_message
+    assert outputs['snapshots'].numsteps > 0
+    _, result = parse('stable', remove=('log.lammps',), files={'_scheduler-stderr.txt': f'{words}\n'})
+    assert result.exit_status == LammpsMdCalculation.exit_codes.ERROR_DISK_FULL.status
+
+
+def test_what_a_machine_can_cause_is_never_taken_from_the_cache() -> None:
+    """All but what follows from the inputs."""
+    codes = LammpsMdCalculation.exit_codes.values()
+    by_physics = {code.status for code in codes if code.status >= 300 and not code.invalidates_cache}
+    assert by_physics == {310, 410}

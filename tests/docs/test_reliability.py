@@ -1,0 +1,29 @@
+"""The page on faults: one row a fault, and each row names tests that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ROWS = [
+    [cell.strip() for cell in line.strip('|').split('|')]
+    for line in (ROOT / 'docs' / 'reliability.md').read_text(encoding='utf-8').splitlines()
+    if line.startswith('|') and not line.startswith(('| fault', '|---'))
+]
+
+
+def test_each_row_has_a_test_that_is_there() -> None:
+    """A fault that no test makes happen has no place on the page."""
+    assert ROWS
+    for row in ROWS:
+        assert len(row) == 4, row
+        files = re.findall(r'`(tests/\S+\.py)`', row[3])
+        assert files, row
+        assert all((ROOT / file).is_file() for file in files), row
+
+
+def test_each_fault_is_told_once() -> None:
+    """In its section: what LAMMPS and CP2K have in common is told of both."""
+    faults = [(row[0], row[1]) for row in ROWS]
+    assert len(set(faults)) == len(faults)
