@@ -287,6 +287,26 @@ def test_exit_403(stage, inputs):
     assert results['frames_not_computed'] == [3, 4, 5]
 
 
+def test_exit_420(stage, inputs):
+    """The machine ended job after job before a frame was labelled: it is named, and no frame is at fault."""
+    for _ in range(MAX_JOBS_WITHOUT_FRAME + 1):
+        stage.run([], KILLED)
+    _, results, node = run(inputs)
+    assert node.exit_status == ReplayWorkChain.exit_codes.ERROR_CUT_SHORT.status
+    assert 'killed' in node.exit_message
+    assert (results['failed_frames'], len(results['frames_not_computed'])) == ({}, 6)
+
+
+def test_interruptions_are_counted_against_frames(stage, inputs):
+    """A job that labels a frame wipes out those that were ended before one, however many there are."""
+    for number in range(6):
+        stage.run([], KILLED)
+        stage.run([number], KILLED if number < 5 else DONE)
+    _, results, node = run(inputs)
+    assert node.is_finished_ok, node.exit_message
+    assert results['kept_frames'] == 6
+
+
 def test_exit_301(inputs, monkeypatch):
     """Jobs whose files can't be had leave nothing to read."""
 
