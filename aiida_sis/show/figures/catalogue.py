@@ -100,8 +100,9 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     'ladders': FigureSpec(
         'How far back it was still right',
-        'The force error of frames of each failed MD, from single points, over how long before t_cp they are: a dot is '
-        'right, a square wrong but learnt, a cross beyond what is learnt. The latest dot is the measured t_next.',
+        'The force error of frames of each failed MD, from single points, over how long before t_cp they are: a '
+        'triangle is right, a square wrong but learnt, a diamond beyond what is learnt. The latest triangle is the '
+        'measured t_next.',
         verification.draw_ladders,
         verification.ladders_table,
         verification.ladders_table,

@@ -46,6 +46,13 @@ BROKEN: dict[str, Any] = {'marker': 'X', 'color': CP}
 SOUND: dict[str, Any] = {'marker': 'o', 'color': NEXT}
 #: A halo in the colour of the background.
 PAPER = '#fefefe'
+#: Rungs of a ladder by what they turned out to be: shape and colour each tell them apart.
+RUNGS: dict[str, dict[str, Any]] = {
+    'right': {'marker': '^', 'ms': 6.5, 'mfc': SERIES[0], 'mec': PAPER},
+    'wrong': {'marker': 's', 'ms': 5.5, 'mfc': SERIES[1], 'mec': PAPER},
+    'unphysical': {'marker': 'D', 'ms': 5.5, 'mfc': SERIES[3], 'mec': PAPER},
+    'failed': {'marker': 'v', 'ms': 6.5, 'mfc': SERIES[5], 'mec': PAPER},
+}
 
 STYLE: dict[Any, Any] = {
     'font.size': 9,

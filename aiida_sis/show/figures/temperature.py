@@ -22,6 +22,7 @@ from aiida_sis.show.figures.style import (
     NARROW,
     NEXT,
     PAPER,
+    RUNGS,
     STYLE,
     WINDOW,
     NothingToShowError,
@@ -38,13 +39,6 @@ __all__ = ('draw_temperature', 'draw_zoom', 'envelope', 'plot_run', 'points_tabl
 _MOST_LISTED = 3
 _MAX_COLUMNS = 3
 _MOST_ZOOMED = 9
-#: Rungs of a ladder by what they turned out to be: shape and colour each tell them apart.
-_RUNGS: dict[str, dict[str, Any]] = {
-    'right': {'marker': '^', 'ms': 6.5, 'mfc': '#0072B2'},
-    'wrong': {'marker': 's', 'ms': 5.5, 'mfc': '#E69F00'},
-    'unphysical': {'marker': 'D', 'ms': 5.5, 'mfc': '#CC79A7'},
-    'failed': {'marker': 'v', 'ms': 6.5, 'mfc': '#5B5B5B'},
-}
 
 
 def envelope(times: FloatArray, values: FloatArray, n_bins: int = 600) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -284,7 +278,7 @@ def _draw_rungs(axis: Axes, run: Md, ladder: Ladder | None, scale: float = 1.0) 
             continue
         height = float(np.interp(rung.time_ps, run.series.time_ps[finite], run.series.temperature[finite]))
         at = scale * rung.time_ps, min(max(height, bottom), top)
-        axis.plot(*at, **_RUNGS[rung.state], ls='', mec=PAPER, mew=0.6, zorder=5, clip_on=False)
+        axis.plot(*at, **RUNGS[rung.state], ls='', mew=0.6, zorder=5, clip_on=False)
         if rung.time_ps == ladder.t_next_ps:
             axis.plot(*at, 'o', ms=11, mfc='none', mec=NEXT, mew=1.6, zorder=6, clip_on=False)
 
@@ -319,7 +313,7 @@ def _handles(runs: Sequence[Md], ladders: Sequence[Ladder] = ()) -> list[Line2D 
     handles.append(Line2D([], [], color=CP, marker='x', ls='', ms=7, mew=2.0, label='$t_{cp}$'))
     handles.append(Line2D([], [], color=NEXT, marker='o', ls='', ms=6, label='$t_{next}$'))
     states = {rung.state for ladder in ladders for rung in ladder.rungs}
-    handles += [Line2D([], [], ls='', label=f'rung: {name}', **_RUNGS[name]) for name in _RUNGS if name in states]
+    handles += [Line2D([], [], ls='', label=f'rung: {name}', **RUNGS[name]) for name in RUNGS if name in states]
     if states:
         ring: dict[str, Any] = {'marker': 'o', 'ms': 9.0, 'mfc': 'none', 'mec': NEXT, 'mew': 1.6}
         handles.append(Line2D([], [], ls='', label='$t_{next}$ measured', **ring))

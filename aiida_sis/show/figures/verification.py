@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from aiida_deepmd.arrays import FloatArray
 from aiida_sis.core.loop.record import Ladder
 from aiida_sis.run.trajectories import Details
-from aiida_sis.show.figures.style import CP, NEXT, NothingToShowError, legend_below, new_figure, series_colour
+from aiida_sis.show.figures.style import CP, NEXT, RUNGS, NothingToShowError, legend_below, new_figure, series_colour
 from aiida_sis.show.tabular import Table
 
 __all__ = ('draw_errors', 'draw_ladders', 'draw_verification', 'ladders_table', 'verification_table')
@@ -91,7 +91,7 @@ def draw_ladders(details: Details, width: float) -> Figure:
         name = f'generation {generation.generation}, label {ladder.index}'
         axis.plot(*zip(*(rung[:2] for rung in rungs), strict=True), lw=0.9, color=colour, label=name)
         for back, error, state in rungs:
-            axis.plot(back, error, {'right': 'o', 'unphysical': 'X'}.get(state, 's'), color=colour, ms=4.5)
+            axis.plot(back, error, ls='', color=colour, marker=RUNGS[state]['marker'], ms=4.5)
     for limit in sorted({ladder.force_rmse_max for _, ladder, _ in labelled}):
         axis.axhline(limit, color=NEXT, lw=1.0, ls=(0, (4, 3)), label='the largest that is right')
     axis.set(xscale='log', yscale='log', xlabel='before t_cp (fs)', ylabel='force RMSE (eV/Å)')

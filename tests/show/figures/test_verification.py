@@ -40,8 +40,8 @@ def test_ladder(details: Details) -> None:
     """Rungs that were labelled are drawn; the numbers have them all."""
     spec = FIGURES['ladders']
     (axis,) = spec.figure(details, WIDE).axes
-    marks = {line.get_marker(): line.get_xydata()[0].tolist() for line in axis.get_lines() if line.get_marker() in 'os'}
-    assert marks == {'o': [80.0, 0.1], 's': [20.0, 0.9]}
+    marks = {line.get_marker(): line.get_xydata()[0].tolist() for line in axis.get_lines() if line.get_marker() in '^s'}
+    assert marks == {'^': [80.0, 0.1], 's': [20.0, 0.9]}
     assert [row[4] for row in spec.table(details).rows] == ['right', 'failed', 'wrong']
 
 
