@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from aiida import engine, orm
 from aiida.common import AttributeDict
 from aiida.engine import ProcessHandlerReport, process_handler
@@ -81,12 +82,11 @@ class ExploreWorkChain(RepeatingWorkChain):
         """Start the next job from the newest frame, or from where this one began if it left none."""
         disk_full = calculation.exit_status == _CODES.ERROR_DISK_FULL.status
         parameters = self.ctx.inputs.parameters.get_dict()
-        left = [calculation.outputs[name] for name in ('trajectory', 'snapshots') if name in calculation.outputs]
-        newest = max(left, key=lambda frames: float(frames.get_times()[-1]), default=None)
-        reached = -1.0 if newest is None else float(newest.get_times()[-1])
-        if newest is None or reached <= parameters.get('elapsed_ps', 0.0):
+        newest = _newest_frame(calculation)
+        if newest is None or newest[0] <= parameters.get('elapsed_ps', 0.0):
             return self.repeat(calculation, 'it is run once more', progressed=False, disk_full=disk_full)
-        start = select_snapshot(newest, orm.Int(-1))
+        reached, frames, index = newest
+        start = select_snapshot(frames, orm.Int(index))
         self.ctx.parts.append(calculation)
         self.ctx.inputs.seed = orm.Int(derive_seed(self.inputs.md.seed.value, len(self.ctx.parts))).store()
         self.ctx.inputs.structure = start['structure']
@@ -134,3 +134,20 @@ class ExploreWorkChain(RepeatingWorkChain):
             **{f'part_{number:03d}': ring for number, ring in enumerate(rings)},
         )
         outputs.update(chosen)
+
+
+def _newest_frame(calculation: orm.CalcJobNode) -> tuple[float, orm.TrajectoryData, int] | None:
+    """Find the newest frame of an MD up to which its series reaches: a log that was cut off may end before the frames.
+
+    :param calculation: the job.
+    :returns: its time in ps, the trajectory that it is in and its number there; None where the job left no frame.
+    """
+    outputs = calculation.outputs
+    end = float(outputs.series.get_array('step')[-1]) if 'series' in outputs else np.inf
+    found = [
+        (float(outputs[name].get_times()[index]), outputs[name], int(index))
+        for name in ('trajectory', 'snapshots')
+        if name in outputs
+        for index in np.flatnonzero(outputs[name].get_stepids() <= end)[-1:]
+    ]
+    return max(found, key=lambda one: one[0], default=None)

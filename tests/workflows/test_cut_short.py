@@ -47,7 +47,7 @@ def test_an_aimd_goes_on_from_its_restart_file(stage, inputs, ending):  # noqa: 
     assert input_of(second)['EXT_RESTART'] == {'RESTART_FILE_NAME': 'aiida-continued.restart'}
     assert input_of(second)['FORCE_EVAL']['DFT']['WFN_RESTART_FILE_NAME'] == 'parent_calc/aiida-RESTART.wfn'
     assert second.inputs.parent_calc_folder.uuid == first.outputs.remote_folder.uuid
-    assert 'STEP_START_VAL  5' in second.inputs.file__continued_from.get_content()
+    assert 'STEP_START_VAL  5' in second.inputs.file.continued_from.get_content()
 
 
 def test_a_restart_file_that_was_being_written(stage, inputs):  # noqa: F811
