@@ -14,8 +14,10 @@ from aiida.engine import run_get_node
 
 from aiida_deepmd.data.dataset import DatasetData
 from aiida_deepmd.workflows.base import DeepmdBaseWorkChain
+from aiida_sis.workflows.explore import ExploreWorkChain
 from aiida_sis.workflows.label import LabelWorkChain
 from tests.real.teachers import gfn1_xtb, inputs_of, ion_pair
+from tests.real.test_md import PARAMETERS, atoms_of, velocities_of
 
 pytestmark = pytest.mark.real
 
@@ -116,3 +118,36 @@ def test_a_training_and_its_test_killed(
     assert outputs['learning_curve'].get_array('step').tolist()[-1] == 300
     assert outputs['results']['n_steps'] == 300
     assert outputs['results']['force_rmse_ev_per_angstrom'] > 0
+
+
+def test_an_md_killed_twice_is_the_same_md(
+    example_run: orm.WorkChainNode,
+    real_codes: dict[str, orm.InstalledCode],
+    deepmd_datasets: dict[str, DatasetData],
+    killed: Killed,
+) -> None:
+    """Without a thermostat it goes where the one went that nobody disturbed, and each step is there once."""
+    start = atoms_of(deepmd_datasets['aimd_0'], np.eye(3), np.diag([9.0, 9.0, 9.0]))
+    speeds = velocities_of(np.random.default_rng(1).normal(0.0, 1.0, (len(start.sites), 3)))
+    parameters = PARAMETERS | {'length_ps': 4.0, 'window_k': [0, 1e5], 'trajectory_interval_ps': 0.1}
+    found = []
+    for code in (real_codes['lmp'], killed(real_codes['lmp'], 'log.lammps 450', 'log.lammps 450')):
+        inputs = {'code': code, 'structure': start, 'velocities': speeds, 'seed': orm.Int(3)}
+        inputs |= {'potential': example_run.outputs.potentials['g0'], 'parameters': orm.Dict(parameters)}
+        outputs, node = run_get_node(ExploreWorkChain, md=inputs)
+        assert node.is_finished_ok, node.exit_message
+        assert outputs['results']['stable']
+        assert outputs['series'].get_array('step').tolist() == list(range(4001))
+        found.append((outputs, jobs_of(node)))
+    (whole, _), (cut, jobs) = found
+    assert [job.exit_status for job in jobs] == [303, 303, 0]
+    starts = [job.inputs.parameters.get_dict().get('elapsed_ps', 0.0) for job in jobs]
+    assert 0.0 == starts[0] < starts[1] < starts[2]
+    steps = cut['trajectory'].get_stepids()
+    assert set(range(0, 4001, 100)) <= set(steps.tolist())
+    assert (np.diff(steps) > 0).all()
+    # Beyond the first seam the two lie together, until chaos parts them.
+    seam = round(1000 * starts[1]) + 20
+    for name, tolerance in (('conserved', 1e-4), ('temperature', 0.1)):
+        first, second = (outputs['series'].get_array(name)[:seam] for outputs in (whole, cut))
+        assert np.abs(first - second).max() < tolerance, name
