@@ -23,9 +23,11 @@ def test_each_row_has_a_test_that_is_there() -> None:
     assert ROWS
     for row in ROWS:
         assert len(row) == 4, row
-        files = re.findall(r'`(tests/\S+\.py)`', row[3])
-        assert files, row
-        assert all((ROOT / file).is_file() for file in files), row
+        named = re.findall(r'`(tests/[^`:]+\.py)(?:::(\w+)\S*?)?(?:\[[^`]*)?`', row[3])
+        assert named, row
+        for file, function in named:
+            assert not function or f'def {function}(' in (ROOT / file).read_text(encoding='utf-8'), row
+            assert (ROOT / file).is_file(), row
 
 
 def test_each_fault_is_told_once() -> None:
