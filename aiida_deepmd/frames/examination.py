@@ -160,7 +160,7 @@ def _find_unphysical(
     forced = np.linalg.norm(sound.forces, axis=2).max(axis=1, initial=0.0) > limits.max_force
     if limits.max_energy_per_atom is not None and len(numbers):
         allowed = limits.max_energy_per_atom * n_atoms + plausibility.STRONGEST_BOND
-        # Frames of an MD on its way to a catastrophe can be the most of all: they do not say what is usual.
+        # Most frames of an MD that blows up may be broken: they do not say what is usual.
         usual = ~(close | forced) if (~(close | forced)).any() else np.ones(len(numbers), dtype=bool)
         too_much = np.abs(sound.energies - np.median(sound.energies[usual])) > allowed
     return {
