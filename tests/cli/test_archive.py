@@ -105,7 +105,8 @@ def test_a_zip_file_that_is_no_archive() -> None:
         file.writestr('sheet.xml', '<sheet/>')
     result = call('status', 'one.aiida')
     assert result.exit_code == 2
-    assert 'one.aiida is no AiiDA archive: give a file that `aiida-sis export` wrote.' in ' '.join(result.output.split())
+    sentence = 'one.aiida is no AiiDA archive: give a file that `aiida-sis export` wrote.'
+    assert sentence in ' '.join(result.output.split())
 
 
 def test_two_places(example_archive: Path) -> None:
