@@ -91,6 +91,7 @@ class DeepmdTrainCalculation(CalcJob):
         options['withmpi'].default = False
         inputs.validator = validate_inputs
         cls._define_outputs(spec)
+        cls._define_exit_codes(spec)
 
     @classmethod
     def _define_outputs(cls, spec: CalcJobProcessSpec) -> None:
@@ -118,6 +119,13 @@ class DeepmdTrainCalculation(CalcJob):
             '(n, n_atoms, 3) in eV/Å.',
         )
         spec.default_output_node = 'results'
+
+    @classmethod
+    def _define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare the exit codes, and which of them a machine can cause.
+
+        :param spec: the process specification.
+        """
         for status, label, by_machine, message in (
             (301, 'ERROR_NO_TRAIN_OUTPUT', True, 'The output of `dp train` was not retrieved.'),
             (302, 'ERROR_NO_LEARNING_CURVE', True, 'The training wrote no learning curve.'),

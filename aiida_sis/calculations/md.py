@@ -89,10 +89,11 @@ class LammpsMdCalculation(CalcJob):
         options['output_filename'].default = lammps_input.LOG_FILENAME
         inputs.validator = validate_inputs
         cls._define_outputs(spec)
+        cls._define_exit_codes(spec)
 
     @classmethod
     def _define_outputs(cls, spec: CalcJobProcessSpec) -> None:
-        """Declare the outputs and the exit codes.
+        """Declare the outputs.
 
         :param spec: Specification of the process.
         """
@@ -140,6 +141,13 @@ class LammpsMdCalculation(CalcJob):
             'in `snapshots`.',
         )
         spec.default_output_node = 'results'
+
+    @classmethod
+    def _define_exit_codes(cls, spec: CalcJobProcessSpec) -> None:
+        """Declare the exit codes, and which of them a machine can cause.
+
+        :param spec: the process specification.
+        """
         for status, label, by_machine, message in (
             (301, 'ERROR_NO_LOG', True, 'The log of LAMMPS was not retrieved.'),
             (302, 'ERROR_LOG_UNREADABLE', True, 'The log of LAMMPS holds no sample of the dynamics.'),
