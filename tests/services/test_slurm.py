@@ -9,6 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,16 +145,17 @@ def test_drained_node(md: Any) -> None:
 
 def test_cancelled_md(md: Any) -> None:
     """An MD whose job is cancelled is continued, and reaches its length."""
-    node = md(ExploreWorkChain, length_ps=2.0)
+    node = md(ExploreWorkChain, length_ps=10.0)
     job = running_job(node)
-    time.sleep(8)
+    log = Path(job.get_remote_workdir()) / 'log.lammps'
+    wait(lambda: log.is_file() and len(log.read_text().splitlines()) > 500, 120)
     slurm('scancel', job.get_job_id())
     finished(node)
-    assert node.outputs.results['length_ps_reached'] == pytest.approx(2.0)
+    assert node.outputs.results['length_ps_reached'] == pytest.approx(10.0)
     assert len(node.called) >= 2
     times = node.outputs.series.get_array('time_ps')
     assert (times[1:] > times[:-1]).all()
-    assert times[-1] == pytest.approx(2.0)
+    assert times[-1] == pytest.approx(10.0)
 
 
 def test_time_limit_of_the_queue(
